@@ -1,0 +1,1 @@
+"""Tools of a checkout: the virtual rack, the image builder, the development services."""
