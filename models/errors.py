@@ -1,0 +1,73 @@
+"""Every way the domain says no.
+
+* DomainError             carries `field` (JSON pointer to the fault) and `hint` (what to do)
+  x Invalid               a value that can never be right
+  x NotFound              there is no such thing
+    + Unknown             a reference inside a body names nothing
+  x Taken                 the name, MAC or address belongs to somebody else
+  x IllegalTransition     the thing is in the wrong state
+  x NotReady              the site or machine lacks what the verb needs
+  x Denied                the rules forbid it, whatever the state
+  x Exhausted             nothing is left to hand out
+"""
+
+from typing import ClassVar
+
+
+class DomainError(Exception):
+    """Base class.  Says what is wrong; never says which HTTP status that is."""
+
+    code: ClassVar[str] = "domain"
+
+    def __init__(self, message: str, *, field: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+        self.hint = hint
+
+
+class Invalid(DomainError):
+    """A value that can never be right."""
+
+    code = "invalid"
+
+
+class NotFound(DomainError):
+    """There is no such thing."""
+
+    code = "not-found"
+
+
+class Unknown(NotFound):
+    """A reference inside a request names nothing."""
+
+    code = "unknown-reference"
+
+
+class Taken(DomainError):
+    """The name, MAC or address belongs to somebody else."""
+
+    code = "taken"
+
+
+class IllegalTransition(DomainError):
+    """The machine's state does not allow this."""
+
+    code = "illegal-transition"
+
+
+class NotReady(DomainError):
+    """The site or the machine lacks what the verb needs."""
+
+    code = "not-ready"
+
+
+class Denied(DomainError):
+    """The rules forbid it, whatever the state."""
+
+    code = "denied"
+
+
+class Exhausted(DomainError):
+    """Nothing is left to hand out."""
+
+    code = "exhausted"

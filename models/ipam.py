@@ -1,0 +1,46 @@
+"""Addresses are arithmetic; the caller holds the lock."""
+
+from collections.abc import Container
+from ipaddress import IPv4Address, IPv4Network
+
+from models.errors import Exhausted, Invalid
+
+
+def check_range(
+    network: IPv4Network, start: IPv4Address, end: IPv4Address, gateway: IPv4Address | None
+) -> None:
+    """Refuse a range that leaves its network, runs backwards or holds the gateway.
+
+    Raises Invalid with the field that is wrong.
+    """
+    usable = (network.network_address, network.broadcast_address)
+    for field, value in (("/rangeStart", start), ("/rangeEnd", end), ("/gateway", gateway)):
+        if value is not None and (value not in network or value in usable):
+            raise Invalid(
+                f"{value} is not a host address of {network}",
+                field=field,
+                hint=f"Choose one from {network[1]} to {network[-2]}.",
+            )
+    if start > end:
+        raise Invalid(
+            f"the range ends at {end}, before it starts at {start}",
+            field="/rangeEnd",
+            hint="Exchange rangeStart and rangeEnd.",
+        )
+    if gateway is not None and start <= gateway <= end:
+        raise Invalid(
+            f"the gateway {gateway} lies inside the range",
+            field="/gateway",
+            hint="Leave the gateway out of rangeStart to rangeEnd, or no machine may get it.",
+        )
+
+
+def next_free(start: IPv4Address, end: IPv4Address, taken: Container[IPv4Address]) -> IPv4Address:
+    """Return the lowest address of the range that is not in *taken*, or raise Exhausted."""
+    for number in range(int(start), int(end) + 1):
+        if (address := IPv4Address(number)) not in taken:
+            return address
+    raise Exhausted(
+        f"no address is free from {start} to {end}",
+        hint="Release machines that are no longer used, or widen the network's range.",
+    )

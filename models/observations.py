@@ -1,0 +1,122 @@
+"""What was seen of a machine: the rows of its timeline.
+
+An observation is a fact with a place and a time, never an order.  The engine moves the machine;
+an observation that comes late, twice or from a stranger is kept and moves nothing.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Final
+from uuid import UUID
+
+
+class Source(StrEnum):
+    """Who saw it."""
+
+    DHCP = "dhcp"
+    TFTP = "tftp"
+    HTTP = "http"
+    AGENT = "agent"
+    BMC = "bmc"
+    CONTROL = "control"
+    OPERATOR = "operator"
+
+
+class Seen(StrEnum):
+    """The kinds of observation.  Stored and sent: add, never rename."""
+
+    DHCP_OFFERED = "dhcp-offered"
+    DHCP_ACKED = "dhcp-acked"
+    DHCP_REFUSED = "dhcp-refused"
+    DHCP_IGNORED = "dhcp-ignored"
+    TFTP_SENT = "tftp-sent"
+    TFTP_FAILED = "tftp-failed"
+    SCRIPT_SERVED = "script-served"
+    LOCAL_BOOT_SERVED = "local-boot-served"
+    ARTIFACT_SERVED = "artifact-served"
+    SEED_SERVED = "seed-served"
+    INSTALL_STARTED = "install-started"
+    INSTALL_PROGRESS = "install-progress"
+    INSTALL_FAILED = "install-failed"
+    INSTALLED = "installed"
+    PHONED_HOME = "phoned-home"
+    STRANGE_REQUEST = "strange-request"
+    PLAN_SERVED = "plan-served"
+    PLAN_REFUSED = "plan-refused"
+    TASK_STARTED = "task-started"
+    TASK_DONE = "task-done"
+    TASK_FAILED = "task-failed"
+    BMC_CALL = "bmc-call"
+    ASKED = "asked"
+    STEP_BEGUN = "step-begun"
+    STEP_DONE = "step-done"
+    STATE_MOVED = "state-moved"
+    PHASE_MOVED = "phase-moved"
+    GAVE_UP = "gave-up"
+
+
+DURABLE: Final = frozenset(
+    {
+        Seen.INSTALL_STARTED,
+        Seen.INSTALLED,
+        Seen.INSTALL_FAILED,
+        Seen.PHONED_HOME,
+        Seen.PLAN_SERVED,
+        Seen.PLAN_REFUSED,
+        Seen.TASK_STARTED,
+        Seen.TASK_DONE,
+        Seen.TASK_FAILED,
+    }
+)
+"""Kinds that are fsynced at the site before anybody is answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """One thing seen.
+
+    *at* is seconds since the epoch on the clock of whoever saw it; *data* is plain JSON and
+    never holds a secret (tokens are masked before they get here).
+    """
+
+    kind: Seen
+    source: Source
+    at: float
+    mac: str | None = None
+    machine: UUID | None = None
+    run: UUID | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def encode(self) -> dict[str, Any]:
+        """Return the JSON form that crosses the queue."""
+        ids = {"mac": self.mac, "machine": _text(self.machine), "run": _text(self.run)}
+        known = {key: value for key, value in ids.items() if value is not None}
+        return {
+            "kind": self.kind.value,
+            "source": self.source.value,
+            "at": self.at,
+            **known,
+            "data": dict(self.data),
+        }
+
+
+def decode(body: Mapping[str, Any]) -> Observation:
+    """Return the observation that *body* is.  Raises ValueError, KeyError or TypeError."""
+    return Observation(
+        kind=Seen(body["kind"]),
+        source=Source(body["source"]),
+        at=float(body["at"]),
+        mac=body.get("mac"),
+        machine=_uuid(body.get("machine")),
+        run=_uuid(body.get("run")),
+        data=dict(body.get("data") or {}),
+    )
+
+
+def _text(value: UUID | None) -> str | None:
+    return None if value is None else str(value)
+
+
+def _uuid(value: str | None) -> UUID | None:
+    return None if value is None else UUID(value)

@@ -1,0 +1,220 @@
+"""Workflows as tables of steps; the engine is one loop over them.
+
+Rule 1: a step cannot be declared without a deadline, what is expected, and from whom.
+Rule 2: what a step does, it does by name: a task for an agent, or a decision of the commands.
+Rule 3: `plan-served` stands before any step that powers a machine for a boot.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from models.lifecycle import Event
+from models.observations import Seen
+
+
+class Kind(StrEnum):
+    """What is asked of a machine."""
+
+    COMMISSION = "commission"
+    PROVISION = "provision"
+    POWER_ON = "power-on"
+    POWER_OFF = "power-off"
+    REBOOT = "reboot"
+    BOOT_SOURCE = "boot-source"
+
+
+class Progress(StrEnum):
+    """How a workflow stands."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class StepKind(StrEnum):
+    """Who acts: an agent by a task; the machine, by being seen; or control, inside the database."""
+
+    ASSIGNMENT = "assignment"
+    EXPECTATION = "expectation"
+    DECISION = "decision"
+
+
+class Party(StrEnum):
+    """Who is waited for."""
+
+    AGENT = "the site's agent"
+    MACHINE = "the machine"
+    CONTROL = "control"
+
+
+class Task(StrEnum):
+    """What an agent can be asked to do.  Stored and sent: add, never rename."""
+
+    INVENTORY = "redfish-inventory"
+    POWER_ON = "power-on"
+    POWER_OFF = "power-off"
+    REBOOT = "reboot"
+    BOOT_SOURCE = "boot-source"
+
+
+class Decision(StrEnum):
+    """Verbs that the engine runs inside its transaction."""
+
+    PREPARE_RUN = "prepare-run"
+    RECORD_INVENTORY = "record-inventory"
+    FINISH = "finish"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One row of a workflow's table; *deadline_s* in seconds, *tries* counts the first."""
+
+    name: str
+    kind: StepKind
+    expects: str
+    party: Party
+    deadline_s: int
+    until: Seen | None = None
+    fails_on: frozenset[Seen] = frozenset()
+    task: Task | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+    decision: Decision | None = None
+    tries: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A workflow: its steps, and the event that its end is for the machine's lifecycle.
+
+    *begins* and *ends* are None for what leaves the lifecycle alone (power, boot source).
+    """
+
+    steps: tuple[Step, ...]
+    begins: Event | None = None
+    ends: Event | None = None
+
+
+def _decide(name: str, decision: Decision, expects: str) -> Step:
+    return Step(
+        name=name,
+        kind=StepKind.DECISION,
+        decision=decision,
+        expects=expects,
+        party=Party.CONTROL,
+        deadline_s=60,
+    )
+
+
+def _assign(name: str, task: Task, expects: str, deadline_s: int = 180, **params: Any) -> Step:
+    return Step(
+        name=name,
+        kind=StepKind.ASSIGNMENT,
+        task=task,
+        expects=expects,
+        party=Party.AGENT,
+        deadline_s=deadline_s,
+        tries=3,
+        params=params,
+    )
+
+
+def _expect(
+    name: str, until: Seen, expects: str, deadline_s: int, *fails_on: Seen, party: Party
+) -> Step:
+    return Step(
+        name=name,
+        kind=StepKind.EXPECTATION,
+        until=until,
+        expects=expects,
+        party=party,
+        deadline_s=deadline_s,
+        fails_on=frozenset(fails_on),
+    )
+
+
+_MACHINE, _AGENT = Party.MACHINE, Party.AGENT
+
+_COMMISSION: Final = Table(
+    begins=Event.COMMISSION,
+    ends=Event.COMMISSIONED,
+    steps=(
+        _assign(
+            "inventory", Task.INVENTORY, "the BMC's inventory: processors, memory, disks, NICs"
+        ),
+        _decide("inventory-recorded", Decision.RECORD_INVENTORY, "facts and differences recorded"),
+        _decide("commissioned", Decision.FINISH, "the machine becomes available"),
+    ),
+)
+
+_PROVISION: Final = Table(
+    begins=Event.PROVISION,
+    ends=Event.PROVISIONED,
+    steps=(
+        _decide("run-prepared", Decision.PREPARE_RUN, "an address, a run and a boot plan"),
+        _expect(
+            "plan-served",
+            Seen.PLAN_SERVED,
+            "the boot owner to hold the plan, its artifacts verified",
+            300,
+            Seen.PLAN_REFUSED,
+            party=_AGENT,
+        ),
+        _assign("powered-off", Task.POWER_OFF, "the BMC to report power off", force=True),
+        _assign("boot-override", Task.BOOT_SOURCE, "the BMC to keep the override", source="pxe"),
+        _assign("powered-on", Task.POWER_ON, "the BMC to report power on"),
+        _expect(
+            "netbooted",
+            Seen.SCRIPT_SERVED,
+            "its firmware to boot from the network and fetch its boot script",
+            900,
+            party=_MACHINE,
+        ),
+        _expect(
+            "installing",
+            Seen.INSTALL_STARTED,
+            "its deploy kernel to start and report",
+            900,
+            Seen.INSTALL_FAILED,
+            party=_MACHINE,
+        ),
+        _expect(
+            "installed",
+            Seen.INSTALLED,
+            "the image to be written and verified",
+            2700,
+            Seen.INSTALL_FAILED,
+            party=_MACHINE,
+        ),
+        _expect(
+            "phoned-home",
+            Seen.PHONED_HOME,
+            "the installed system to boot from disk and phone home",
+            1200,
+            party=_MACHINE,
+        ),
+        _decide("active", Decision.FINISH, "the machine becomes active"),
+    ),
+)
+
+
+def _single(task: Task, expects: str) -> Table:
+    return Table(steps=(_assign(task.value, task, expects),))
+
+
+TABLES: Final[Mapping[Kind, Table]] = MappingProxyType(
+    {
+        Kind.COMMISSION: _COMMISSION,
+        Kind.PROVISION: _PROVISION,
+        Kind.POWER_ON: _single(Task.POWER_ON, "the BMC to report power on"),
+        Kind.POWER_OFF: _single(Task.POWER_OFF, "the BMC to report power off"),
+        Kind.REBOOT: _single(Task.REBOOT, "the BMC to report off, then on"),
+        Kind.BOOT_SOURCE: _single(Task.BOOT_SOURCE, "the BMC to keep the boot source"),
+    }
+)
+
+LIFECYCLE: Final = frozenset(kind for kind, table in TABLES.items() if table.begins is not None)
+"""Workflows of which a machine has at most one."""
