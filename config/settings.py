@@ -1,0 +1,233 @@
+"""Every SPROUT_* variable, read once by an entry point and passed down.
+
+The environment wins over `.env` in the working directory; an empty value means the default.
+Nothing but an entry point imports this module.
+"""
+
+import os
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Final, Literal, Self
+from uuid import UUID
+
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_settings import SettingsConfigDict
+
+from config.capabilities import CAPABILITIES, Capabilities
+from config.values import Commas, Folder, Folders, Listen, Networks, WebUrl
+
+PREFIX: Final = "SPROUT_"
+ENV_FILE: Final = ".env"
+
+
+class BadSettings(Exception):
+    """A variable holds what it must not: each line names one and what is wanted."""
+
+
+def variable(field: str) -> str:
+    """Return the name of the variable behind *field*."""
+    return PREFIX + field.upper()
+
+
+def environment(env: Mapping[str, str] = os.environ) -> dict[str, str]:
+    """Return `.env` of the working directory overlaid by *env*: where secrets are looked up."""
+    return {**{k: v for k, v in dotenv_values(ENV_FILE).items() if v is not None}, **env}
+
+
+def _state_folder() -> Path:
+    """Return the XDG state folder of Sprout (XDG base directory specification)."""
+    state = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(state).expanduser() / "sprout"
+
+
+def _under_data(name: str, description: str) -> Any:
+    """Return a field whose default lies in the data folder."""
+    return Field(
+        default_factory=lambda read: read["data_dir"] / name,
+        description=description,
+        json_schema_extra={"shown": f"${{SPROUT_DATA_DIR}}/{name}"},
+    )
+
+
+class Settings(Capabilities):
+    """What an operator may change; frozen, with secrets that have no repr."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=ENV_FILE,
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    data_dir: Folder = Field(
+        default_factory=_state_folder,
+        description="Folder of everything that `sprout up` keeps.",
+        json_schema_extra={"shown": "${XDG_STATE_HOME:-~/.local/state}/sprout"},
+    )
+    site_dir: Folder = _under_data("site", "Folder of a site's own store: plans, leases, spool.")
+    artifact_dir: Folder = _under_data("artifacts", "Folder that holds artifacts by prefix.")
+    loader_dirs: Folders = Field(
+        (Path("/usr/lib/ipxe"), Path("/boot")),
+        description="Folders searched for network loaders, between colons.",
+        json_schema_extra={"shown": "/usr/lib/ipxe:/boot"},
+    )
+
+    database_url: SecretStr = Field(
+        SecretStr(""),
+        description="`postgresql://` URL of the system of record; empty: `sprout up` starts one.",
+    )
+    database_pool: int = Field(
+        16, ge=1, le=1000, description="Most database connections of one process."
+    )
+    broker: SecretStr = Field(
+        SecretStr(""),
+        description="`amqp://` URL of RabbitMQ, or `postgres` for the embedded queue; "
+        "empty: `sprout up` chooses.",
+    )
+
+    api_url: WebUrl = Field(
+        "http://127.0.0.1:8080", description="Where the CLI and sites reach the edge."
+    )
+    api_token: SecretStr = Field(
+        SecretStr(""), description="Bearer token that the CLI presents to the edge."
+    )
+    bind: Listen = Field("127.0.0.1:8080", description="Address and port that the edge listens on.")
+    allowed_hosts: Commas = Field(
+        ("localhost", "127.0.0.1", "[::1]"),
+        description="Host names that the edge answers to, between commas.",
+        json_schema_extra={"shown": "localhost,127.0.0.1,[::1]"},
+    )
+    admin_token_hash: str = Field(
+        "",
+        pattern=r"^([0-9a-f]{64})?$",
+        description="SHA-256 (hex) of the admin's token; empty: there is no admin's token.",
+    )
+    session_key: SecretStr = Field(
+        SecretStr(""), description="Key that signs browser sessions; `sprout up` makes its own."
+    )
+    edge_workers: int = Field(1, ge=1, le=64, description="Processes of the edge.")
+    edge_threads: int = Field(24, ge=1, le=256, description="Threads of each edge process.")
+    control_threads: int = Field(4, ge=1, le=64, description="Threads of control's worker.")
+
+    site_id: UUID | None = Field(None, description="Id of the site that this agent serves.")
+    enrolment_file: Path | None = Field(
+        None, description="One-time file of `sprout sites enrol`, read at the agent's first start."
+    )
+    boot_bind_addr: IPv4Address = Field(
+        IPv4Address("0.0.0.0"),  # noqa: S104 - booting machines come by any interface of the site
+        description="Address that boot HTTP listens on.",
+    )
+    boot_port: int = Field(8081, ge=1, le=65535, description="Port of boot HTTP and artifacts.")
+    boot_advertise_url: WebUrl = Field(
+        "", description="Boot URL as machines see it; empty: the serving address and port."
+    )
+    netns: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9._-]*$",
+        description="Network namespace that boot services live in; empty: the machine's own.",
+    )
+    dhcp_bind_interface: str = Field(
+        "",
+        max_length=15,
+        description="Interface that DHCP listens on; empty: DHCP is off.",
+    )
+    dhcp_bind_addr: IPv4Address | None = Field(
+        None, description="Own address that DHCP answers from; empty: the interface's first."
+    )
+    dns_bind_addr: IPv4Address | None = Field(
+        None, description="Address that DNS listens on; empty: DNS is off."
+    )
+    tftp_bind_addr: IPv4Address | None = Field(
+        None, description="Address that TFTP listens on; empty: the one that DHCP answers from."
+    )
+    provisioning_domain: str = Field(
+        "provisioning.sprout.local", description="Domain of names given while provisioning."
+    )
+
+    bmc_networks: Networks = Field(
+        (), description="Networks that BMCs may lie in, between commas; all else is refused."
+    )
+    outbound_allow: Commas = Field(
+        (), description="Private hosts or networks that integrations may call, between commas."
+    )
+    secret_env_prefix: str = Field(
+        "SPROUT_SECRET_",
+        min_length=1,
+        description="Variables with this prefix are what `env:NAME` references name.",
+    )
+    vault_address: WebUrl = Field("", description="URL of Vault, for `vault:PATH#KEY` references.")
+    vault_token: SecretStr = Field(SecretStr(""), description="Token that Vault is asked with.")
+    tls_enabled: bool = Field(
+        default=False, description="Whether processes prove themselves to each other by mutual TLS."
+    )
+    tls_ca_file: Path | None = Field(None, description="Certificates of the trusted authority.")
+    tls_cert_file: Path | None = Field(None, description="This process's certificate chain.")
+    tls_key_file: Path | None = Field(None, description="This process's private key.")
+    workload_trust_domain: str = Field(
+        "sprout.local", min_length=1, description="SPIFFE trust domain of agents' identities."
+    )
+
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe log line that is written."
+    )
+    log_format: Literal["json", "console"] = Field(
+        "json", description="Form of log lines: `json`, or `console` for people."
+    )
+
+    @model_validator(mode="after")
+    def _the_broker_is_known(self) -> Self:
+        broker = self.broker.get_secret_value()
+        if not (broker in {"", "postgres"} or broker.startswith(("amqp://", "amqps://"))):
+            raise ValueError("SPROUT_BROKER: want an amqp:// URL, or postgres, or nothing")
+        return self
+
+    @model_validator(mode="after")
+    def _the_database_is_postgresql(self) -> Self:
+        url = self.database_url.get_secret_value()
+        if url and not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("SPROUT_DATABASE_URL: want a postgresql:// URL, or nothing")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_has_its_files(self) -> Self:
+        files = {"tls_ca_file", "tls_cert_file", "tls_key_file"}
+        missing = sorted(variable(name) for name in files if getattr(self, name) is None)
+        if self.tls_enabled and missing:
+            raise ValueError(f"SPROUT_TLS_ENABLED: also want {', '.join(missing)}")
+        return self
+
+    @model_validator(mode="after")
+    def _external_providers_have_urls(self) -> Self:
+        for name in CAPABILITIES:
+            external = getattr(self, f"{name}_provider") == "external"
+            if external and not getattr(self, f"{name}_external_url"):
+                wanted = variable(f"{name}_external_url")
+                raise ValueError(f"{variable(f'{name}_provider')}: external also wants {wanted}")
+        return self
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment and `.env`.
+
+        Raises:
+            BadSettings: with one line for each bad variable; values are not repeated.
+        """
+        try:
+            return cls()
+        except ValidationError as exc:
+            # Not chained: the original may repeat a secret.
+            raise BadSettings("\n".join(map(_sentence, exc.errors()))) from None
+
+
+def _sentence(error: Any) -> str:
+    message = error["msg"].removeprefix("Value error, ")
+    if not error["loc"]:
+        return str(message)
+    field = str(error["loc"][0])
+    info: FieldInfo = Settings.model_fields[field]
+    return f"{variable(field)}: {message[:1].lower()}{message[1:]}. {info.description}"

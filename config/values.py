@@ -1,0 +1,60 @@
+"""Kinds of values that variables hold: each says in its error what it wants."""
+
+from collections.abc import Callable
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Annotated, Final
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator
+from pydantic_settings import NoDecode
+
+_HIGHEST_PORT: Final = 65535
+
+
+def _separated_by(mark: str) -> Callable[[object], object]:
+    def split(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(word.strip() for word in value.split(mark) if word.strip())
+
+    return split
+
+
+def _listen(value: str) -> str:
+    host, colon, port = value.rpartition(":")
+    if not (host and colon and port.isdecimal() and int(port) <= _HIGHEST_PORT):
+        raise ValueError("want address:port, such as 127.0.0.1:8080 or [::1]:8080")
+    return value
+
+
+def _web(value: str) -> str:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
+        raise ValueError("want an http:// or https:// URL")
+    return value.rstrip("/")
+
+
+def _absolute(value: Path) -> Path:
+    return value.expanduser().absolute()
+
+
+Folder = Annotated[Path, AfterValidator(_absolute)]
+"""A folder; ~ is the home of whoever runs the process."""
+
+Commas = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated_by(","))]
+"""Words between commas."""
+
+Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_separated_by(":"))]
+"""Folders between colons, searched from the first."""
+
+Networks = Annotated[
+    tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_separated_by(","))
+]
+"""Networks in CIDR form between commas."""
+
+Listen = Annotated[str, AfterValidator(_listen)]
+"""address:port of a listening socket."""
+
+WebUrl = Annotated[str, AfterValidator(_web)]
+"""An http or https URL without its last slash, or nothing."""

@@ -1,0 +1,157 @@
+from pathlib import Path
+
+import pytest
+
+from config.settings import BadSettings, Settings, environment
+
+
+@pytest.fixture(autouse=True)
+def empty_folder(monkeypatch, tmp_path):
+    """A working directory without .env, and an environment without our variables."""
+    monkeypatch.chdir(tmp_path)
+    for name in environment():
+        if name.startswith("SPROUT_"):
+            monkeypatch.delenv(name)
+    return tmp_path
+
+
+def test_defaults_listen_on_loopback_only():
+    settings = Settings.load()
+
+    assert settings.bind == "127.0.0.1:8080"
+    assert settings.allowed_hosts == ("localhost", "127.0.0.1", "[::1]")
+
+
+def test_env_file_is_read_at_start(empty_folder):
+    (empty_folder / ".env").write_text("SPROUT_EDGE_THREADS=7\n")
+
+    assert Settings.load().edge_threads == 7
+
+
+def test_environment_wins_over_env_file(empty_folder, monkeypatch):
+    (empty_folder / ".env").write_text("SPROUT_EDGE_THREADS=7\n")
+    monkeypatch.setenv("SPROUT_EDGE_THREADS", "9")
+
+    assert Settings.load().edge_threads == 9
+
+
+def test_empty_variable_means_the_default(monkeypatch):
+    monkeypatch.setenv("SPROUT_EDGE_THREADS", "")
+    monkeypatch.setenv("SPROUT_SITE_ID", "")
+
+    settings = Settings.load()
+
+    assert (settings.edge_threads, settings.site_id) == (24, None)
+
+
+def test_foreign_lines_of_env_file_are_left_alone(empty_folder):
+    (empty_folder / ".env").write_text("POSTGRES_PASSWORD=x\nSPROUT_SECRET_BMC=y\n")
+
+    Settings.load()
+
+    assert environment({})["SPROUT_SECRET_BMC"] == "y"
+
+
+def test_data_lies_in_the_state_folder_of_xdg(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+
+    assert Settings.load().data_dir == tmp_path / "sprout"
+
+
+def test_other_folders_follow_the_data_folder(monkeypatch):
+    monkeypatch.setenv("SPROUT_DATA_DIR", "/srv/sprout")
+
+    settings = Settings.load()
+
+    assert settings.site_dir == Path("/srv/sprout/site")
+    assert settings.artifact_dir == Path("/srv/sprout/artifacts")
+
+
+def test_home_is_understood_in_folders(monkeypatch):
+    monkeypatch.setenv("SPROUT_DATA_DIR", "~/metal")
+
+    assert Settings.load().data_dir == Path.home() / "metal"
+
+
+def test_lists_are_split_at_their_marks(monkeypatch):
+    monkeypatch.setenv("SPROUT_ALLOWED_HOSTS", "metal.example.org, 10.0.0.5")
+    monkeypatch.setenv("SPROUT_LOADER_DIRS", "/a:/b")
+    monkeypatch.setenv("SPROUT_BMC_NETWORKS", "10.1.0.0/16,fd00::/64")
+
+    settings = Settings.load()
+
+    assert settings.allowed_hosts == ("metal.example.org", "10.0.0.5")
+    assert settings.loader_dirs == (Path("/a"), Path("/b"))
+    assert [str(network) for network in settings.bmc_networks] == ["10.1.0.0/16", "fd00::/64"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("SPROUT_BIND", "8080", "want address:port"),
+        ("SPROUT_BIND", "0.0.0.0:99999", "want address:port"),
+        ("SPROUT_API_URL", "ftp://edge", "want an http:// or https:// URL"),
+        ("SPROUT_EDGE_WORKERS", "0", "greater than or equal to 1"),
+        ("SPROUT_EDGE_THREADS", "many", "valid integer"),
+        ("SPROUT_BMC_NETWORKS", "10.0.0.1/8", "valid IPv4 network"),
+        ("SPROUT_SITE_ID", "berlin", "valid UUID"),
+        ("SPROUT_ADMIN_TOKEN_HASH", "abc", "match pattern"),
+        ("SPROUT_NETNS", "../run", "match pattern"),
+        ("SPROUT_LOG_FORMAT", "xml", "'json' or 'console'"),
+        ("SPROUT_DHCP_PROVIDER", "kea", "'builtin' or 'external'"),
+        ("SPROUT_DHCP_PROVIDER", "external", "SPROUT_DHCP_EXTERNAL_URL"),
+        ("SPROUT_BROKER", "nats://bus", "want an amqp:// URL, or postgres"),
+        ("SPROUT_DATABASE_URL", "sqlite:///x", "want a postgresql:// URL"),
+        ("SPROUT_TLS_ENABLED", "true", "SPROUT_TLS_CA_FILE"),
+    ],
+)
+def test_bad_value_is_refused_by_name_with_what_is_wanted(monkeypatch, name, value, wanted):
+    monkeypatch.setenv(name, value)
+
+    with pytest.raises(BadSettings) as caught:
+        Settings.load()
+
+    assert name in str(caught.value)
+    assert wanted in str(caught.value)
+
+
+def test_every_bad_variable_is_named_at_once(monkeypatch):
+    monkeypatch.setenv("SPROUT_BIND", "8080")
+    monkeypatch.setenv("SPROUT_EDGE_WORKERS", "0")
+
+    with pytest.raises(BadSettings) as caught:
+        Settings.load()
+
+    assert [line.split(":")[0] for line in str(caught.value).splitlines()] == [
+        "SPROUT_BIND",
+        "SPROUT_EDGE_WORKERS",
+    ]
+
+
+def test_errors_do_not_repeat_a_secret(monkeypatch):
+    monkeypatch.setenv("SPROUT_BROKER", "amq://sprout:hunter22@bus")
+
+    with pytest.raises(BadSettings) as caught:
+        Settings.load()
+
+    assert "hunter22" not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SPROUT_DATABASE_URL", "postgresql://sprout:hunter22@db/sprout"),
+        ("SPROUT_BROKER", "amqp://sprout:hunter22@bus"),
+        ("SPROUT_API_TOKEN", "hunter22"),
+        ("SPROUT_SESSION_KEY", "hunter22"),
+        ("SPROUT_VAULT_TOKEN", "hunter22"),
+        ("SPROUT_IPAM_EXTERNAL_TOKEN", "hunter22"),
+    ],
+)
+def test_settings_show_no_secret(monkeypatch, name, value):
+    monkeypatch.setenv(name, value)
+
+    settings = Settings.load()
+
+    assert "hunter22" not in f"{settings!r} {settings} {settings.model_dump_json()}"
