@@ -1,0 +1,104 @@
+# Every target does its own set-up; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST := $(BIN)/python -m pytest
+UNIT := not services and not machines and not long
+SERVICES := services and not machines and not long
+MACHINES := machines and not long
+
+.PHONY: help setup setup-test run test test-unit test-services test-machines test-long lint \
+	format bench image bootstrap dev-up dev-down run-api run-agent build docker clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# --- set-up: idempotent, and quick when nothing is to be done ---
+
+setup: .venv/run.stamp ## .venv with Sprout in it, and Debian packages where root
+	@deploy/packages.sh --or-say run
+
+setup-test: .venv/dev.stamp ## the same, with what the tests need
+	@deploy/packages.sh --or-fail run test
+
+.venv/bin/python:
+	@deploy/packages.sh --or-say venv
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sprout needs Python 3.11 or newer")'
+	$(PYTHON) -m venv .venv
+
+.venv/run.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+.venv/dev.stamp: pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch .venv/run.stamp $@
+
+# --- the product ---
+
+run: setup ## everything, with one virtual machine taken to active
+	$(BIN)/sprout up --rack 1
+
+run-api: setup ## the edge of the working copy
+	$(BIN)/sprout edge
+
+run-agent: setup ## the site of the working copy
+	$(BIN)/sprout site
+
+bootstrap: setup ## set up, and make .env from .env.example
+	@[ -e .env ] || { cp .env.example .env && echo 'made .env'; }
+
+image: setup ## the deployable Debian image, kernel and initramfs
+	$(BIN)/python -m deploy.image
+
+# --- tests; a missing tool is a failure, never a skip ---
+
+test: test-unit test-services test-machines ## all three suites
+
+test-unit: setup-test ## the pure core: seconds
+	$(PYTEST) -m '$(UNIT)' $(ARGS)
+
+test-services: setup-test ## with real PostgreSQL, RabbitMQ and clients: minutes
+	$(PYTEST) -m '$(SERVICES)' $(ARGS)
+
+test-machines: setup-test ## with real firmware
+	$(PYTEST) -m '$(MACHINES)' $(ARGS)
+
+test-long: setup-test ## the same suites at full size
+	$(PYTEST) -m 'long' $(ARGS)
+
+bench: setup-test ## figures: seconds per stage, memory per process
+	$(BIN)/python -m tests.bench $(ARGS)
+
+lint: .venv/dev.stamp ## ruff, mypy, import contracts, documentation
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m config.docs --check
+
+format: .venv/dev.stamp ## have ruff format and mend what it can
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+# --- services of development ---
+
+dev-up: .venv/run.stamp ## PostgreSQL and RabbitMQ on 5432 and 5672
+	$(BIN)/python -m deploy.dev up
+
+dev-down: .venv/run.stamp ## stop them
+	$(BIN)/python -m deploy.dev down
+
+# --- what is shipped ---
+
+build: .venv/run.stamp ## the wheel, in dist/
+	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+docker: ## the container image
+	$$(command -v docker || command -v podman) build --file deploy/Dockerfile --tag sprout .
+
+clean: ## caches and what was built
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
