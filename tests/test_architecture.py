@@ -115,7 +115,7 @@ def test_log_events_are_constants():
         and re.fullmatch(
             r"log\.(debug|info|warning|error|exception|critical)", ast.unparse(node.func)
         )
-        and not re.fullmatch(r"'[a-z-]+(\.[a-z-]+)+'", ast.unparse(node.args[0]))
+        and not re.fullmatch(r"'[a-z-]+(\.[a-z0-9-]+)+'", ast.unparse(node.args[0]))
     ]
 
     assert inconstant == []
