@@ -55,7 +55,9 @@ POSTGRES: Final = Service(
     "PostgreSQL", b"postgres", POSTGRES_PORT, FOLDER / "postgres/postmaster.pid", signal.SIGINT
 )
 EPMD: Final = Service("epmd", b"epmd", EPMD_PORT, FOLDER / "epmd.pid", signal.SIGTERM)
-BROKER: Final = Service("RabbitMQ", RABBITMQ_PORT, FOLDER / "rabbitmq/rabbitmq.pid", signal.SIGTERM)
+BROKER: Final = Service(
+    "RabbitMQ", b"beam", RABBITMQ_PORT, FOLDER / "rabbitmq/rabbitmq.pid", signal.SIGTERM
+)
 
 
 def up() -> None:
