@@ -9,7 +9,7 @@ import hashlib
 import hmac
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
@@ -177,6 +177,15 @@ class BootPlan:
         """The SHA-256 of the canonical JSON: the same at control and at the site."""
         text = json.dumps(self.encode(), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def snapshot_digest(plans: Iterable[BootPlan]) -> str:
+    """Return the SHA-256 over (machine, version, digest) of *plans*, in any order.
+
+    An agent's heartbeat carries it; where control's differs, control sends a full snapshot.
+    """
+    lines = sorted(f"{plan.machine} {plan.version} {plan.digest}\n" for plan in plans)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def slot(name: str) -> str:
