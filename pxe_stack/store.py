@@ -1,0 +1,356 @@
+"""The site's two SQLite files: the plans it serves, and the journal of what it saw.
+
+plans.db    written by the agent alone; read by every serving process, changes seen at once
+journal.db  written by all of them; the agent reports its rows and then forgets them
+"""
+
+import json
+import os
+import socket
+import sqlite3
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from models import observations
+from models.bootplan import Access, BootPlan, opens, snapshot_digest
+from models.observations import DURABLE, Observation, Seen
+from models.phases import Phase, advance
+from pxe_stack import sqlite
+from pxe_stack.tally import Tally
+
+PLANS: Final = "plans.db"
+JOURNAL: Final = "journal.db"
+BELL: Final = "agent.sock"
+"""Unix datagram socket of the agent: a byte there means that the journal has grown."""
+
+DAMPED: Final = frozenset({Seen.DHCP_IGNORED, Seen.STRANGE_REQUEST, Seen.TFTP_FAILED})
+"""Kinds that a stranger can cause at will: repetitions are counted, not written."""
+
+_PLANS_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS plans (
+    machine TEXT PRIMARY KEY, version INTEGER NOT NULL, stored_at REAL NOT NULL,
+    mac TEXT, run TEXT, address TEXT, body TEXT
+) STRICT;
+CREATE INDEX IF NOT EXISTS plans_mac ON plans (mac);
+CREATE INDEX IF NOT EXISTS plans_run ON plans (run);
+CREATE INDEX IF NOT EXISTS plans_address ON plans (address);
+CREATE TABLE IF NOT EXISTS files (
+    url_path TEXT PRIMARY KEY, location TEXT NOT NULL, sha256 TEXT NOT NULL,
+    size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, chunks TEXT NOT NULL
+) STRICT
+"""
+_JOURNAL_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS observations (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, phase TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS acks (mac TEXT PRIMARY KEY, at REAL NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS ready (service TEXT PRIMARY KEY, pid INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS counters (label TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A plan in the store, and when it came, in seconds since the epoch."""
+
+    plan: BootPlan
+    stored_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A verified artifact on this machine; *mtime_ns* is of the moment it was verified."""
+
+    url_path: str
+    location: Path
+    sha256: str
+    size: int
+    mtime_ns: int
+
+
+class PlanStore:
+    """The boot plans and the artifacts of this site.  One process writes, any number read."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite.Database(path, _PLANS_SCHEMA)
+        self._found: dict[tuple[str, str], Held] = {}
+        self._decoded: dict[str, Held] = {}
+
+    def close(self) -> None:
+        self._db.close()
+
+    def put(self, plan: BootPlan) -> bool:
+        """Keep *plan*; False when a version as high or higher is known (a withdrawal is one)."""
+        body = json.dumps(plan.encode(), separators=(",", ":"))
+        run = None if plan.run is None else str(plan.run)
+        index = (plan.mac, run, plan.addressing.address)
+        return self._keep(plan.machine, plan.version, (*index, body))
+
+    def withdraw(self, machine: UUID, version: int) -> bool:
+        """Forget the plan of *machine*; False when a version as high or higher is known."""
+        return self._keep(machine, version, (None, None, None, None))
+
+    def replace(self, plans: Iterable[BootPlan]) -> None:
+        """Make *plans* the whole truth: control's full snapshot."""
+        snapshot = tuple(plans)
+        kept = {plan.machine for plan in snapshot}
+        for held in self.all():
+            if held.machine not in kept:
+                self.withdraw(held.machine, held.version + 1)
+        for plan in snapshot:
+            self.put(plan)
+
+    def by_mac(self, mac: str) -> Held | None:
+        """Return the plan of the machine that boots from *mac* (aa:bb:cc:dd:ee:ff)."""
+        return self._find("mac", mac)
+
+    def by_run(self, run: UUID) -> Held | None:
+        """Return the plan that *run* is the current run of."""
+        return self._find("run", str(run))
+
+    def by_address(self, address: str) -> Held | None:
+        """Return the plan of the machine that has *address*."""
+        return self._find("address", address)
+
+    def by_machine(self, machine: UUID) -> Held | None:
+        """Return the plan of *machine*."""
+        return self._find("machine", str(machine))
+
+    def all(self) -> tuple[BootPlan, ...]:
+        """Return every plan, by machine."""
+        with self._db.reading() as connection:
+            rows = connection.execute(
+                "SELECT machine, version, stored_at, body FROM plans"
+                " WHERE body IS NOT NULL ORDER BY machine"
+            ).fetchall()
+        return tuple(self._decode(row).plan for row in rows)
+
+    def digest(self) -> str:
+        """Return the digest of all plans, as the heartbeat carries it."""
+        return snapshot_digest(self.all())
+
+    def put_file(
+        self, url_path: str, location: Path, *, sha256: str, size: int, chunks: str
+    ) -> None:
+        """Serve the verified file at *location* as /artifacts/*url_path*; *chunks* is its list.
+
+        Raises OSError when it cannot be read.
+        """
+        values = (url_path, str(location), sha256, size, location.stat().st_mtime_ns, chunks)
+        with self._db.writing() as connection:
+            connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def file(self, url_path: str) -> StoredFile | None:
+        """Return the artifact that is served as /artifacts/*url_path*, or None."""
+        with self._db.reading() as connection:
+            row = connection.execute(
+                "SELECT url_path, location, sha256, size, mtime_ns FROM files WHERE url_path = ?",
+                (url_path,),
+            ).fetchone()
+        return None if row is None else StoredFile(row[0], Path(row[1]), *row[2:])
+
+    def chunks(self, url_path: str) -> str | None:
+        """Return the chunk list of the artifact served as /artifacts/*url_path*, or None."""
+        with self._db.reading() as connection:
+            text: str | None = sqlite.one(
+                connection, "SELECT chunks FROM files WHERE url_path = ?", url_path
+            )
+        return text
+
+    def _keep(self, machine: UUID, version: int, row: tuple[str | None, ...]) -> bool:
+        with self._db.writing() as connection:
+            kept = connection.execute(
+                "INSERT INTO plans (machine, version, stored_at, mac, run, address, body)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (machine) DO UPDATE SET"
+                " version = excluded.version, stored_at = excluded.stored_at, mac = excluded.mac,"
+                " run = excluded.run, address = excluded.address, body = excluded.body"
+                " WHERE excluded.version > plans.version",
+                (str(machine), version, time.time(), *row),
+            ).rowcount
+            self._found.clear()
+        return kept > 0
+
+    def _find(self, column: str, value: str) -> Held | None:
+        with self._db.reading():  # held throughout, so that a stale row is never remembered
+            if self._db.changed():
+                self._found.clear()
+            held = self._found.get((column, value)) or self._read(column, value)
+            if held is not None:  # strangers are not remembered: there may be any number of them
+                self._found[column, value] = held
+        return held
+
+    def _read(self, column: str, value: str) -> Held | None:
+        with self._db.reading() as connection:
+            row = connection.execute(
+                f"SELECT machine, version, stored_at, body FROM plans WHERE {column} = ?"  # noqa: S608 - the column is a literal of this class
+                " AND body IS NOT NULL ORDER BY stored_at DESC LIMIT 1",
+                (value,),
+            ).fetchone()
+        return None if row is None else self._decode(row)
+
+    def _decode(self, row: tuple[str, int, float, str]) -> Held:
+        machine, version, stored_at, body = row
+        known = self._decoded.get(machine)
+        if known is None or (known.plan.version, known.stored_at) != (version, stored_at):
+            known = Held(BootPlan.decode(json.loads(body)), stored_at)
+            self._decoded[machine] = known
+        return known
+
+
+class JournalStore:
+    """What this site has seen: rows to report, and how far each run has come here."""
+
+    def __init__(self, path: Path) -> None:
+        self._db = sqlite.Database(path, _JOURNAL_SCHEMA)
+        self._bell = _Bell(path.parent / BELL)
+        self._tally = Tally()
+        with self._db.writing() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO meta VALUES ('incarnation', ?)", (str(uuid4()),)
+            )
+            self.incarnation = UUID(sqlite.one(connection, "SELECT value FROM meta"))
+
+    def close(self) -> None:
+        self.flush()
+        self._bell.close()
+        self._db.close()
+
+    def append(self, observation: Observation) -> int:
+        """Write *observation* down, advance its run's phase, wake the agent; return its number.
+
+        Kinds in DURABLE lie on the disk before this returns.  0 means that the like of it was
+        written less than a minute ago, so that it was only counted.
+        """
+        if observation.kind in DAMPED:
+            held_back = self._tally.take(
+                _likeness(observation), _label(observation), time.monotonic()
+            )
+            if held_back is None:
+                return 0
+            observation = _with_count(observation, held_back)
+        with self._db.writing(durable=observation.kind in DURABLE) as connection:
+            seq = self._insert(connection, observation)
+        self._bell.ring()
+        return seq
+
+    def phase(self, run: UUID) -> Phase:
+        """Return how far *run* has come, by what this site saw of it."""
+        with self._db.reading() as connection:
+            return _phase(connection, str(run))
+
+    def acked_at(self, mac: str) -> float | None:
+        """Return when DHCP last confirmed an address to *mac* (seconds since the epoch)."""
+        with self._db.reading() as connection:
+            at: float | None = sqlite.one(connection, "SELECT at FROM acks WHERE mac = ?", mac)
+        return at
+
+    def pending(self, after: int, limit: int) -> tuple[tuple[int, Observation], ...]:
+        """Return up to *limit* numbered rows after number *after*, oldest first."""
+        with self._db.reading() as connection:
+            rows = connection.execute(
+                "SELECT seq, body FROM observations WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        return tuple((seq, observations.decode(json.loads(body))) for seq, body in rows)
+
+    def forget(self, upto: int) -> None:
+        """Drop the rows up to and with number *upto*: control has applied them."""
+        with self._db.writing(durable=False) as connection:
+            connection.execute("DELETE FROM observations WHERE seq <= ?", (upto,))
+
+    def mark_ready(self, service: str, pid: int | None = None) -> None:
+        """Say that *service* serves now, in the process *pid* (this one by default)."""
+        with self._db.writing(durable=False) as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO ready VALUES (?, ?)", (service, pid or os.getpid())
+            )
+
+    def ready_services(self) -> Mapping[str, int]:
+        """Return the services that serve now, and their process ids."""
+        with self._db.reading() as connection:
+            rows = connection.execute("SELECT service, pid FROM ready").fetchall()
+        return {service: pid for service, pid in rows if Path(f"/proc/{pid}").exists()}
+
+    def clear_ready(self) -> None:
+        """Forget who was ready: a supervisor's first act, since process ids come again."""
+        with self._db.writing(durable=False) as connection:
+            connection.execute("DELETE FROM ready")
+
+    def counters(self) -> Mapping[str, int]:
+        """Return how often each damped kind of thing was seen by all processes, up to flush."""
+        with self._db.reading() as connection:
+            return dict(connection.execute("SELECT label, n FROM counters").fetchall())
+
+    def flush(self) -> None:
+        """Add this process's counts to the file's."""
+        counts = dict(self._tally.counts)
+        if not counts:
+            return
+        self._tally.counts.subtract(counts)
+        with self._db.writing(durable=False) as connection:
+            connection.executemany(
+                "INSERT INTO counters VALUES (?, ?)"
+                " ON CONFLICT (label) DO UPDATE SET n = n + excluded.n",
+                counts.items(),
+            )
+
+    def _insert(self, connection: sqlite3.Connection, seen: Observation) -> int:
+        body = json.dumps(seen.encode(), separators=(",", ":"))
+        cursor = connection.execute("INSERT INTO observations (body) VALUES (?)", (body,))
+        if seen.run is not None:
+            run = str(seen.run)
+            phase = _after(_phase(connection, run), seen.kind)
+            connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (run, phase.value))
+        if seen.kind is Seen.DHCP_ACKED and seen.mac is not None:
+            connection.execute("INSERT OR REPLACE INTO acks VALUES (?, ?)", (seen.mac, seen.at))
+        return cursor.lastrowid or 0
+
+
+class _Bell:
+    """Wakes the agent, if it is there: it also looks by itself now and then."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = str(path)
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.settimeout(0)
+
+    def ring(self) -> None:
+        try:
+            self._socket.sendto(b"\0", self._path)
+        except OSError:
+            return
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+def _phase(connection: sqlite3.Connection, run: str) -> Phase:
+    value = sqlite.one(connection, "SELECT phase FROM runs WHERE run = ?", run)
+    return Phase.PXE_READY if value is None else Phase(value)
+
+
+def _after(phase: Phase, seen: Seen) -> Phase:
+    # Here, at once: a machine that failed is not offered its installer again by this run.
+    if seen is Seen.INSTALL_FAILED and opens(Access.SCRIPT, phase):
+        return Phase.FAILED
+    return advance(phase, seen)
+
+
+def _likeness(seen: Observation) -> tuple[Any, ...]:
+    return (seen.kind, seen.mac, seen.run, seen.data.get("why"), seen.data.get("client"))
+
+
+def _label(seen: Observation) -> str:
+    return f"{seen.kind.value} {seen.data.get('why', '')}".rstrip()
+
+
+def _with_count(seen: Observation, held_back: int) -> Observation:
+    if held_back == 0:
+        return seen
+    return replace(seen, data={**seen.data, "held_back": held_back})

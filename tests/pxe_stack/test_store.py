@@ -1,0 +1,224 @@
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from models.bootplan import Action, snapshot_digest
+from models.observations import Seen
+from models.phases import Phase
+from pxe_stack.store import BELL, JournalStore, PlanStore
+from tests.pxe_stack import make
+
+
+@pytest.fixture
+def plans(tmp_path):
+    store = PlanStore(tmp_path / "plans.db")
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def journal(tmp_path):
+    store = JournalStore(tmp_path / "journal.db")
+    yield store
+    store.close()
+
+
+def test_a_plan_is_found_by_all_that_a_boot_shows_of_itself(plans):
+    plan = make.plan()
+
+    assert plans.put(plan)
+
+    found = [
+        plans.by_mac(plan.mac).plan,
+        plans.by_run(plan.run).plan,
+        plans.by_address(plan.addressing.address).plan,
+        plans.by_machine(plan.machine).plan,
+    ]
+    assert found == [plan] * 4
+
+
+@pytest.mark.parametrize("version", [1, 0])
+def test_a_version_that_is_not_higher_is_dropped(plans, version):
+    plans.put(make.plan(version=1, hostname="newer"))
+
+    assert not plans.put(make.plan(version=version, hostname="older"))
+    assert plans.by_mac(make.MAC).plan.hostname == "newer"
+
+
+def test_a_withdrawal_is_a_version_too(plans):
+    plan = make.plan(version=3)
+    plans.put(plan)
+
+    assert plans.withdraw(plan.machine, 4)
+
+    assert plans.by_mac(plan.mac) is None
+    assert not plans.put(replace(plan, version=4))
+    assert plans.put(replace(plan, version=5))
+
+
+def test_a_snapshot_is_the_whole_truth(plans):
+    stays, goes = make.another(1), make.another(2)
+    plans.put(goes)
+
+    plans.replace([stays])
+
+    assert plans.all() == (stays,)
+    assert plans.digest() == snapshot_digest([stays])
+
+
+def test_another_reader_sees_a_change_at_once(plans, tmp_path):
+    reader = PlanStore(tmp_path / "plans.db")
+    plans.put(make.plan())
+    assert reader.by_mac(make.MAC).plan.action is Action.INSTALL
+
+    plans.put(make.plan(version=2, action=Action.LOCAL))
+
+    assert reader.by_mac(make.MAC).plan.action is Action.LOCAL
+    reader.close()
+
+
+def test_an_old_run_is_no_longer_found(plans):
+    plan = make.plan()
+    plans.put(plan)
+
+    plans.put(replace(plan, version=2, run=uuid4()))
+
+    assert plans.by_run(plan.run) is None
+
+
+def test_a_file_is_served_under_its_url_path_with_its_chunks(plans, tmp_path):
+    image = tmp_path / "image.raw"
+    image.write_bytes(b"x")
+
+    plans.put_file("os/image.raw", image, sha256="ab", size=1, chunks="sprout-chunks 1 1 ab\n")
+
+    assert plans.file("os/image.raw").location == image
+    assert plans.chunks("os/image.raw") == "sprout-chunks 1 1 ab\n"
+    assert plans.file("os/other") is None
+
+
+def test_rows_are_numbered_once_and_for_all(journal):
+    numbers = [journal.append(make.seen(Seen.SCRIPT_SERVED)) for _ in range(3)]
+    journal.forget(numbers[-1])
+
+    assert numbers == [1, 2, 3]
+    assert journal.append(make.seen(Seen.SCRIPT_SERVED)) == 4
+    assert [seq for seq, _ in journal.pending(0, 10)] == [4]
+
+
+def test_what_was_seen_comes_back_as_it_was(journal):
+    seen = make.seen(Seen.INSTALL_PROGRESS, run=uuid4(), data={"written": "5"})
+
+    journal.append(seen)
+
+    assert journal.pending(0, 10) == ((1, seen),)
+
+
+def test_the_phase_of_a_run_follows_what_is_seen_and_never_goes_back(journal):
+    run = uuid4()
+    steps = [Seen.SCRIPT_SERVED, Seen.INSTALL_STARTED, Seen.SCRIPT_SERVED, Seen.INSTALLED]
+
+    phases = []
+    for kind in steps:
+        journal.append(make.seen(kind, run=run))
+        phases.append(journal.phase(run))
+
+    assert phases == [Phase.PXE_BOOTED, Phase.INSTALLING, Phase.INSTALLING, Phase.INSTALLED]
+
+
+def test_a_run_that_nobody_saw_is_ready_to_boot(journal):
+    assert journal.phase(uuid4()) is Phase.PXE_READY
+
+
+def test_a_failed_install_ends_its_run_here_at_once(journal):
+    run = uuid4()
+
+    journal.append(make.seen(Seen.INSTALL_FAILED, run=run))
+    journal.append(make.seen(Seen.SCRIPT_SERVED, run=run))
+
+    assert journal.phase(run) is Phase.FAILED
+
+
+def test_a_failure_reported_after_the_end_changes_nothing(journal):
+    run = uuid4()
+    journal.append(make.seen(Seen.INSTALLED, run=run))
+
+    journal.append(make.seen(Seen.INSTALL_FAILED, run=run))
+
+    assert journal.phase(run) is Phase.INSTALLED
+
+
+def test_a_file_keeps_its_incarnation_and_another_has_another(journal, tmp_path):
+    same = JournalStore(tmp_path / "journal.db")
+    other = JournalStore(tmp_path / "other" / "journal.db")
+
+    assert same.incarnation == journal.incarnation != other.incarnation
+    same.close()
+    other.close()
+
+
+def test_a_stranger_who_repeats_himself_makes_one_row_and_an_exact_count(journal):
+    again = make.seen(Seen.DHCP_IGNORED, data={"why": "not-ours"})
+
+    written = [journal.append(again) for _ in range(1000)]
+    journal.flush()
+
+    assert written == [1] + [0] * 999
+    assert journal.counters() == {"dhcp-ignored not-ours": 1000}
+
+
+def test_the_time_of_the_last_confirmed_address_is_known(journal):
+    journal.append(make.seen(Seen.DHCP_ACKED, at=5.0))
+
+    assert journal.acked_at(make.MAC) == 5.0
+    assert journal.acked_at("52:54:00:00:00:99") is None
+
+
+def test_only_living_processes_are_ready(journal):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+
+    journal.mark_ready("dhcp")
+    journal.mark_ready("tftp", gone.pid)
+
+    assert journal.ready_services() == {"dhcp": os.getpid()}
+    journal.clear_ready()
+    assert journal.ready_services() == {}
+
+
+def test_the_agent_is_woken_by_a_new_row(journal, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
+        bell.bind(str(tmp_path / BELL))
+        bell.settimeout(5)
+
+        journal.append(make.seen(Seen.SCRIPT_SERVED))
+
+        assert bell.recv(16)
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from models.observations import Seen
+from pxe_stack.store import JournalStore
+from tests.pxe_stack import make
+journal = JournalStore(Path(sys.argv[1]))
+for _ in range(200):
+    journal.append(make.seen(Seen.INSTALL_PROGRESS))
+"""
+
+
+def test_several_processes_that_open_and_write_at_once_lose_nothing(tmp_path):
+    path = tmp_path / "journal.db"
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, str(path)]) for _ in range(4)]
+
+    assert [writer.wait(60) for writer in writers] == [0] * 4
+
+    journal = JournalStore(path)
+    assert [seq for seq, _ in journal.pending(0, 1000)] == list(range(1, 801))
+    journal.close()
