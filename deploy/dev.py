@@ -30,8 +30,14 @@ START_S: Final = 60.0
 STOP_S: Final = 30.0
 URLS: Final = f"""\
 SPROUT_DATABASE_URL=postgresql://sprout:sprout@127.0.0.1:{POSTGRES_PORT}/sprout
-SPROUT_BROKER=amqp://guest:guest@127.0.0.1:{RABBITMQ_PORT}/%2F"""
+SPROUT_BROKER=amqp://sprout:sprout@127.0.0.1:{RABBITMQ_PORT}/%2F"""
 
+COMPOSE_SECRETS: Final = (
+    "POSTGRES_PASSWORD",
+    "RABBITMQ_PASSWORD",
+    "SPROUT_ADMIN_TOKEN_HASH",
+    "SPROUT_SESSION_KEY",
+)
 EPMD_PORT: Final = 24369
 """RabbitMQ's port mapper gets one of its own, so that it is ours to stop."""
 
@@ -68,8 +74,9 @@ def up() -> None:
     """
     engine = _engine()
     if engine is not None:
-        compose = [*engine, "--file", str(ROOT / "docker-compose.yml")]
-        subprocess.run([*compose, "up", "--detach", "--wait", "postgres", "rabbitmq"], check=True)
+        _compose(engine, "up", "--detach", "postgres", "rabbitmq")
+        _wait(lambda: _answers(POSTGRES_PORT), START_S, "PostgreSQL does not answer")
+        _wait(lambda: _answers(RABBITMQ_PORT), START_S, "RabbitMQ does not answer")
     else:
         FOLDER.mkdir(parents=True, exist_ok=True)
         _start(POSTGRES, _launch_postgres)
@@ -83,8 +90,7 @@ def down() -> None:
     """Stop PostgreSQL, RabbitMQ and RabbitMQ's port mapper, by their ids."""
     engine = _engine()
     if engine is not None:
-        compose = [*engine, "--file", str(ROOT / "docker-compose.yml")]
-        subprocess.run([*compose, "stop", "postgres", "rabbitmq"], check=True)
+        _compose(engine, "stop", "postgres", "rabbitmq")
     for service in (BROKER, EPMD, POSTGRES):
         _stop(service)
 
@@ -98,6 +104,13 @@ def _engine() -> list[str] | None:
             if program == "docker" and shutil.which("docker-compose"):
                 return ["docker-compose"]
     return None
+
+
+def _compose(engine: Sequence[str], *verb: str) -> None:
+    # The compose file wants every secret, also of services that are not started here.
+    variables = {**dict.fromkeys(COMPOSE_SECRETS, "sprout"), **os.environ}
+    command = [*engine, "--file", str(ROOT / "docker-compose.yml"), *verb]
+    subprocess.run(command, env=variables, check=True)
 
 
 def _succeeds(command: Sequence[str]) -> bool:
@@ -217,6 +230,8 @@ def _launch_rabbitmq(log: Path) -> None:
     folder = BROKER.pid_file.parent
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "enabled_plugins").write_text("[].\n", encoding="ascii")
+    account = "default_user = sprout\ndefault_pass = sprout\n"
+    (folder / "rabbitmq.conf").write_text(account, encoding="ascii")
     variables = {**os.environ, "HOME": str(folder), **_rabbit_variables(folder)}
     _spawn([str(RABBITMQ)], log, env=variables)
 
@@ -231,6 +246,7 @@ def _rabbit_variables(folder: Path) -> dict[str, str]:
         "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
         "RABBITMQ_LOG_BASE": str(folder / "log"),
         "RABBITMQ_PID_FILE": str(BROKER.pid_file),
+        "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
         "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "enabled_plugins"),
     }
 
