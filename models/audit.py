@@ -1,0 +1,48 @@
+"""Who asked for what, and how it was answered: a row in the transaction of what it records."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
+
+from models.tables import Audit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """On whose behalf something is done."""
+
+    name: str
+    request_id: str = ""
+    source_ip: str = ""
+
+
+ENGINE: Final = Caller(name="engine")
+REAPER: Final = Caller(name="reaper")
+
+
+def record(
+    caller: Caller,
+    action: str,
+    *,
+    kind: str,
+    id: object = "",  # noqa: A002  # the word that the row and the API use
+    site: UUID | None = None,
+    machine: UUID | None = None,
+    reason: str = "",
+    refused: bool = False,
+    data: dict[str, Any] | None = None,
+) -> None:
+    """Write one row; the caller's transaction decides whether it stays."""
+    Audit.create(
+        actor=caller.name,
+        action=action,
+        object_kind=kind,
+        object_id=str(id),
+        site_id=site,
+        machine_id=machine,
+        outcome="refused" if refused else "done",
+        reason=reason,
+        request_id=caller.request_id,
+        source_ip=caller.source_ip,
+        data=data or {},
+    )

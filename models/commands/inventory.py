@@ -1,0 +1,309 @@
+"""Records that operators enter: judged whole, written with their audit, or refused."""
+
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+from types import MappingProxyType
+from typing import Any, Final
+from uuid import UUID
+
+from peewee import SQL, IntegrityError
+
+from models import audit, ipam, names
+from models.audit import Caller
+from models.bootplan import SLOT_MARK
+from models.commands.moves import announce, noted
+from models.database import database
+from models.errors import Invalid, NotFound, Taken, Unknown
+from models.observations import Seen
+from models.tables import Artifact, Image, Interface, Machine, Network, Profile, Site
+
+_TAKEN: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
+    {
+        "sites_slug_key": ("/slug", "another site has this slug"),
+        "networks_name": ("/name", "another network of this site has this name"),
+        "artifacts_ref_key": ("/ref", "another artifact has this reference"),
+        "images_ref_key": ("/ref", "another image has this reference"),
+        "profiles_ref_key": ("/ref", "another profile has this reference"),
+        "machines_hostname": ("/hostname", "another machine of this site has this host name"),
+        "interfaces_mac_key": ("/interfaces", "another machine has an interface with this MAC"),
+        "interfaces_name": ("/interfaces", "two interfaces have the same name"),
+    }
+)
+"""The database's unique rules, told to the person: constraint → (field, sentence)."""
+
+
+@contextmanager
+def _recorded() -> Iterator[None]:
+    """One transaction; a broken unique rule becomes Taken with its field."""
+    try:
+        with database.atomic():
+            yield
+    except IntegrityError as exc:
+        for rule, (field, sentence) in _TAKEN.items():
+            if f'"{rule}"' in str(exc):
+                hint = "Choose another, or use the one that exists."
+                raise Taken(sentence, field=field, hint=hint) from exc
+        raise
+
+
+def create_site(caller: Caller, *, name: str, slug: str, labels: Mapping[str, str]) -> UUID:
+    """Record a site and make its signing key.  Raises Invalid or Taken."""
+    with _recorded():
+        site = Site.create(
+            name=name,
+            slug=names.slug(slug, field="/slug"),
+            labels=dict(labels),
+            signing_key=secrets.token_bytes(32),
+        )
+        audit.record(caller, "site.create", kind="site", id=site.id, site=site.id)
+    return UUID(str(site.id))
+
+
+def enrolment(caller: Caller, site_id: UUID) -> dict[str, str]:
+    """Return what an agent of the site needs to speak for it.  Audited; holds the site's key."""
+    with database.atomic():
+        site: Site | None = Site.get_or_none(Site.id == site_id)
+        if site is None:
+            raise NotFound(f"no site {site_id}", hint="List them with: sprout sites list")
+        audit.record(caller, "site.enrol", kind="site", id=site.id, site=site_id)
+    return {"site": str(site.id), "slug": site.slug, "signing_key": bytes(site.signing_key).hex()}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewNetwork:
+    """What a network is made of; addresses as text, judged by `create_network`."""
+
+    site_id: UUID
+    name: str
+    cidr: str
+    range_start: str
+    range_end: str
+    gateway: str | None = None
+    dns: Sequence[str] = ()
+    purpose: str = "provisioning"
+    domain: str = ""
+    vlan: int | None = None
+    mtu: int | None = None
+    boot_base_url: str | None = None
+
+
+def create_network(caller: Caller, new: NewNetwork) -> UUID:
+    """Record a network.  Raises Invalid, Unknown or Taken."""
+    cidr = names.network(new.cidr, field="/cidr")
+    start = names.address(new.range_start, field="/rangeStart")
+    end = names.address(new.range_end, field="/rangeEnd")
+    gateway = None if new.gateway is None else names.address(new.gateway, field="/gateway")
+    ipam.check_range(cidr, start, end, gateway)
+    dns = [str(names.address(d, field=f"/dns/{i}")) for i, d in enumerate(new.dns)]
+    with _recorded():
+        _site(new.site_id, "/siteId")
+        _no_overlap(new.site_id, str(cidr))
+        row = Network.create(
+            site_id=new.site_id,
+            name=new.name,
+            cidr=str(cidr),
+            gateway=_text(gateway),
+            dns=dns,
+            range_start=str(start),
+            range_end=str(end),
+            purpose=new.purpose,
+            domain=new.domain,
+            vlan=new.vlan,
+            mtu=new.mtu,
+            boot_base_url=new.boot_base_url,
+        )
+        audit.record(caller, "network.create", kind="network", id=row.id, site=new.site_id)
+    return UUID(str(row.id))
+
+
+def _no_overlap(site_id: UUID, cidr: str) -> None:
+    # Serialised by the site's row, which `_site` locked.
+    overlaps = SQL("cidr && %s::cidr", (cidr,))
+    other: Network | None = Network.select().where(Network.site_id == site_id, overlaps).first()
+    if other is not None:
+        raise Taken(
+            f"{cidr} overlaps {other.cidr} of network {other.name}",
+            field="/cidr",
+            hint="Networks of one site must not overlap.",
+        )
+
+
+def create_artifact(
+    caller: Caller, *, ref: str, name: str, backend: str, base_url: str, prefix: str
+) -> UUID:
+    """Record a place where an image's files lie.  Raises Invalid or Taken."""
+    with _recorded():
+        row = Artifact.create(
+            ref=names.ref(ref, field="/ref"),
+            name=name,
+            backend=backend,
+            base_url=base_url,
+            prefix=names.path(prefix, field="/prefix"),
+        )
+        audit.record(caller, "artifact.create", kind="artifact", id=row.id)
+    return UUID(str(row.id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewImage:
+    """What an image is made of; *checksums* maps each of its three paths to a SHA-256."""
+
+    ref: str
+    name: str
+    architecture: str
+    artifact_ref: str
+    kernel_path: str
+    initrd_path: str
+    image_path: str
+    checksums: Mapping[str, str]
+    image_bytes: int
+    kernel_args: Sequence[str] = ()
+    installer: str = "image"
+
+
+def create_image(caller: Caller, new: NewImage) -> UUID:
+    """Record an image.  Raises Invalid, Unknown or Taken."""
+    paths = {
+        "kernel_path": names.path(new.kernel_path, field="/kernelPath"),
+        "initrd_path": names.path(new.initrd_path, field="/initrdPath"),
+        "image_path": names.path(new.image_path, field="/imagePath"),
+    }
+    for path in paths.values():
+        if path not in new.checksums:
+            raise Invalid(
+                f"no checksum for {path}",
+                field="/checksums",
+                hint="Give the SHA-256 of each file; nothing is written that was not verified.",
+            )
+    with _recorded():
+        artifact: Artifact | None = Artifact.get_or_none(Artifact.ref == new.artifact_ref)
+        if artifact is None:
+            raise Unknown(
+                f"no artifact {new.artifact_ref}",
+                field="/artifactRef",
+                hint="Create it first: sprout artifacts create --ref …",
+            )
+        row = Image.create(
+            ref=names.ref(new.ref, field="/ref"),
+            name=new.name,
+            architecture=new.architecture,
+            artifact_id=artifact.id,
+            installer=new.installer,
+            kernel_args=list(new.kernel_args),
+            checksums=dict(new.checksums),
+            image_bytes=new.image_bytes,
+            **paths,
+        )
+        audit.record(caller, "image.create", kind="image", id=row.id)
+    return UUID(str(row.id))
+
+
+def create_profile(
+    caller: Caller, *, ref: str, name: str, cloud_config_template: str, ssh_keys: Sequence[str]
+) -> UUID:
+    """Record a profile.  Raises Invalid or Taken."""
+    if not cloud_config_template.startswith("#cloud-config"):
+        raise Invalid(
+            "the template does not begin with #cloud-config",
+            field="/cloudConfigTemplate",
+            hint="Make #cloud-config its first line.",
+        )
+    if SLOT_MARK in cloud_config_template:
+        raise Invalid("the template holds a slot", field="/cloudConfigTemplate")
+    with _recorded():
+        row = Profile.create(
+            ref=names.ref(ref, field="/ref"),
+            name=name,
+            cloud_config_template=cloud_config_template,
+            ssh_keys=list(ssh_keys),
+        )
+        audit.record(caller, "profile.create", kind="profile", id=row.id)
+    return UUID(str(row.id))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewInterface:
+    name: str
+    mac: str
+    pxe_enabled: bool
+    network_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMachine:
+    """What a machine is made of.  *bmc*: {protocol, address, system, username, secret_ref}."""
+
+    site_id: UUID
+    hostname: str
+    architecture: str
+    interfaces: Sequence[NewInterface]
+    labels: Mapping[str, str]
+    memory_mib: int | None = None
+    disk_bytes: int | None = None
+    bmc: Mapping[str, Any] | None = None
+    root_disk: Mapping[str, Any] | None = None
+
+
+def create_machine(caller: Caller, new: NewMachine) -> UUID:
+    """Record a machine, state registered.  Raises Invalid, Unknown or Taken."""
+    macs = [
+        names.mac(i.mac, field=f"/interfaces/{n}/macAddress") for n, i in enumerate(new.interfaces)
+    ]
+    for number, mac in enumerate(macs):
+        if mac in macs[:number]:
+            raise Taken(
+                f"{mac} stands twice",
+                field=f"/interfaces/{number}/macAddress",
+                hint="Each interface has a MAC of its own.",
+            )
+    with _recorded():
+        _site(new.site_id, "/siteId")
+        row = Machine.create(
+            site_id=new.site_id,
+            hostname=names.hostname(new.hostname, field="/hostname"),
+            architecture=new.architecture,
+            labels=dict(new.labels),
+            memory_mib=new.memory_mib,
+            disk_bytes=new.disk_bytes,
+            bmc=None if new.bmc is None else dict(new.bmc),
+            root_disk=None if new.root_disk is None else dict(new.root_disk),
+        )
+        for interface, mac in zip(new.interfaces, macs, strict=True):
+            _interface(row.id, interface, mac, new.interfaces.index(interface))
+        audit.record(
+            caller, "machine.create", kind="machine", id=row.id, site=new.site_id, machine=row.id
+        )
+        noted(row, Seen.ASKED, {"verb": "register", "by": caller.name})
+        announce(row.id)
+    return UUID(str(row.id))
+
+
+def _interface(machine_id: UUID, new: NewInterface, mac: str, number: int) -> None:
+    owner = Interface.select(Interface.machine_id).where(Interface.mac == mac).first()
+    if owner is not None:
+        raise Taken(
+            f"machine {owner.machine_id} has an interface with MAC {mac}",
+            field=f"/interfaces/{number}/macAddress",
+            hint="A MAC belongs to one machine; look for a typing error or retire the other.",
+        )
+    Interface.create(
+        machine_id=machine_id,
+        name=new.name,
+        mac=mac,
+        pxe_enabled=new.pxe_enabled,
+        network_name=new.network_name,
+    )
+
+
+def _site(site_id: UUID, field: str) -> Site:
+    row: Site | None = Site.select().where(Site.id == site_id).for_update().first()
+    if row is None:
+        raise Unknown(f"no site {site_id}", field=field, hint="List them with: sprout sites list")
+    return row
+
+
+def _text(address: IPv4Address | None) -> str | None:
+    return None if address is None else str(address)

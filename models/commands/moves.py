@@ -1,0 +1,118 @@
+"""The one writer of a machine's state, and its timeline."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from types import MappingProxyType
+from typing import Any, Final
+from uuid import UUID
+
+from models import audit
+from models.audit import Caller
+from models.database import database
+from models.errors import NotFound
+from models.lifecycle import Event, State, next_state
+from models.observations import Seen, Source
+from models.phases import Phase, advance
+from models.tables import Machine, Observation, Workflow
+
+PHASE_AFTER: Final[Mapping[Event, Phase]] = MappingProxyType(
+    {
+        Event.PROVISION: Phase.PXE_READY,
+        Event.PROVISIONED: Phase.READY,
+        Event.COMMISSION: Phase.REGISTERED,
+        Event.RELEASED: Phase.REGISTERED,
+        Event.CLEAR: Phase.REGISTERED,
+    }
+)
+"""What an event does to the phase; whatever ends a run in failure sets `failed`."""
+
+CHANNEL: Final = "sprout_events"
+
+
+def locked(machine_id: UUID) -> Machine:
+    """Return the machine's row, locked until the transaction ends.  Raises NotFound."""
+    row: Machine | None = Machine.select().where(Machine.id == machine_id).for_update().first()
+    if row is None:
+        raise NotFound(f"no machine {machine_id}", hint="List them with: sprout machines list")
+    return row
+
+
+def move(
+    machine: Machine, event: Event, by: Caller, *, reason: str = "", flow: Workflow | None = None
+) -> State:
+    """Move *machine* and write it down.  Nothing else assigns Machine.state.
+
+    The caller holds the row's lock.  Raises IllegalTransition.
+    """
+    before = State(machine.state)
+    came_from = None if machine.came_from is None else State(machine.came_from)
+    after = next_state(
+        before, event, came_from=came_from, commissioned=machine.commissioned_at is not None
+    )
+    machine.state = after.value
+    machine.came_from = before.value if event is Event.MAINTAIN else None
+    machine.failed_from = before.value if after is State.FAILED else None
+    if event is Event.COMMISSIONED:
+        machine.commissioned_at = now()
+    if before is State.PROVISIONING and after is State.FAILED:
+        machine.phase = Phase.FAILED.value
+    elif event in PHASE_AFTER:
+        machine.phase = PHASE_AFTER[event].value
+    _saved(machine)
+    moved = {"event": event.value, "from": before.value, "to": after.value}
+    audit.record(
+        by,
+        f"machine.{event.value}",
+        kind="machine",
+        id=machine.id,
+        site=machine.site_id,
+        machine=machine.id,
+        reason=reason,
+        data=moved,
+    )
+    noted(machine, Seen.STATE_MOVED, moved | {"by": by.name}, flow=flow)
+    return after
+
+
+def further(machine: Machine, seen: Seen, flow: Workflow) -> None:
+    """Move the phase on, if *seen* leads further than the machine has come."""
+    before = Phase(machine.phase)
+    after = advance(before, seen)
+    if after is before:
+        return
+    machine.phase = after.value
+    _saved(machine)
+    noted(machine, Seen.PHASE_MOVED, {"from": before.value, "to": after.value}, flow=flow)
+
+
+def _saved(machine: Machine) -> None:
+    machine.version += 1
+    machine.updated_at = now()
+    machine.save()
+
+
+def noted(
+    machine: Machine, kind: Seen, data: dict[str, Any], *, flow: Workflow | None = None
+) -> None:
+    """Add a row of control's own to the machine's timeline, and tell the pages."""
+    Observation.create(
+        machine_id=machine.id,
+        site_id=machine.site_id,
+        run_id=machine.run_id,
+        workflow_id=None if flow is None else flow.id,
+        source=(Source.OPERATOR if kind is Seen.ASKED else Source.CONTROL).value,
+        kind=kind.value,
+        at=now(),
+        data=data,
+    )
+    announce(machine.id)
+
+
+def announce(machine_id: UUID) -> None:
+    """Hint to the pages, at commit, that this machine changed.  PostgreSQL folds repetitions."""
+    database.execute_sql("SELECT pg_notify(%s, %s)", (CHANNEL, str(machine_id)))
+
+
+def now() -> datetime:
+    """Return the time, with its zone."""
+    return datetime.now(UTC)

@@ -1,0 +1,146 @@
+"""What a site reports: kept once each, in any order; some of it carries a workflow on."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from models.commands import tasks, walks
+from models.commands.moves import announce, further, locked
+from models.commands.runs import Render
+from models.database import database
+from models.errors import Invalid
+from models.messages import Envelope
+from models.observations import Observation, Seen, decode
+from models.phases import REACHED_BY
+from models.tables import Interface, Machine, Run, Workflow
+from models.tables import Observation as Row
+from models.workflows import TABLES, Progress
+
+OF_TASKS: Final = frozenset({Seen.TASK_STARTED, Seen.TASK_DONE, Seen.TASK_FAILED})
+
+MOVERS: Final = (
+    OF_TASKS
+    | set(REACHED_BY)
+    | {step.until for table in TABLES.values() for step in table.steps if step.until}
+    | {bad for table in TABLES.values() for step in table.steps for bad in step.fails_on}
+)
+"""Kinds that can carry a workflow on; all others are only kept."""
+
+AHEAD_S: Final = 300
+"""Seconds that a site's clock may be ahead before its times are cut to ours."""
+
+
+def receive(envelope: Envelope, render: Render) -> None:
+    """Keep the reports of one message, and let each do what it does.  Safe to repeat.
+
+    Raises Invalid for a body that is not what an agent sends; nothing of it is kept then.
+    """
+    incarnation, reports = _parsed(envelope.body)
+    for seq, observation in reports:
+        with database.atomic():
+            _receive_one(envelope, incarnation, seq, observation, render)
+
+
+def _parsed(body: Mapping[str, Any]) -> tuple[str, list[tuple[int, Observation]]]:
+    try:
+        reports: Sequence[Mapping[str, Any]] = body["reports"]
+        return str(body["incarnation"]), [(int(r["seq"]), decode(r)) for r in reports]
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise Invalid(f"a report is malformed: {exc}", field="/body/reports") from exc
+
+
+def _receive_one(
+    envelope: Envelope, incarnation: str, seq: int, observation: Observation, render: Render
+) -> None:
+    machine_id = _machine_of(envelope.site, observation)
+    moves = observation.kind in MOVERS and machine_id is not None
+    machine = locked(machine_id) if moves and machine_id is not None else None
+    row = _kept(envelope, incarnation, seq, observation, machine_id)
+    if row is None:
+        return
+    if machine is not None:
+        applied = _applied(machine, observation, render)
+        if not applied:
+            Row.update(applied=False).where(Row.id == row).execute()
+    if machine_id is not None:
+        announce(machine_id)
+
+
+def _machine_of(site_id: UUID, observation: Observation) -> UUID | None:
+    """Return the machine that the observation is of, if it belongs to *site_id*."""
+    candidate = observation.machine
+    if candidate is None and observation.run is not None:
+        run: Run | None = Run.get_or_none(Run.id == observation.run)
+        candidate = None if run is None else run.machine_id
+    if candidate is None and observation.mac is not None:
+        owner = Interface.select(Interface.machine_id).where(Interface.mac == observation.mac)
+        interface: Interface | None = owner.first()
+        candidate = None if interface is None else interface.machine_id
+    of_site = Machine.select(Machine.id).where(
+        (Machine.id == candidate) & (Machine.site_id == site_id)
+    )
+    return candidate if candidate is not None and of_site.exists() else None
+
+
+def _kept(
+    envelope: Envelope, incarnation: str, seq: int, seen: Observation, machine_id: UUID | None
+) -> int | None:
+    """Insert the row; None when it was there already."""
+    inserted = (
+        Row.insert(
+            machine_id=machine_id,
+            site_id=envelope.site,
+            run_id=seen.run,
+            workflow_id=_workflow_of(seen),
+            agent_id=envelope.agent,
+            incarnation=incarnation,
+            seq=seq,
+            source=seen.source.value,
+            kind=seen.kind.value,
+            at=_time(seen.at),
+            data=dict(seen.data),
+        )
+        .on_conflict_ignore()
+        .returning(Row.id)
+        .execute()
+    )
+    return next((int(row.id) for row in inserted), None)
+
+
+def _workflow_of(seen: Observation) -> UUID | None:
+    if seen.run is None:
+        return None
+    run: Run | None = Run.get_or_none(Run.id == seen.run)
+    return None if run is None else run.workflow_id
+
+
+def _time(at: float) -> datetime:
+    now = datetime.now(UTC).timestamp()
+    return datetime.fromtimestamp(min(max(at, 0.0), now + AHEAD_S), UTC)
+
+
+def _applied(machine: Machine, seen: Observation, render: Render) -> bool:
+    if seen.kind in OF_TASKS:
+        flow = tasks.reported(machine, seen.kind, seen.data)
+    else:
+        flow = _of_run(machine, seen)
+    if flow is not None:
+        walks.drive(walks.Walk(machine, flow, render))
+    return flow is not None
+
+
+def _of_run(machine: Machine, seen: Observation) -> Workflow | None:
+    """Apply a sighting of a boot to the machine's open run; None for a run that is not open."""
+    flow: Workflow | None = Workflow.get_or_none(
+        (Workflow.run_id == seen.run) & (Workflow.state == Progress.RUNNING.value)
+    )
+    if seen.run is None or flow is None or machine.run_id != seen.run:
+        return None
+    further(machine, seen.kind, flow)
+    if seen.kind is Seen.PHONED_HOME:
+        keys = [str(v) for k, v in sorted(seen.data.items()) if k.startswith("pub_key_")]
+        machine.ssh_host_keys = [key.strip() for key in keys if key.strip()]
+        machine.save()
+    Run.update(phase=machine.phase).where(Run.id == seen.run).execute()
+    return flow

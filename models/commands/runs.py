@@ -1,0 +1,310 @@
+"""Addresses, runs and boot plans: what must stand before a machine may be powered."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Final
+from uuid import UUID, uuid4
+
+from models import facts, ipam
+from models.bootplan import Action, Addressing, BootPlan, Document, File
+from models.commands import agents
+from models.commands.moves import now
+from models.errors import Invalid, NotReady, Unknown
+from models.messages import Kind
+from models.phases import Phase
+from models.tables import (
+    Agent,
+    Allocation,
+    Artifact,
+    Image,
+    Interface,
+    Machine,
+    Network,
+    Plan,
+    Profile,
+    Run,
+    Workflow,
+)
+
+BOOT: Final = "boot"
+"""The capability of an agent that serves DHCP, TFTP and boot HTTP."""
+
+VALID_FOR_S: Final = 6 * 3600
+"""How long an owner may serve an installer without a word from control."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What is to be rendered for one run: plain values, no rows."""
+
+    machine: UUID
+    run: UUID
+    hostname: str
+    mac: str
+    addressing: Addressing
+    prefix: str
+    kernel_path: str
+    initrd_path: str
+    image_path: str
+    image_sha256: str
+    image_bytes: int
+    kernel_args: tuple[str, ...]
+    cloud_config_template: str
+    ssh_keys: tuple[str, ...]
+    disk: Mapping[str, Any]
+
+
+Render = Callable[[Intent], tuple[Document, ...]]
+"""Renders an intent's documents; given by whoever runs the engine, since templates live above."""
+
+
+def pxe_interface(machine: Machine) -> Interface:
+    """Return the machine's one PXE-enabled interface.  Raises NotReady for none or several."""
+    rows = list(
+        Interface.select().where((Interface.machine_id == machine.id) & Interface.pxe_enabled)
+    )
+    if len(rows) != 1:
+        raise NotReady(
+            f"{machine.hostname} has {len(rows)} PXE-enabled interfaces, and needs exactly one",
+            field="/interfaces",
+            hint="Set pxeEnabled on the one interface that the firmware boots from.",
+        )
+    return rows[0]
+
+
+def provisioning_network(machine: Machine, network_id: UUID | None) -> Network:
+    """Return the named network, or the site's only one with purpose provisioning.
+
+    Raises Unknown, Invalid or NotReady.
+    """
+    of_site = Network.select().where(Network.site_id == machine.site_id)
+    if network_id is not None:
+        named: Network | None = of_site.where(Network.id == network_id).first()
+        if named is None:
+            raise Unknown(
+                f"this site has no network {network_id}",
+                field="/networkId",
+                hint="List them with: sprout networks list",
+            )
+        if named.purpose != "provisioning":
+            raise Invalid(
+                f"network {named.name} is for {named.purpose}",
+                field="/networkId",
+                hint="Choose a network with purpose provisioning.",
+            )
+        return named
+    rows = list(of_site.where(Network.purpose == "provisioning"))
+    if len(rows) != 1:
+        raise NotReady(
+            f"the site has {len(rows)} provisioning networks, and the request names none",
+            field="/networkId",
+            hint="Name one with networkId, or keep exactly one with purpose provisioning.",
+        )
+    return rows[0]
+
+
+def allocated(machine: Machine, interface: Interface, network: Network) -> Allocation:
+    """Return the interface's address on *network*: the one it has, else the lowest free one."""
+    network = Network.select().where(Network.id == network.id).for_update().get()
+    current: Allocation | None = Allocation.get_or_none(
+        (Allocation.interface_id == interface.id) & (Allocation.state != "released")
+    )
+    if current is not None and current.network_id == network.id:
+        return current
+    if current is not None:
+        current.state, current.released_at = "released", now()
+        current.save()
+    taken = {
+        IPv4Address(row.address)
+        for row in Allocation.select(Allocation.address).where(
+            (Allocation.network_id == network.id) & (Allocation.state != "released")
+        )
+    }
+    address = ipam.next_free(
+        IPv4Address(network.range_start), IPv4Address(network.range_end), taken
+    )
+    return Allocation.create(
+        network_id=network.id,
+        machine_id=machine.id,
+        interface_id=interface.id,
+        address=str(address),
+        mac=interface.mac,
+        state="reserved",
+    )
+
+
+def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
+    """Give the machine an address, a run and an installing plan, and send the plan to its site."""
+    image = Image.get_by_id(flow.params["image_id"])
+    profile = Profile.get_by_id(flow.params["profile_id"])
+    network = Network.get_by_id(flow.params["network_id"])
+    interface = pxe_interface(machine)
+    allocation = allocated(machine, interface, network)
+    owner = agents.newest_live(machine.site_id, BOOT)
+    run_id = uuid4()
+    addressing = _addressing(network, allocation)
+    intent = _intent(
+        machine,
+        run_id,
+        mac=interface.mac,
+        addressing=addressing,
+        image=image,
+        profile=profile,
+    )
+    machine.epoch += 1
+    machine.run_id = run_id
+    machine.image_id, machine.profile_id, machine.network_id = image.id, profile.id, network.id
+    plan = BootPlan(
+        machine=machine.id,
+        site=machine.site_id,
+        hostname=machine.hostname,
+        mac=interface.mac,
+        version=machine.plan_version + 1,
+        action=Action.INSTALL,
+        addressing=addressing,
+        boot_base_url=_boot_base_url(network, owner),
+        run=run_id,
+        epoch=machine.epoch,
+        owner=owner.id,
+        documents=render(intent),
+        files=_files(intent, image.checksums),
+        valid_for=VALID_FOR_S,
+    )
+    Run.create(
+        id=run_id,
+        machine_id=machine.id,
+        workflow_id=flow.id,
+        epoch=machine.epoch,
+        plan_version=plan.version,
+        owner_id=owner.id,
+        phase=Phase.PXE_READY.value,
+        receipts={d.name: d.receipt for d in plan.documents},
+    )
+    flow.run_id = run_id
+    publish(machine, plan, request_id=flow.request_id)
+
+
+def _intent(
+    machine: Machine,
+    run_id: UUID,
+    *,
+    mac: str,
+    addressing: Addressing,
+    image: Image,
+    profile: Profile,
+) -> Intent:
+    prefix = Artifact.get_by_id(image.artifact_id).prefix
+    return Intent(
+        machine=machine.id,
+        run=run_id,
+        hostname=machine.hostname,
+        mac=mac,
+        addressing=addressing,
+        prefix=prefix,
+        kernel_path=f"{prefix}/{image.kernel_path}",
+        initrd_path=f"{prefix}/{image.initrd_path}",
+        image_path=f"{prefix}/{image.image_path}",
+        image_sha256=image.checksums[image.image_path],
+        image_bytes=image.image_bytes,
+        kernel_args=tuple(image.kernel_args),
+        cloud_config_template=profile.cloud_config_template,
+        ssh_keys=tuple(profile.ssh_keys),
+        disk=facts.root_disk(machine.root_disk, machine.facts),
+    )
+
+
+def _files(intent: Intent, checksums: Mapping[str, str]) -> tuple[File, ...]:
+    roles = {
+        "kernel": intent.kernel_path,
+        "initrd": intent.initrd_path,
+        "image": intent.image_path,
+    }
+    cut = len(intent.prefix) + 1
+    return tuple(
+        File(
+            role=role,
+            path=path,
+            sha256=checksums[path[cut:]],
+            size=intent.image_bytes if role == "image" else 0,
+        )
+        for role, path in roles.items()
+    )
+
+
+def _addressing(network: Network, allocation: Allocation) -> Addressing:
+    return Addressing(
+        address=allocation.address,
+        prefix_length=IPv4Network(network.cidr).prefixlen,
+        gateway=network.gateway,
+        dns=tuple(network.dns),
+        domain=network.domain,
+    )
+
+
+def _boot_base_url(network: Network, owner: Agent) -> str:
+    url = network.boot_base_url or owner.advertise.get("boot_base_url")
+    if not url:
+        raise NotReady(
+            f"agent {owner.hostname} advertises no boot address",
+            field="/networkId",
+            hint="Set SPROUT_DHCP_BIND_ADDR at the site, or bootBaseUrl on the network.",
+        )
+    return str(url).rstrip("/")
+
+
+def activate(machine: Machine) -> None:
+    """Mark the machine's reserved address as in use."""
+    Allocation.update(state="active").where(
+        (Allocation.machine_id == machine.id) & (Allocation.state == "reserved")
+    ).execute()
+
+
+def withdraw(machine: Machine, *, request_id: str = "") -> None:
+    """Replace the machine's plan by local boot, under a higher version; no plan, nothing to do."""
+    current: Plan | None = Plan.get_or_none(Plan.machine_id == machine.id)
+    if current is None:
+        return
+    old = BootPlan.decode(current.body)
+    local = BootPlan(
+        machine=old.machine,
+        site=old.site,
+        hostname=old.hostname,
+        mac=old.mac,
+        version=machine.plan_version + 1,
+        action=Action.LOCAL,
+        addressing=old.addressing,
+        boot_base_url=old.boot_base_url,
+    )
+    publish(machine, local, request_id=request_id)
+
+
+def publish(machine: Machine, plan: BootPlan, *, request_id: str = "") -> None:
+    """Store *plan* as the machine's, and promise it to every agent of the site that lives."""
+    machine.plan_version = plan.version
+    machine.save()
+    body = plan.encode()
+    row = {
+        "site_id": plan.site,
+        "version": plan.version,
+        "digest": plan.digest,
+        "body": body,
+        "updated_at": now(),
+    }
+    (
+        Plan.insert(machine_id=plan.machine, **row)
+        .on_conflict(conflict_target=[Plan.machine_id], update=row)
+        .execute()
+    )
+    for agent in agents.live(plan.site):
+        agents.send(
+            agent.id,
+            plan.site,
+            Kind.PLAN,
+            {"plans": [body], "snapshot": False},
+            machine=plan.machine,
+            seq=plan.version,
+            run=plan.run,
+            epoch=plan.epoch,
+            request_id=request_id,
+        )

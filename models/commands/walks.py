@@ -1,0 +1,229 @@
+"""How the engine carries a workflow on: each entry is one transaction under the machine's lock."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Any, Final
+from uuid import UUID
+
+from models import engine, facts
+from models.audit import ENGINE, REAPER, Caller
+from models.commands import runs, tasks
+from models.commands.moves import locked, move, noted, now
+from models.commands.runs import Render
+from models.database import database
+from models.engine import Begin, Cursor, Finish, GiveUp, Outcome, Pass, Wait
+from models.errors import DomainError
+from models.lifecycle import Event
+from models.observations import Seen
+from models.tables import Interface, Machine, Observation, Run, Workflow
+from models.workflows import TABLES, Decision, Kind, Progress, Step, StepKind, Table
+
+AT_START: Final[Mapping[str, Any]] = MappingProxyType(
+    {"step": 0, "attempt": 0, "outcome": Outcome.OPEN.value, "detail": ""}
+)
+"""The columns that say where a workflow stands, at its beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Walk:
+    """One workflow under way inside a transaction: its rows, its table, and the renderer."""
+
+    machine: Machine
+    flow: Workflow
+    render: Render
+
+    @property
+    def table(self) -> Table:
+        return TABLES[Kind(self.flow.kind)]
+
+    @property
+    def cursor(self) -> Cursor:
+        return Cursor(self.flow.step, self.flow.attempt, Outcome(self.flow.outcome))
+
+
+def advance(workflow_id: UUID, render: Render) -> None:
+    """Carry a workflow on as far as it goes without waiting; safe to repeat."""
+    with database.atomic():
+        walk = _walk(workflow_id, render)
+        if walk is not None:
+            drive(walk)
+
+
+def due(limit: int = 100) -> list[UUID]:
+    """Return running workflows whose deadline has passed, the oldest first."""
+    query = (
+        Workflow.select(Workflow.id)
+        .where((Workflow.state == Progress.RUNNING.value) & (Workflow.deadline_at < now()))
+        .order_by(Workflow.deadline_at)
+        .limit(limit)
+    )
+    return [row.id for row in query]
+
+
+def expire(workflow_id: UUID, render: Render) -> None:
+    """Do what a passed deadline does: try again, or give up; the clock is read under the lock."""
+    with database.atomic():
+        walk = _walk(workflow_id, render)
+        if walk is None or walk.flow.deadline_at >= now():
+            return
+        if walk.flow.attempt == 0:
+            drive(walk)
+            return
+        step = walk.table.steps[walk.flow.step]
+        match engine.after_deadline(step, walk.cursor):
+            case Begin(again, attempt):
+                _begin(walk, again, attempt)
+                drive(walk)
+            case GiveUp(lost):
+                _fail(walk, f"{lost.name}: no sign of {lost.expects}", by=REAPER)
+            case _:
+                drive(walk)
+
+
+def _walk(workflow_id: UUID, render: Render) -> Walk | None:
+    known: Workflow | None = Workflow.get_or_none(Workflow.id == workflow_id)
+    if known is None:
+        return None
+    machine = locked(known.machine_id)
+    flow = Workflow.get_by_id(workflow_id)
+    return Walk(machine, flow, render) if flow.state == Progress.RUNNING.value else None
+
+
+def drive(walk: Walk) -> None:
+    """Walk the table until something must be waited for, or the workflow ends."""
+    while walk.flow.state == Progress.RUNNING.value:
+        match engine.next_move(walk.table, walk.cursor, _seen(walk.flow)):
+            case Begin(step, attempt):
+                _begin(walk, step, attempt)
+            case Pass(step):
+                _pass(walk, step)
+            case GiveUp(step, because):
+                _fail(walk, _reason(walk.flow, step, because))
+            case Finish():
+                _finish(walk)
+            case Wait():
+                return
+
+
+def _seen(flow: Workflow) -> set[Seen]:
+    if flow.run_id is None:
+        return set()
+    rows = (
+        Observation.select(Observation.kind)
+        .where((Observation.run_id == flow.run_id) & Observation.applied)
+        .distinct()
+    )
+    return {Seen(row.kind) for row in rows}
+
+
+def _begin(walk: Walk, step: Step, attempt: int) -> None:
+    flow = walk.flow
+    flow.attempt, flow.outcome, flow.task_id, flow.detail = attempt, Outcome.OPEN.value, None, ""
+    flow.begun_at = now()
+    flow.deadline_at = flow.begun_at + timedelta(seconds=step.deadline_s)
+    noted(walk.machine, Seen.STEP_BEGUN, {"step": step.name, "try": attempt}, flow=flow)
+    if step.kind is StepKind.ASSIGNMENT:
+        tasks.grant(walk.machine, walk.flow, step)
+    elif step.decision is not None:
+        _decide(walk, step.decision)
+    flow.save()
+
+
+def _decide(walk: Walk, decision: Decision) -> None:
+    try:
+        with database.atomic():
+            _DECISIONS[decision](walk)
+    except DomainError as exc:
+        walk.flow.outcome, walk.flow.detail = Outcome.REFUSED.value, str(exc)
+    else:
+        walk.flow.outcome = Outcome.DONE.value
+
+
+def _pass(walk: Walk, step: Step) -> None:
+    noted(walk.machine, Seen.STEP_DONE, {"step": step.name}, flow=walk.flow)
+    flow = walk.flow
+    flow.step += 1
+    flow.attempt, flow.outcome, flow.task_id, flow.detail = 0, Outcome.OPEN.value, None, ""
+    flow.save()
+
+
+def _reason(flow: Workflow, step: Step, because: Seen | None) -> str:
+    if because is None:
+        return f"{step.name}: {flow.detail or 'failed'}"
+    row: Observation | None = (
+        Observation.select()
+        .where((Observation.run_id == flow.run_id) & (Observation.kind == because.value))
+        .order_by(Observation.id.desc())
+        .first()
+    )
+    data: dict[str, Any] = {} if row is None else row.data
+    return f"{step.name}: {data.get('reason') or because.value}"
+
+
+def _fail(walk: Walk, detail: str, *, by: Caller = ENGINE) -> None:
+    noted(walk.machine, Seen.GAVE_UP, {"reason": detail}, flow=walk.flow)
+    end(walk.machine, walk.flow, Progress.FAILED, Event.GAVE_UP, by, detail=detail)
+
+
+def _finish(walk: Walk) -> None:
+    flow = walk.flow
+    flow.state, flow.finished_at = Progress.SUCCEEDED.value, now()
+    flow.save()
+    noted(walk.machine, Seen.STEP_DONE, {"workflow": flow.kind}, flow=flow)
+
+
+def end(  # what ended, how, by whom and why
+    machine: Machine, flow: Workflow, how: Progress, event: Event, by: Caller, *, detail: str
+) -> None:
+    """End *flow* without success: the machine moves, the run closes, its plan is withdrawn."""
+    flow.state, flow.detail, flow.finished_at = how.value, detail, now()
+    flow.save()
+    tasks.abandon(flow)
+    if flow.lifecycle:
+        move(machine, event, by, reason=detail, flow=flow)
+    _close_run(machine, flow)
+
+
+def _close_run(machine: Machine, flow: Workflow) -> None:
+    if flow.run_id is None:
+        return
+    Run.update(ended_at=now(), phase=machine.phase).where(Run.id == flow.run_id).execute()
+    runs.withdraw(machine, request_id=flow.request_id)
+
+
+def _prepare_run(walk: Walk) -> None:
+    runs.prepare(walk.machine, walk.flow, walk.render)
+
+
+def _record_inventory(walk: Walk) -> None:
+    machine = walk.machine
+    machine.facts = tasks.last_result(walk.flow)
+    rows = list(Interface.select().where(Interface.machine_id == machine.id))
+    machine.differences = facts.differences(
+        machine.facts,
+        macs=[row.mac for row in rows],
+        pxe_macs=[row.mac for row in rows if row.pxe_enabled],
+        memory_mib=machine.memory_mib,
+        disk_bytes=machine.disk_bytes,
+    )
+    machine.save()
+
+
+def _end_well(walk: Walk) -> None:
+    event = walk.table.ends
+    if event is not None:
+        move(walk.machine, event, ENGINE, flow=walk.flow)
+    if walk.flow.run_id is not None:
+        runs.activate(walk.machine)
+    _close_run(walk.machine, walk.flow)
+
+
+_DECISIONS: Final = MappingProxyType(
+    {
+        Decision.PREPARE_RUN: _prepare_run,
+        Decision.RECORD_INVENTORY: _record_inventory,
+        Decision.FINISH: _end_well,
+    }
+)

@@ -1,0 +1,108 @@
+"""The one connection pool of the process, and how it is borrowed.
+
+`autoconnect=False`: a thread that forgot to borrow gets an error, not a leaked connection.
+"""
+
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import psycopg2
+from playhouse.pool import PooledPostgresqlDatabase  # type: ignore[import-untyped] # no stubs
+from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
+
+database: Final = PooledPostgresqlDatabase(None, autoconnect=False)
+
+
+class Unavailable(Exception):
+    """The database cannot be reached, or the connection broke in the middle."""
+
+
+def configure(url: str, *, connections: int) -> None:
+    """Point the pool at *url* (postgresql://…), with at most *connections* at once."""
+    database.init(
+        url,
+        max_connections=connections,
+        stale_timeout=300,
+        timeout=10,
+        connect_timeout=5,
+        application_name="sprout",
+        options="-c timezone=UTC -c statement_timeout=30000 -c lock_timeout=10000",
+    )
+
+
+@contextmanager
+def borrowed() -> Iterator[None]:
+    """A connection for the block, returned after it only if the block opened it.
+
+    Raises Unavailable when the server cannot be reached or went away; the broken connection is
+    thrown away, so that the next block starts afresh.
+    """
+    try:
+        opened = database.connect(reuse_if_open=True)
+    except Exception as exc:
+        raise Unavailable(str(exc).strip()) from exc
+    try:
+        yield
+    except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
+        _discard()
+        raise Unavailable(str(exc).strip()) from exc
+    except Exception as exc:
+        if isinstance(exc.__cause__ or exc.__context__, psycopg2.OperationalError):
+            _discard()
+            raise Unavailable(str(exc).strip()) from exc
+        raise
+    finally:
+        if opened and not database.is_closed():
+            database.close()
+
+
+def _discard() -> None:
+    with suppress(Exception):
+        database.manual_close()
+
+
+def reachable() -> bool:
+    """Whether the database answers a query now."""
+    try:
+        with borrowed():
+            database.execute_sql("SELECT 1")
+    except Unavailable:
+        return False
+    return True
+
+
+class Listener:
+    """A connection of its own that hears NOTIFY on some channels."""
+
+    def __init__(self, url: str, *channels: str) -> None:
+        """Connect and listen.  Raises Unavailable."""
+        try:
+            self._connection: Any = psycopg2.connect(url, connect_timeout=5)
+            self._connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
+            with self._connection.cursor() as cursor:
+                for channel in channels:
+                    cursor.execute(f'LISTEN "{channel}"')
+        except psycopg2.Error as exc:
+            raise Unavailable(str(exc).strip()) from exc
+
+    def wait(self, timeout_s: float) -> list[tuple[str, str]]:
+        """Return (channel, payload) of what was heard, [] after *timeout_s* seconds of silence.
+
+        Raises Unavailable when the connection broke.
+        """
+        try:
+            if not self._connection.notifies:
+                select.select([self._connection], [], [], timeout_s)
+            self._connection.poll()
+        except (psycopg2.Error, OSError, ValueError) as exc:
+            raise Unavailable(str(exc).strip()) from exc
+        heard = [(n.channel, n.payload) for n in self._connection.notifies]
+        self._connection.notifies.clear()
+        return heard
+
+    def close(self) -> None:
+        """Stop listening."""
+        with suppress(psycopg2.Error):
+            self._connection.close()

@@ -1,0 +1,71 @@
+"""What a BMC tells of a machine, held against what a person entered."""
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from models.errors import NotReady
+
+
+def differences(
+    facts: Mapping[str, Any],
+    *,
+    macs: Collection[str],
+    pxe_macs: Collection[str],
+    memory_mib: int | None,
+    disk_bytes: int | None,
+) -> list[dict[str, Any]]:
+    """Return {severity, what, entered, found} for each thing that does not agree."""
+    known = {str(nic.get("mac", "")).lower() for nic in facts.get("nics", ())}
+    found = [
+        _difference("warning" if mac in pxe_macs else "info", "mac", mac, sorted(known))
+        for mac in sorted(macs)
+        if known and mac not in known
+    ]
+    memory = facts.get("memory_mib")
+    if memory_mib is not None and memory is not None and memory < memory_mib:
+        found.append(_difference("warning", "memoryMib", memory_mib, memory))
+    largest = max((int(d.get("bytes") or 0) for d in facts.get("disks", ())), default=None)
+    if disk_bytes is not None and largest is not None and largest < disk_bytes:
+        found.append(_difference("warning", "diskBytes", disk_bytes, largest))
+    return found
+
+
+def _difference(severity: str, what: str, entered: Any, seen: Any) -> dict[str, Any]:
+    return {"severity": severity, "what": what, "entered": entered, "found": seen}
+
+
+def root_disk(chosen: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """Return {serial, wwn, min_bytes} of the one disk to write.
+
+    *chosen* is what a person entered; where nothing was entered, the facts must hold exactly one
+    disk.  Raises NotReady with what to do when the answer is not exactly one.
+    """
+    disks = [d for d in facts.get("disks", ()) if d.get("serial") or d.get("wwn")]
+    wanted = dict(chosen or {})
+    matching = [d for d in disks if _is(d, wanted)]
+    if wanted and not disks:
+        return _selector(wanted)
+    if len(matching) == 1:
+        return _selector(matching[0] | {k: v for k, v in wanted.items() if v})
+    seen = ", ".join(f"{d.get('serial') or d.get('wwn')} ({d.get('bytes')} bytes)" for d in disks)
+    raise NotReady(
+        f"{len(matching)} disks answer to the root disk's description (known: {seen or 'none'})",
+        field="/rootDisk",
+        hint="Set rootDisk to the serial or WWN of exactly one disk, or commission the machine.",
+    )
+
+
+def _is(disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    return all(
+        str(disk.get(key) or "").lower() == str(wanted[key]).lower()
+        for key in ("serial", "wwn")
+        if wanted.get(key)
+    )
+
+
+def _selector(disk: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "serial": disk.get("serial") or "",
+        "wwn": disk.get("wwn") or "",
+        "min_bytes": int(disk.get("minBytes") or 0),
+    }

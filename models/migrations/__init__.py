@@ -1,0 +1,1 @@
+"""The schema's history: numbered scripts, applied once each and in order."""
