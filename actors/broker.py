@@ -1,0 +1,138 @@
+"""Queues by URL: RabbitMQ for `amqp://`, the embedded queue for `postgresql://`.
+
+broker_for, run_worker      actors work on what is sent to them
+publisher_for, declare      the outbox relay sends what was promised
+dead_letters_of             what ended, why, and once more
+
+Together with broker_*.py and queue_postgres.py the owner of dramatiq and pika.
+"""
+
+import threading
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+from urllib.parse import urlsplit
+
+import dramatiq
+import structlog
+from dramatiq.middleware import Middleware
+from dramatiq.worker import Worker
+
+from actors import broker_postgres, broker_rabbitmq, middleware
+from actors.broker_contract import DeadLetters, Publisher
+from actors.broker_dramatiq import QueueBroker
+from actors.broker_rabbitmq_publisher import RabbitPublisher
+
+IDLE_MS: Final = 500
+"""How often an idle thread of a worker looks whether it is to stop."""
+
+log = structlog.get_logger()
+
+
+class WorkerBroken(Exception):
+    """A thread of the worker ended on its own: the process should end and be started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transport:
+    """One kind of broker."""
+
+    broker: Callable[[str, list[Middleware]], QueueBroker]
+    publisher: Callable[[str], Publisher]
+    declare: Callable[[str, Collection[str]], None]
+    dead_letters: Callable[[str], DeadLetters]
+
+
+_RABBITMQ: Final = Transport(
+    broker_rabbitmq.RabbitBroker,
+    RabbitPublisher,
+    broker_rabbitmq.declare,
+    broker_rabbitmq.RabbitDeadLetters,
+)
+_POSTGRES: Final = Transport(
+    broker_postgres.PostgresBroker,
+    broker_postgres.PostgresPublisher,
+    broker_postgres.declare,
+    broker_postgres.PostgresDeadLetters,
+)
+TRANSPORTS: Final[Mapping[str, Transport]] = MappingProxyType(
+    {
+        "amqp": _RABBITMQ,
+        "amqps": _RABBITMQ,
+        "postgres": _POSTGRES,
+        "postgresql": _POSTGRES,
+    }
+)
+
+
+def broker_for(url: str, *, queues: Collection[str] = (), consume: bool) -> QueueBroker:
+    """Return a dramatiq broker on *url*; it connects when it is used.
+
+    With *consume* it carries the middleware of a worker.  Raises ValueError for other schemes.
+    """
+    made = _transport(url).broker(url, middleware.for_workers() if consume else [])
+    for queue in queues:
+        made.declare_queue(queue)
+    return made
+
+
+def install(broker: dramatiq.Broker) -> None:
+    """Make *broker* the one that actors bind to when their modules are imported."""
+    dramatiq.set_broker(broker)
+
+
+def publisher_for(url: str) -> Publisher:
+    """Return a publisher on *url*; it connects when it is used."""
+    return _transport(url).publisher(url)
+
+
+def declare(url: str, queues: Collection[str]) -> None:
+    """Make *queues*, where they are not yet.  Raises Unconfirmed."""
+    _transport(url).declare(url, queues)
+
+
+def dead_letters_of(url: str) -> DeadLetters:
+    """Return the messages that ended on *url*."""
+    return _transport(url).dead_letters(url)
+
+
+def run_worker(
+    broker: dramatiq.Broker,
+    *,
+    threads: int,
+    queues: Collection[str],
+    stop: threading.Event,
+    grace_s: float = 30.0,
+) -> None:
+    """Work on *queues* until *stop* is set, then let actors finish for up to *grace_s* seconds.
+
+    Survives the broker's restarts.  Raises WorkerBroken when a thread of the worker has died.
+    """
+    worker = Worker(broker, queues=set(queues), worker_threads=threads, worker_timeout=IDLE_MS)
+    # What dramatiq's own command line does after a fork: starts the keeper of time limits.
+    broker.emit_after("process_boot")
+    worker.start()
+    log.info("worker.started", queues=sorted(queues), threads=threads)
+    try:
+        while not stop.wait(1.0):
+            _check(worker)
+    finally:
+        worker.stop(timeout=int(grace_s * 1000))
+        log.info("worker.stopped", queues=sorted(queues))
+
+
+def _check(worker: Worker) -> None:
+    threads = [*worker.workers, *worker.consumers.values()]
+    dead = [thread.name for thread in threads if not thread.is_alive()]
+    if dead:
+        raise WorkerBroken(f"threads ended: {', '.join(dead)}")
+
+
+def _transport(url: str) -> Transport:
+    scheme = urlsplit(url).scheme
+    try:
+        return TRANSPORTS[scheme]
+    except KeyError:
+        known = ", ".join(sorted(TRANSPORTS))
+        raise ValueError(f"no broker for {scheme!r}: one of {known}") from None

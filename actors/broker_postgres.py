@@ -1,0 +1,233 @@
+"""The embedded queue behind dramatiq's broker: `SPROUT_BROKER=postgres`."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from typing import Any, Final, Self
+
+import dramatiq
+import structlog
+from dramatiq.middleware import Middleware
+
+from actors import queue_postgres
+from actors.broker_contract import (
+    ConnectionLost,
+    DeadLetter,
+    Delivery,
+    Unconfirmed,
+    Unroutable,
+    Unworkable,
+    blame,
+    check_sizes,
+    identity,
+    read,
+)
+from actors.broker_dramatiq import QueueBroker
+from models.postgres import Disconnected, Session
+
+POLL_S: Final = 1.0
+"""How often a queue is looked at without having been told to."""
+
+RENEW_S: Final = queue_postgres.LEASE_S / 3
+
+log = structlog.get_logger()
+
+
+class PostgresBroker(QueueBroker):
+    """dramatiq's broker on PostgreSQL.  A lost connection is made again by the worker's loop."""
+
+    def __init__(self, url: str, middleware: list[Middleware]) -> None:
+        super().__init__(PostgresPublisher(url), middleware)
+        self.url = url
+
+    def ensure(self, queue: str) -> None:
+        declare(self.url, {queue})
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 1000) -> dramatiq.Consumer:
+        return PostgresConsumer(self, queue_name, prefetch=prefetch, timeout_ms=timeout)
+
+
+class PostgresConsumer(dramatiq.Consumer):
+    """One queue on one connection, owned by the thread that iterates; others only settle.
+
+    What workers settle is noted and written by the owning thread, several at once under load.
+    """
+
+    def __init__(
+        self, broker: PostgresBroker, queue: str, *, prefetch: int, timeout_ms: int
+    ) -> None:
+        self._broker = broker
+        self._queue = queue
+        self._prefetch = prefetch
+        self._timeout_s = timeout_ms / 1000
+        self._held: set[int] = set()
+        self._unread: deque[queue_postgres.Taken] = deque()
+        self._settled: deque[tuple[int, Unworkable | None]] = deque()
+        self._more = True
+        self._polled = self._renewed = float("-inf")
+        with _closed_on_failure(), ExitStack() as undo:
+            self._session = undo.enter_context(Session(broker.url, name=f"queue {queue}"))
+            queue_postgres.declare(self._session, {queue})
+            self._owner = queue_postgres.Owner(self._session, queue)
+            undo.pop_all()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Delivery | None:
+        with _closed_on_failure():
+            self._write_settled()
+            self._keep()
+            if not self._unread and not self._fetch():
+                self._more |= bool(self._session.wait(self._timeout_s))
+        return self._deliver(self._unread.popleft()) if self._unread else None
+
+    def ack(self, message: Any) -> None:
+        self._settle(message, None)
+
+    def nack(self, message: Any) -> None:
+        self._settle(message, blame(message._exception))  # noqa: SLF001 - dramatiq keeps it there
+
+    def close(self) -> None:
+        with suppress(Disconnected):
+            self._write_settled()
+            self._owner.give_back(self._held)
+        self._session.close()
+
+    def _deliver(self, taken: queue_postgres.Taken) -> Delivery | None:
+        try:
+            message = read(taken.body, self._queue, self._broker.actors)
+        except Unworkable as exc:
+            self._settled.append((taken.id, exc))
+            return None
+        return Delivery(message, self, taken.id, taken.body)
+
+    def _settle(self, message: Any, why: Unworkable | None) -> None:
+        # What an earlier connection took is free again: it will come again.
+        if message.consumer is not self:
+            log.info("queue.settled-too-late", queue=self._queue, message=message.message_id)
+            return
+        self._settled.append((message.tag, why))
+        self._session.wake()
+
+    def _write_settled(self) -> None:
+        settled = [self._settled.popleft() for _ in range(len(self._settled))]
+        done = [id_ for id_, why in settled if why is None]
+        if done:
+            self._owner.acknowledge(done)
+        for id_, why in settled:
+            self._held.discard(id_)
+            if why is not None:
+                log.warning(
+                    "queue.dead-letter", queue=self._queue, reason=why.reason, detail=why.detail
+                )
+                self._owner.bury(id_, why)
+
+    def _keep(self) -> None:
+        """Once a second look for what dead owners left; now and then renew the lease."""
+        now = time.monotonic()
+        if now - self._polled >= POLL_S:
+            self._polled = now
+            self._owner.reclaim()
+            self._more = True
+        if self._held and now - self._renewed >= RENEW_S:
+            self._renewed = now
+            self._owner.renew(self._held)
+
+    def _fetch(self) -> bool:
+        """Take more messages if there may be some and half of the room is free."""
+        room = self._prefetch - len(self._held)
+        if not self._more or room * 2 < self._prefetch:
+            return False
+        taken = self._owner.take(room)
+        self._more = len(taken) == room
+        self._held.update(message.id for message in taken)
+        self._unread.extend(taken)
+        return bool(taken)
+
+
+class PostgresPublisher:
+    """A Publisher on PostgreSQL.  Connects when first used, and anew after each failure."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._session: Session | None = None
+
+    def publish(self, batch: Sequence[tuple[str, bytes]]) -> None:
+        """Store every (queue, encoded message), or raise a QueueError."""
+        check_sizes(batch)
+        if not batch:
+            return
+        with self._lock:
+            missing = self._publish(batch)
+        if missing:
+            raise Unroutable(missing)
+
+    def close(self) -> None:
+        """Close the connection; the next publish makes a new one."""
+        with self._lock:
+            if self._session is not None:
+                self._session.close()
+            self._session = None
+
+    def _publish(self, batch: Sequence[tuple[str, bytes]]) -> set[str]:
+        try:
+            if self._session is None:
+                self._session = Session(self._url, name="queue publisher")
+            return queue_postgres.publish(self._session, batch)
+        except Disconnected as exc:
+            if self._session is not None:
+                self._session.close()
+            self._session = None
+            raise Unconfirmed(f"PostgreSQL: {exc}") from exc
+
+
+class PostgresDeadLetters:
+    """The table of dead letters."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def peek(self, limit: int = 100) -> list[DeadLetter]:
+        """Return up to *limit* dead letters, oldest first.  Raises Unconfirmed."""
+        with _session(self._url) as session:
+            rows = queue_postgres.dead_letters(session, limit)
+        return [
+            DeadLetter(identity(body), queue, reason, detail, died_at, body)
+            for queue, reason, detail, died_at, body in rows
+        ]
+
+    def replay(self, ids: Collection[str]) -> int:
+        """Put the dead letters with *ids* back on their queues.  Raises Unconfirmed."""
+        with _session(self._url) as session:
+            scanned = session.run(queue_postgres.SCAN)
+            rows = [row for row, body in scanned if identity(bytes(body)) in ids]
+            queue_postgres.replay(session, rows)
+        return len(rows)
+
+
+def declare(url: str, queues: Collection[str]) -> None:
+    """Make *queues* and the tables, where they are not yet.  Raises Unconfirmed."""
+    with _session(url) as session:
+        queue_postgres.declare(session, queues)
+
+
+@contextmanager
+def _session(url: str) -> Iterator[Session]:
+    try:
+        with Session(url, name="queue") as session:
+            yield session
+    except Disconnected as exc:
+        raise Unconfirmed(f"PostgreSQL: {exc}") from exc
+
+
+@contextmanager
+def _closed_on_failure() -> Iterator[None]:
+    """Turn a lost connection into the failure that workers recover from."""
+    try:
+        yield
+    except Disconnected as exc:
+        raise ConnectionLost(f"PostgreSQL: {exc}") from exc

@@ -1,0 +1,229 @@
+"""RabbitMQ: quorum queues, a delivery limit, dead letters that are confirmed before they move."""
+
+import threading
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from functools import partial
+from types import MappingProxyType
+from typing import Any, Final, Self
+
+import dramatiq
+import pika
+import structlog
+from dramatiq.middleware import Middleware
+from pika.exceptions import AMQPError
+
+from actors.broker_contract import (
+    DEAD_LETTERS,
+    MOST_DELIVERIES,
+    ConnectionLost,
+    DeadLetter,
+    Delivery,
+    QueueError,
+    Unconfirmed,
+    Unworkable,
+    blame,
+    identity,
+    read,
+)
+from actors.broker_dramatiq import QueueBroker
+from actors.broker_rabbitmq_publisher import Letter, RabbitPublisher, parameters
+
+# The delivery limit counts redeliveries (RabbitMQ, "Quorum Queues", poison message handling);
+# at-least-once dead lettering demands reject-publish ("Activating at-least-once dead-lettering").
+QUEUE_ARGUMENTS: Final[Mapping[str, Any]] = MappingProxyType(
+    {
+        "x-queue-type": "quorum",
+        "x-delivery-limit": MOST_DELIVERIES - 1,
+        "x-overflow": "reject-publish",
+        "x-dead-letter-exchange": "",
+        "x-dead-letter-routing-key": DEAD_LETTERS,
+        "x-dead-letter-strategy": "at-least-once",
+    }
+)
+DEAD_LETTER_ARGUMENTS: Final[Mapping[str, Any]] = MappingProxyType({"x-queue-type": "quorum"})
+
+log = structlog.get_logger()
+
+
+class RabbitBroker(QueueBroker):
+    """dramatiq's broker on RabbitMQ.  A lost connection is made again by the worker's loop."""
+
+    publisher: RabbitPublisher
+
+    def __init__(self, url: str, middleware: list[Middleware]) -> None:
+        super().__init__(RabbitPublisher(url), middleware)
+        self.url = url
+
+    def ensure(self, queue: str) -> None:
+        declare(self.url, {queue})
+
+    def consume(self, queue_name: str, prefetch: int = 1, timeout: int = 1000) -> dramatiq.Consumer:
+        # dramatiq asks for two messages a thread.  RabbitMQ counts a delivery for each that a
+        # restart gives back unread, so no more are fetched than threads can start.
+        return RabbitConsumer(self, queue_name, prefetch=max(1, prefetch // 2), timeout_ms=timeout)
+
+
+class RabbitConsumer(dramatiq.Consumer):
+    """One queue on one connection, owned by the thread that iterates; others only settle."""
+
+    def __init__(self, broker: RabbitBroker, queue: str, *, prefetch: int, timeout_ms: int) -> None:
+        self._broker = broker
+        self._queue = queue
+        with _closed_on_failure(), ExitStack() as undo:
+            self._connection = pika.BlockingConnection(parameters(broker.url))
+            undo.callback(self.close)
+            self._channel = self._connection.channel()
+            _declare(self._channel, {queue})
+            self._channel.basic_qos(prefetch_count=prefetch)
+            self._deliveries = self._channel.consume(queue, inactivity_timeout=timeout_ms / 1000)
+            undo.pop_all()
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Delivery | None:
+        with _closed_on_failure():
+            delivered = next(self._deliveries, None)
+        if delivered is None:
+            raise ConnectionLost(f"RabbitMQ took the queue {self._queue} away")
+        method, _, body = delivered
+        if method is None:
+            return None
+        try:
+            message = read(body, self._queue, self._broker.actors)
+        except Unworkable as exc:
+            self._bury(method.delivery_tag, body, exc)
+            return None
+        return Delivery(message, self, method.delivery_tag, body)
+
+    def ack(self, message: Any) -> None:
+        if self._is_mine(message):
+            self._settle(partial(self._channel.basic_ack, message.tag))
+
+    def nack(self, message: Any) -> None:
+        if self._is_mine(message):
+            self._bury(message.tag, message.body, blame(message._exception))  # noqa: SLF001 - dramatiq keeps it there
+
+    def close(self) -> None:
+        with suppress(AMQPError, AssertionError):
+            done = threading.Event()
+            self._connection.add_callback_threadsafe(done.set)
+            while not done.is_set():
+                self._connection.process_data_events(time_limit=0.1)
+            self._connection.close()
+
+    def _is_mine(self, message: Any) -> bool:
+        # What an earlier connection delivered is back on the queue: it will come again.
+        if message.consumer is not self:
+            log.info("queue.settled-too-late", queue=self._queue, message=message.message_id)
+        return message.consumer is self
+
+    def _bury(self, tag: int, body: bytes, why: Unworkable) -> None:
+        """Store the dead letter with its reason, then drop the original."""
+        log.warning("queue.dead-letter", queue=self._queue, reason=why.reason, detail=why.detail)
+        try:
+            self._broker.publisher.send([Letter.dead(self._queue, body, why)])
+        except QueueError as exc:
+            # RabbitMQ moves it by itself, without our reason.
+            log.warning("queue.dead-letter-unreasoned", queue=self._queue, why=str(exc))
+            self._settle(partial(self._channel.basic_nack, tag, requeue=False))
+        else:
+            self._settle(partial(self._channel.basic_ack, tag))
+
+    def _settle(self, call: partial[None]) -> None:
+        # On a closed connection there is nothing to settle: the message is back on its queue.
+        with suppress(AMQPError):
+            self._connection.add_callback_threadsafe(call)
+
+
+class RabbitDeadLetters:
+    """The dead-letter queue, read without keeping."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def peek(self, limit: int = 100) -> list[DeadLetter]:
+        """Return up to *limit* dead letters, oldest first.  Raises Unconfirmed."""
+        with _channel(self._url) as channel:
+            return [_dead_letter(*got) for got in _got(channel, limit)]
+
+    def replay(self, ids: Collection[str]) -> int:
+        """Publish the dead letters with *ids* anew, then drop them.  Raises a QueueError."""
+        replayed = 0
+        publisher = RabbitPublisher(self._url)
+        try:
+            with _channel(self._url) as channel:
+                for got in _got(channel, _depth(channel)):
+                    letter = _dead_letter(*got)
+                    if letter.id in ids:
+                        publisher.publish([(letter.queue, letter.body)])
+                        channel.basic_ack(got[0].delivery_tag)
+                        replayed += 1
+        finally:
+            publisher.close()
+        return replayed
+
+
+def declare(url: str, queues: Collection[str]) -> None:
+    """Make *queues* and the dead-letter queue, where they are not yet.  Raises Unconfirmed."""
+    with _channel(url) as channel:
+        _declare(channel, queues)
+
+
+def _declare(channel: Any, queues: Collection[str]) -> None:
+    channel.queue_declare(DEAD_LETTERS, durable=True, arguments=dict(DEAD_LETTER_ARGUMENTS))
+    for queue in queues:
+        channel.queue_declare(queue, durable=True, arguments=dict(QUEUE_ARGUMENTS))
+
+
+@contextmanager
+def _channel(url: str) -> Iterator[Any]:
+    """A channel for the block; what was fetched and not acknowledged goes back at its end."""
+    try:
+        connection = pika.BlockingConnection(parameters(url))
+        try:
+            yield connection.channel()
+        finally:
+            with suppress(AMQPError):
+                connection.close()
+    except AMQPError as exc:
+        raise Unconfirmed(f"RabbitMQ: {exc!r}") from exc
+
+
+@contextmanager
+def _closed_on_failure() -> Iterator[None]:
+    """Turn pika's failures, its broken assertions too, into the one that workers recover from."""
+    try:
+        yield
+    except (AMQPError, AssertionError) as exc:
+        raise ConnectionLost(f"RabbitMQ: {exc!r}") from exc
+
+
+def _depth(channel: Any) -> int:
+    return int(channel.queue_declare(DEAD_LETTERS, passive=True).method.message_count)
+
+
+def _got(channel: Any, limit: int) -> Iterator[tuple[Any, Any, bytes]]:
+    _declare(channel, ())
+    for _ in range(limit):
+        method, properties, body = channel.basic_get(DEAD_LETTERS)
+        if method is None:
+            return
+        yield method, properties, body
+
+
+def _dead_letter(method: Any, properties: Any, body: bytes) -> DeadLetter:
+    """Read our own headers, or RabbitMQ's `x-death` where it moved the message by itself."""
+    headers = properties.headers or {}
+    death: dict[str, Any] = next(iter(headers.get("x-death", ())), {})
+    stamp = properties.timestamp
+    return DeadLetter(
+        id=identity(body),
+        queue=headers.get("sprout-queue", death.get("queue", "")),
+        reason=headers.get("sprout-reason", str(death.get("reason", "")).replace("_", "-")),
+        detail=headers.get("sprout-detail", ""),
+        died_at=death.get("time") or (datetime.fromtimestamp(stamp, UTC) if stamp else None),
+        body=body,
+    )

@@ -1,0 +1,248 @@
+"""Publishing to RabbitMQ with confirms in batches.
+
+One thread owns the connection and answers its heartbeats; publishers hand it a batch and sleep
+until the last confirm.  Waiting for each confirm alone costs 0.7 ms a message, batches 0.09.
+"""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import takewhile
+from types import MappingProxyType
+from typing import Any, Final, Self
+
+import pika
+
+from actors.broker_contract import (
+    DEAD_LETTERS,
+    Unconfirmed,
+    Unroutable,
+    Unworkable,
+    check_sizes,
+)
+
+CONNECT_TIMEOUT_S: Final = 10.0
+CONFIRM_TIMEOUT_S: Final = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """One message to send; headers are for dead letters."""
+
+    queue: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+    @classmethod
+    def dead(cls, queue: str, body: bytes, why: Unworkable) -> Self:
+        """Return the dead letter of a message that was read from *queue*."""
+        headers = {
+            "sprout-queue": queue,
+            "sprout-reason": why.reason.value,
+            "sprout-detail": why.detail,
+        }
+        return cls(DEAD_LETTERS, body, MappingProxyType(headers))
+
+
+class RabbitPublisher:
+    """A Publisher on RabbitMQ.  Connects when first used, and anew after each failure."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._lock = threading.Lock()
+        self._line: _Line | None = None
+
+    def publish(self, batch: Sequence[tuple[str, bytes]]) -> None:
+        """Store every (queue, encoded message), or raise a QueueError."""
+        check_sizes(batch)
+        self.send([Letter(queue, body) for queue, body in batch])
+
+    def send(self, letters: Sequence[Letter]) -> None:
+        """Store *letters*; return when each is confirmed.  Raises Unconfirmed, Unroutable."""
+        if not letters:
+            return
+        line = self._open_line()
+        flight = _Flight(len(letters))
+        line.send(flight, letters)
+        if not flight.landed.wait(CONFIRM_TIMEOUT_S):
+            line.hang_up()
+            raise Unconfirmed(f"no confirm within {CONFIRM_TIMEOUT_S:.0f} s")
+        flight.raise_failure()
+
+    def close(self) -> None:
+        """Close the connection; the next publish makes a new one."""
+        with self._lock:
+            line, self._line = self._line, None
+        if line is not None:
+            line.hang_up()
+            line.join(CONNECT_TIMEOUT_S)
+
+    def _open_line(self) -> "_Line":
+        with self._lock:
+            if self._line is None or not self._line.usable:
+                self._line = _Line(self._url)
+                self._line.start()
+            line = self._line
+        line.wait_until_open()
+        return line
+
+
+class _Flight:
+    """A batch under way: how many confirms it still waits for, and what went wrong."""
+
+    def __init__(self, count: int) -> None:
+        self.landed = threading.Event()
+        self._waiting = count
+        self._unroutable: set[str] = set()
+        self._refused = 0
+        self._lost: str | None = None
+
+    def settle(self, *, confirmed: bool) -> None:
+        self._refused += not confirmed
+        self._waiting -= 1
+        if self._waiting == 0:
+            self.landed.set()
+
+    def strand(self, queue: str) -> None:
+        self._unroutable.add(queue)
+
+    def lose(self, why: str) -> None:
+        self._lost = why
+        self.landed.set()
+
+    def raise_failure(self) -> None:
+        if self._lost is not None:
+            raise Unconfirmed(self._lost)
+        if self._refused:
+            raise Unconfirmed(f"RabbitMQ refused {self._refused} messages")
+        if self._unroutable:
+            raise Unroutable(self._unroutable)
+
+
+class _Line(threading.Thread):
+    """One connection from opening to its end.  What has a leading underscore runs in its thread."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(name="queue-publisher", daemon=True)
+        self._parameters = parameters(url)
+        self._channel: Any = None
+        self._opened = threading.Event()
+        self._ending = threading.Lock()
+        self._failure: str | None = None
+        self._flying: set[_Flight] = set()
+        self._numbers: dict[int, _Flight] = {}
+        self._sent = 0
+        self._connection: Any = pika.SelectConnection(
+            self._parameters,
+            on_open_callback=self._on_open,
+            on_open_error_callback=self._on_end,
+            on_close_callback=self._on_end,
+        )
+
+    @property
+    def usable(self) -> bool:
+        return self._failure is None
+
+    def wait_until_open(self) -> None:
+        """Return when messages can be sent.  Raises Unconfirmed."""
+        if not self._opened.wait(CONNECT_TIMEOUT_S):
+            self.hang_up()
+            raise Unconfirmed(f"RabbitMQ did not answer within {CONNECT_TIMEOUT_S:.0f} s")
+        if self._failure is not None:
+            raise Unconfirmed(self._failure)
+
+    def send(self, flight: _Flight, letters: Sequence[Letter]) -> None:
+        """Have *letters* sent.  Raises Unconfirmed; a later end of the line loses the flight."""
+        with self._ending:
+            if self._failure is not None:
+                raise Unconfirmed(self._failure)
+            self._flying.add(flight)
+            self._connection.ioloop.add_callback_threadsafe(partial(self._send, flight, letters))
+
+    def hang_up(self) -> None:
+        with self._ending:
+            if self._failure is None:
+                self._failure = "the connection was closed"
+                self._connection.ioloop.add_callback_threadsafe(self._close)
+
+    def run(self) -> None:
+        loop = self._connection.ioloop
+        try:
+            loop.start()
+        except Exception as exc:  # noqa: BLE001 - the rim of a thread: whoever waits is told
+            self._end(exc)
+        loop.close()
+
+    def _on_open(self, connection: Any) -> None:
+        connection.channel(on_open_callback=self._on_channel)
+
+    def _on_channel(self, channel: Any) -> None:
+        self._channel = channel
+        channel.add_on_close_callback(self._on_channel_end)
+        channel.add_on_return_callback(self._on_return)
+        channel.confirm_delivery(self._on_confirm, callback=lambda _: self._opened.set())
+
+    def _send(self, flight: _Flight, letters: Sequence[Letter]) -> None:
+        for letter in letters:
+            self._sent += 1
+            self._numbers[self._sent] = flight
+            self._channel.basic_publish(
+                "", letter.queue, letter.body, self._properties(letter), mandatory=True
+            )
+
+    def _properties(self, letter: Letter) -> Any:
+        return pika.BasicProperties(
+            content_type="application/json",
+            delivery_mode=2,
+            correlation_id=str(self._sent),
+            timestamp=int(time.time()),
+            user_id=self._parameters.credentials.username,
+            headers=dict(letter.headers),
+        )
+
+    def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
+        # RabbitMQ returns a message before it confirms it, so its flight is still there.
+        self._numbers[int(properties.correlation_id)].strand(method.routing_key)
+
+    def _on_confirm(self, frame: Any) -> None:
+        method = frame.method
+        last = method.delivery_tag
+        settled = list(takewhile(last.__ge__, self._numbers)) if method.multiple else [last]
+        for number in settled:
+            flight = self._numbers.pop(number)
+            flight.settle(confirmed=isinstance(method, pika.spec.Basic.Ack))
+            if flight.landed.is_set():
+                self._flying.discard(flight)
+
+    def _on_channel_end(self, _channel: Any, reason: BaseException) -> None:
+        self._end(reason)
+        self._close()
+
+    def _on_end(self, connection: Any, reason: BaseException) -> None:
+        self._end(reason)
+        connection.ioloop.stop()
+
+    def _close(self) -> None:
+        if self._connection.is_open:
+            self._connection.close()
+
+    def _end(self, reason: BaseException) -> None:
+        with self._ending:
+            self._failure = self._failure or f"RabbitMQ: {reason!r}"
+            lost, self._flying = self._flying, set()
+        self._opened.set()
+        for flight in lost:
+            flight.lose(self._failure)
+
+
+def parameters(url: str) -> Any:
+    """Return how to connect: every wait on the network is bounded."""
+    found = pika.URLParameters(url)
+    found.heartbeat = 20
+    found.socket_timeout = 5
+    found.stack_timeout = CONNECT_TIMEOUT_S
+    found.blocked_connection_timeout = CONFIRM_TIMEOUT_S
+    found.connection_attempts = 1
+    return found

@@ -1,0 +1,86 @@
+"""What happens around every message: too old is not worked on, failed is a dead letter.
+
+dramatiq's Retries, Pipelines, Results, Callbacks and AgeLimit are not used: retry lives in the
+engine, and what ends here has ended.
+"""
+
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import dramatiq
+import structlog
+from dramatiq.middleware import Middleware, SkipMessage, TimeLimit
+
+from actors.broker_contract import Reason, Unworkable
+
+TIME_LIMIT_MS: Final = 60_000
+"""How long an actor may run that does not say otherwise."""
+
+log = structlog.get_logger()
+
+
+class Expired(Unworkable, SkipMessage):
+    """A message past its `expires_at`: whoever promised it has stopped waiting."""
+
+    def __init__(self, late_ms: int) -> None:
+        super().__init__(Reason.EXPIRED, f"{late_ms} ms too late")
+
+
+class Expiry(Middleware):
+    """Ends messages that are past their option `expires_at` (milliseconds since the epoch).
+
+    The consumer checks, because RabbitMQ expires a quorum queue's messages only at its head.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+
+    def before_process_message(self, broker: dramatiq.Broker, message: Any) -> None:
+        expires_at = message.options.get("expires_at")
+        now = int(self._clock() * 1000)
+        if expires_at is not None and now >= expires_at:
+            message.fail()
+            raise Expired(now - expires_at)
+
+
+class FailureIsFinal(Middleware):
+    """Marks a message whose actor raised as failed, so that it is not acknowledged."""
+
+    def after_process_message(
+        self,
+        broker: dramatiq.Broker,
+        message: Any,
+        *,
+        result: Any = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        if exception is not None:
+            message.fail()
+
+
+class MessageContext(Middleware):
+    """Binds the ids of the message at hand to every log line that its actor writes."""
+
+    def before_process_message(self, broker: dramatiq.Broker, message: Any) -> None:
+        structlog.contextvars.clear_contextvars()
+        structlog.contextvars.bind_contextvars(
+            message=message.message_id, actor=message.actor_name, queue=message.queue_name
+        )
+
+    def after_process_message(
+        self,
+        broker: dramatiq.Broker,
+        message: Any,
+        *,
+        result: Any = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        structlog.contextvars.clear_contextvars()
+
+    after_skip_message = after_process_message
+
+
+def for_workers() -> list[Middleware]:
+    """Return the middleware of a broker that a worker consumes from."""
+    return [MessageContext(), Expiry(), FailureIsFinal(), TimeLimit(time_limit=TIME_LIMIT_MS)]

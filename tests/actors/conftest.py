@@ -1,0 +1,43 @@
+"""One RabbitMQ node and one PostgreSQL cluster for all tests of the queues."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.actors.lane import Lane, on_postgres, on_rabbitmq
+from tests.services import postgres, rabbitmq
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory) -> Iterator[rabbitmq.RabbitMQ]:
+    with rabbitmq.running(tmp_path_factory.mktemp("rabbitmq")) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[postgres.Postgres]:
+    with postgres.running() as server:
+        yield server
+
+
+@pytest.fixture(params=["rabbitmq", "postgres"])
+def lane(request) -> Iterator[Lane]:
+    """A fresh queue, on each kind of broker in turn."""
+    server = request.getfixturevalue(f"{request.param}_server")
+    made = {"rabbitmq": on_rabbitmq, "postgres": on_postgres}[request.param](server)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def rabbitmq_lane(rabbitmq_server) -> Iterator[Lane]:
+    made = on_rabbitmq(rabbitmq_server)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def postgres_lane(postgres_server) -> Iterator[Lane]:
+    made = on_postgres(postgres_server)
+    yield made
+    made.close()

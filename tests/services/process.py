@@ -1,0 +1,71 @@
+"""What the services have in common: free ports, waiting until ready, stopping by pid."""
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+class NotReady(Exception):
+    """A service did not come up; carries the end of its log."""
+
+
+def free_ports(count: int) -> list[int]:
+    """Return *count* different loopback TCP ports that nobody listens on now."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [sock.getsockname()[1] for sock in sockets]
+    for sock in sockets:
+        sock.close()
+    return ports
+
+
+def launch(command: list[str], log: Path, **options: Any) -> subprocess.Popen[bytes]:
+    """Start *command* in a session of its own, so that its group can be ended as one."""
+    with log.open("ab") as sink:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=sink,
+            start_new_session=True,
+            **options,
+        )
+
+
+def wait_until_ready(
+    process: subprocess.Popen[bytes], ready: Callable[[], object], log: Path, *, seconds: float
+) -> None:
+    """Poll *ready* until it returns without raising OSError, or raise NotReady with the log."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            ready()
+        except OSError as exc:
+            if process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+                continue
+            tail = log.read_text(errors="replace")[-3000:]
+            raise NotReady(f"{process.args!r}\n{tail}") from exc
+        else:
+            return
+
+
+def stop(process: subprocess.Popen[bytes], *, how: signal.Signals = signal.SIGKILL) -> None:
+    """End the process group that :func:`launch` made, and wait for its leader."""
+    if process.poll() is None:
+        _signal_group(process.pid, how)
+    try:
+        process.wait(timeout=20)
+    finally:
+        _signal_group(process.pid, signal.SIGKILL)
+
+
+def _signal_group(leader: int, how: signal.Signals) -> None:
+    try:
+        os.killpg(leader, how)
+    except ProcessLookupError:
+        return
