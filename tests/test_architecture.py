@@ -28,6 +28,7 @@ DISTRIBUTIONS = {
     "prometheus_flask_exporter": "prometheus-flask-exporter",
     "psycopg2": "psycopg2-binary",
     "pydantic_settings": "pydantic-settings",
+    "urllib3": "requests",
     "werkzeug": "flask",
     "markupsafe": "flask",
     "click": "typer",
@@ -145,3 +146,35 @@ def test_every_library_that_is_imported_is_declared():
     }
 
     assert wanted - declared == set()
+
+
+def moves_a_machine(node: ast.AST) -> bool:
+    match node:
+        case ast.Assign(targets=[ast.Attribute(value=ast.Name(id=owner), attr="state")]):
+            return "machine" in owner.lower()
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="Machine"), attr="update")):
+            return any(keyword.arg == "state" for keyword in node.keywords)
+        case _:
+            return False
+
+
+def test_one_function_moves_a_machine():
+    movers = {
+        (name(path), function.name)
+        for path in OURS
+        for function in ast.walk(tree(path))
+        if isinstance(function, ast.FunctionDef)
+        if any(map(moves_a_machine, ast.walk(function)))
+    }
+
+    assert movers == {("models/commands/moves.py", "move")}
+
+
+def test_tests_neither_skip_nor_mock_nor_wait_by_sleeping():
+    tests = sorted((ROOT / "tests").rglob("test_*.py"))
+    forbidden = re.compile(r"pytest\.(skip|importorskip|mark\.skip\w*|mark\.xfail)|time\.sleep")
+
+    found = {(name(path), call) for path in tests for call in calls(path) if forbidden.match(call)}
+    mocked = {name(path) for path in tests if "unittest.mock" in set(imported(path))}
+
+    assert (found, mocked) == (set(), set())

@@ -9,8 +9,8 @@ from config.settings import Settings, variable
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf8")
 MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf8")
-OTHERS = ("SPROUT_SECRET_",)
-"""Prefixes of names that operators make up themselves."""
+OTHERS = ("SPROUT_SECRET_", "SPROUT_UP_")
+"""Prefixes of names that operators make up, and by which `sprout up` knows its own processes."""
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,8 @@ from config.settings import BadSettings, Settings, environment
 
 @pytest.fixture(autouse=True)
 def empty_folder(monkeypatch, tmp_path):
-    """A working directory without .env, and an environment without our variables."""
+    """A working directory without .env."""
     monkeypatch.chdir(tmp_path)
-    for name in environment():
-        if name.startswith("SPROUT_"):
-            monkeypatch.delenv(name)
     return tmp_path
 
 
