@@ -32,6 +32,10 @@ class Disconnected(Exception):
     """The server cannot be reached, or hung up; nothing is known of the statement under way."""
 
 
+class Refused(Exception):
+    """The server understood, and said no: a privilege, a constraint, a policy."""
+
+
 class Session:
     """One connection in autocommit mode: each statement is its own transaction.
 
@@ -62,7 +66,7 @@ class Session:
         self.close()
 
     def run(self, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
-        """Run one statement and return its rows.  Raises Disconnected.
+        """Run one statement and return its rows.  Raises Disconnected, Refused.
 
         Without *values* a percent sign stands for itself.
         """
@@ -72,6 +76,8 @@ class Session:
                 return cursor.fetchall() if cursor.description else []
         except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
             raise Disconnected(str(exc).strip()) from exc
+        except psycopg2.Error as exc:
+            raise Refused(str(exc).strip()) from exc
 
     def wait(self, seconds: float) -> frozenset[str]:
         """Return the channels notified since the last call; wait for one, or a wake, if none.

@@ -1,0 +1,122 @@
+"""What a machine waits for, until when, and from whom: a pure function of what is known of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from types import MappingProxyType
+from typing import Final
+
+from models.lifecycle import State
+from models.views import AgentView, MachineView, ObservationView, WorkflowView
+from models.workflows import Party, Progress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Why:
+    """*sentence* for a person; *until* is the deadline; *evidence* what was seen last."""
+
+    sentence: str
+    waiting: bool
+    until: datetime | None = None
+    party: str = ""
+    evidence: str = ""
+    next_action: str = ""
+
+
+_AT_REST: Final[Mapping[State, tuple[str, str]]] = MappingProxyType(
+    {
+        State.REGISTERED: ("it is registered", "sprout machines commission {name}"),
+        State.AVAILABLE: (
+            "it is available",
+            "sprout machines provision {name} --image-ref … --profile-ref …",
+        ),
+        State.ALLOCATED: ("it is allocated", "sprout machines provision {name} …"),
+        State.ACTIVE: ("it is active", "sprout ssh {name}"),
+        State.MAINTENANCE: ("it is in maintenance", "sprout machines resume {name}"),
+        State.RETIRED: ("it is retired", ""),
+    }
+)
+"""States in which nothing is waited for: how to say so, and what can be done next."""
+
+_REMEDY: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "plan-served": "See that the image's files lie in the site's artifact folder, unchanged.",
+        "netbooted": "See that the machine boots from the network: cable, boot order, PXE enabled.",
+        "installing": "Look at its console: the kernel was fetched and has not reported.",
+        "phoned-home": "Look at its console: does it boot from its disk, and reach the site?",
+    }
+)
+"""What to look at when a step takes long, by the step's name."""
+
+
+def why(
+    machine: MachineView,
+    agents: Sequence[AgentView],
+    timeline: Sequence[ObservationView],
+    now: datetime,
+) -> Why:
+    """Return what *machine* waits for; *timeline* is its newest rows in order."""
+    flow = machine.workflow
+    evidence = _evidence(timeline, now)
+    if flow is not None and flow.progress is Progress.RUNNING:
+        return _running(machine, flow, agents, evidence)
+    if machine.state is State.FAILED:
+        detail = flow.detail if flow is not None else ""
+        return Why(
+            sentence=f"{machine.hostname} waits for nothing: it failed ({detail or 'no reason'}).",
+            waiting=False,
+            evidence=evidence,
+            next_action=f"Mend the cause, then ask again: sprout machines {_verb(machine)}",
+        )
+    words, action = _AT_REST.get(machine.state, (f"it is {machine.state}", ""))
+    return Why(
+        sentence=f"{machine.hostname} waits for nothing: {words}.",
+        waiting=False,
+        evidence=evidence,
+        next_action=action.format(name=machine.hostname),
+    )
+
+
+def _running(
+    machine: MachineView, flow: WorkflowView, agents: Sequence[AgentView], evidence: str
+) -> Why:
+    step = flow.step
+    if step is None or flow.attempt == 0:
+        return Why(
+            sentence=f"{machine.hostname} waits for control to take up {flow.kind}.",
+            waiting=True,
+            until=flow.deadline_at,
+            party=Party.CONTROL.value,
+            evidence=evidence,
+            next_action="If this lasts, see that the control process runs: sprout control",
+        )
+    lost = step.party is Party.AGENT and not any(agent.live for agent in agents)
+    note = " No agent of its site is live." if lost else ""
+    return Why(
+        sentence=f"{machine.hostname} waits for {step.party.value}: {step.expects}.{note}",
+        waiting=True,
+        until=flow.deadline_at,
+        party=step.party.value,
+        evidence=evidence,
+        next_action="Start an agent at the site: sprout site" if lost else _remedy(flow),
+    )
+
+
+def _remedy(flow: WorkflowView) -> str:
+    name = "" if flow.step is None else flow.step.name
+    return _REMEDY.get(name, f"To stop it: sprout workflows cancel {flow.id}")
+
+
+def _verb(machine: MachineView) -> str:
+    flow = machine.workflow
+    kind = "provision" if flow is None else flow.kind.value
+    return f"{kind} {machine.hostname}"
+
+
+def _evidence(timeline: Sequence[ObservationView], now: datetime) -> str:
+    told = [row for row in timeline if row.source not in {"control", "operator"}]
+    if not told:
+        return "nothing was seen of it yet"
+    last = told[-1]
+    age = max(0, round((now - last.at).total_seconds()))
+    return f"{last.kind} from {last.source}, {age} s ago"
