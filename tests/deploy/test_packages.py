@@ -13,10 +13,8 @@ def packages(tmp_path):
 
     def call(rim, *sections, installed=()):
         known = " ".join(installed) or "nothing"
-        programs = {
-            "id": "echo 1000",
-            "dpkg-query": f'for i in {known}; do [ "$i" != "${{@: -1}}" ] || printf installed; done',
-        }
+        query = f'for i in {known}; do [ "$i" != "${{@: -1}}" ] || printf installed; done'
+        programs = {"id": "echo 1000", "dpkg-query": query}
         for name, line in programs.items():
             (tmp_path / name).write_text(f"#!/bin/bash\n{line}\n")
             (tmp_path / name).chmod(0o755)
