@@ -1,0 +1,1 @@
+"""The API, the pages and the command line: what people and their tools speak to."""

@@ -1,0 +1,1 @@
+"""The `sprout` command: a client of the API, and the starter of every process."""
