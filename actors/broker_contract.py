@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 import dramatiq
+import structlog
 from dramatiq.errors import BrokerConnectionError
 
 from models.messages import LIMIT
@@ -36,6 +37,8 @@ DETAIL_LIMIT: Final = 500
 
 # Any other option is dropped: some of dramatiq's would delay, fork or kill a worker.
 OPTIONS: Final = frozenset({"expires_at", "time_limit"})
+
+log = structlog.get_logger()
 
 
 class Reason(StrEnum):
@@ -137,6 +140,24 @@ class Delivery(dramatiq.MessageProxy):
         self.consumer = consumer
         self.tag = tag
         self.body = body
+
+
+def delivered_by(consumer: dramatiq.Consumer, message: Delivery) -> bool:
+    """Whether *consumer* may settle *message*: what an earlier connection held comes again."""
+    if message.consumer is not consumer:
+        log.info("queue.settled-too-late", message=message.message_id)
+    return message.consumer is consumer
+
+
+def mourn(queue: str, body: bytes, why: Unworkable) -> None:
+    """Write the death of a message to the log."""
+    log.warning(
+        "queue.dead-letter",
+        queue=queue,
+        message=identity(body),
+        reason=why.reason.value,
+        detail=why.detail,
+    )
 
 
 def check_sizes(batch: Iterable[tuple[str, bytes]]) -> None:

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final, Self
 
 import dramatiq
-import structlog
 from dramatiq.middleware import Middleware
 
 from actors import queue_postgres
@@ -21,18 +20,18 @@ from actors.broker_contract import (
     Unworkable,
     blame,
     check_sizes,
+    delivered_by,
     identity,
+    mourn,
     read,
 )
 from actors.broker_dramatiq import QueueBroker
-from models.postgres import Disconnected, Session
+from models.postgres import Disconnected, Refused, Session
 
 POLL_S: Final = 1.0
 """How often a queue is looked at without having been told to."""
 
 RENEW_S: Final = queue_postgres.LEASE_S / 3
-
-log = structlog.get_logger()
 
 
 class PostgresBroker(QueueBroker):
@@ -67,7 +66,7 @@ class PostgresConsumer(dramatiq.Consumer):
         self._settled: deque[tuple[int, Unworkable | None]] = deque()
         self._more = True
         self._polled = self._renewed = float("-inf")
-        with _closed_on_failure(), ExitStack() as undo:
+        with _lost_on_failure(), ExitStack() as undo:
             self._session = undo.enter_context(Session(broker.url, name=f"queue {queue}"))
             queue_postgres.declare(self._session, {queue})
             self._owner = queue_postgres.Owner(self._session, queue)
@@ -77,7 +76,7 @@ class PostgresConsumer(dramatiq.Consumer):
         return self
 
     def __next__(self) -> Delivery | None:
-        with _closed_on_failure():
+        with _lost_on_failure():
             self._write_settled()
             self._keep()
             if not self._unread and not self._fetch():
@@ -91,7 +90,7 @@ class PostgresConsumer(dramatiq.Consumer):
         self._settle(message, blame(message._exception))  # noqa: SLF001 - dramatiq keeps it there
 
     def close(self) -> None:
-        with suppress(Disconnected):
+        with suppress(Disconnected, Refused):
             self._write_settled()
             self._owner.give_back(self._held)
         self._session.close()
@@ -100,17 +99,19 @@ class PostgresConsumer(dramatiq.Consumer):
         try:
             message = read(taken.body, self._queue, self._broker.actors)
         except Unworkable as exc:
-            self._settled.append((taken.id, exc))
+            self._note(taken.id, taken.body, exc)
             return None
         return Delivery(message, self, taken.id, taken.body)
 
     def _settle(self, message: Any, why: Unworkable | None) -> None:
-        # What an earlier connection took is free again: it will come again.
-        if message.consumer is not self:
-            log.info("queue.settled-too-late", queue=self._queue, message=message.message_id)
-            return
-        self._settled.append((message.tag, why))
-        self._session.wake()
+        if delivered_by(self, message):
+            self._note(message.tag, message.body, why)
+            self._session.wake()
+
+    def _note(self, id_: int, body: bytes, why: Unworkable | None) -> None:
+        if why is not None:
+            mourn(self._queue, body, why)
+        self._settled.append((id_, why))
 
     def _write_settled(self) -> None:
         settled = [self._settled.popleft() for _ in range(len(self._settled))]
@@ -120,9 +121,6 @@ class PostgresConsumer(dramatiq.Consumer):
         for id_, why in settled:
             self._held.discard(id_)
             if why is not None:
-                log.warning(
-                    "queue.dead-letter", queue=self._queue, reason=why.reason, detail=why.detail
-                )
                 self._owner.bury(id_, why)
 
     def _keep(self) -> None:
@@ -161,7 +159,7 @@ class PostgresPublisher:
         check_sizes(batch)
         if not batch:
             return
-        with self._lock:
+        with self._lock, _unconfirmed_on_failure():
             missing = self._publish(batch)
         if missing:
             raise Unroutable(missing)
@@ -169,20 +167,21 @@ class PostgresPublisher:
     def close(self) -> None:
         """Close the connection; the next publish makes a new one."""
         with self._lock:
-            if self._session is not None:
-                self._session.close()
-            self._session = None
+            self._hang_up()
 
     def _publish(self, batch: Sequence[tuple[str, bytes]]) -> set[str]:
-        try:
-            if self._session is None:
-                self._session = Session(self._url, name="queue publisher")
-            return queue_postgres.publish(self._session, batch)
-        except Disconnected as exc:
-            if self._session is not None:
-                self._session.close()
-            self._session = None
-            raise Unconfirmed(f"PostgreSQL: {exc}") from exc
+        if self._session is not None:
+            # It may have been idle while the server was restarted: that costs a second try only.
+            with suppress(Disconnected):
+                return queue_postgres.publish(self._session, batch)
+            self._hang_up()
+        self._session = Session(self._url, name="queue publisher")
+        return queue_postgres.publish(self._session, batch)
+
+    def _hang_up(self) -> None:
+        if self._session is not None:
+            self._session.close()
+        self._session = None
 
 
 class PostgresDeadLetters:
@@ -217,17 +216,22 @@ def declare(url: str, queues: Collection[str]) -> None:
 
 @contextmanager
 def _session(url: str) -> Iterator[Session]:
+    with _unconfirmed_on_failure(), Session(url, name="queue") as session:
+        yield session
+
+
+@contextmanager
+def _unconfirmed_on_failure() -> Iterator[None]:
     try:
-        with Session(url, name="queue") as session:
-            yield session
-    except Disconnected as exc:
+        yield
+    except (Disconnected, Refused) as exc:
         raise Unconfirmed(f"PostgreSQL: {exc}") from exc
 
 
 @contextmanager
-def _closed_on_failure() -> Iterator[None]:
+def _lost_on_failure() -> Iterator[None]:
     """Turn a lost connection into the failure that workers recover from."""
     try:
         yield
-    except Disconnected as exc:
+    except (Disconnected, Refused) as exc:
         raise ConnectionLost(f"PostgreSQL: {exc}") from exc

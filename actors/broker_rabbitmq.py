@@ -24,7 +24,9 @@ from actors.broker_contract import (
     Unconfirmed,
     Unworkable,
     blame,
+    delivered_by,
     identity,
+    mourn,
     read,
 )
 from actors.broker_dramatiq import QueueBroker
@@ -71,8 +73,10 @@ class RabbitConsumer(dramatiq.Consumer):
     def __init__(self, broker: RabbitBroker, queue: str, *, prefetch: int, timeout_ms: int) -> None:
         self._broker = broker
         self._queue = queue
-        with _closed_on_failure(), ExitStack() as undo:
-            self._connection = pika.BlockingConnection(parameters(broker.url))
+        with _lost_on_failure(), ExitStack() as undo:
+            self._connection = pika.BlockingConnection(
+                parameters(broker.url, name=f"queue {queue}")
+            )
             undo.callback(self.close)
             self._channel = self._connection.channel()
             _declare(self._channel, {queue})
@@ -84,7 +88,7 @@ class RabbitConsumer(dramatiq.Consumer):
         return self
 
     def __next__(self) -> Delivery | None:
-        with _closed_on_failure():
+        with _lost_on_failure():
             delivered = next(self._deliveries, None)
         if delivered is None:
             raise ConnectionLost(f"RabbitMQ took the queue {self._queue} away")
@@ -99,11 +103,11 @@ class RabbitConsumer(dramatiq.Consumer):
         return Delivery(message, self, method.delivery_tag, body)
 
     def ack(self, message: Any) -> None:
-        if self._is_mine(message):
+        if delivered_by(self, message):
             self._settle(partial(self._channel.basic_ack, message.tag))
 
     def nack(self, message: Any) -> None:
-        if self._is_mine(message):
+        if delivered_by(self, message):
             self._bury(message.tag, message.body, blame(message._exception))  # noqa: SLF001 - dramatiq keeps it there
 
     def close(self) -> None:
@@ -114,15 +118,9 @@ class RabbitConsumer(dramatiq.Consumer):
                 self._connection.process_data_events(time_limit=0.1)
             self._connection.close()
 
-    def _is_mine(self, message: Any) -> bool:
-        # What an earlier connection delivered is back on the queue: it will come again.
-        if message.consumer is not self:
-            log.info("queue.settled-too-late", queue=self._queue, message=message.message_id)
-        return message.consumer is self
-
     def _bury(self, tag: int, body: bytes, why: Unworkable) -> None:
         """Store the dead letter with its reason, then drop the original."""
-        log.warning("queue.dead-letter", queue=self._queue, reason=why.reason, detail=why.detail)
+        mourn(self._queue, body, why)
         try:
             self._broker.publisher.send([Letter.dead(self._queue, body, why)])
         except QueueError as exc:
@@ -182,7 +180,7 @@ def _declare(channel: Any, queues: Collection[str]) -> None:
 def _channel(url: str) -> Iterator[Any]:
     """A channel for the block; what was fetched and not acknowledged goes back at its end."""
     try:
-        connection = pika.BlockingConnection(parameters(url))
+        connection = pika.BlockingConnection(parameters(url, name="queue"))
         try:
             yield connection.channel()
         finally:
@@ -193,7 +191,7 @@ def _channel(url: str) -> Iterator[Any]:
 
 
 @contextmanager
-def _closed_on_failure() -> Iterator[None]:
+def _lost_on_failure() -> Iterator[None]:
     """Turn pika's failures, its broken assertions too, into the one that workers recover from."""
     try:
         yield

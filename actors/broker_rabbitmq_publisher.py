@@ -126,7 +126,7 @@ class _Line(threading.Thread):
 
     def __init__(self, url: str) -> None:
         super().__init__(name="queue-publisher", daemon=True)
-        self._parameters = parameters(url)
+        self._parameters = parameters(url, name="queue publisher")
         self._channel: Any = None
         self._opened = threading.Event()
         self._ending = threading.Lock()
@@ -237,9 +237,10 @@ class _Line(threading.Thread):
             flight.lose(self._failure)
 
 
-def parameters(url: str) -> Any:
-    """Return how to connect: every wait on the network is bounded."""
+def parameters(url: str, *, name: str) -> Any:
+    """Return how to connect as *name*: every wait on the network is bounded."""
     found = pika.URLParameters(url)
+    found.client_properties = {"connection_name": name}
     found.heartbeat = 20
     found.socket_timeout = 5
     found.stack_timeout = CONNECT_TIMEOUT_S

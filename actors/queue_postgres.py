@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from actors.broker_contract import DEAD_LETTERS, MOST_DELIVERIES, Unworkable
+from actors.broker_contract import MOST_DELIVERIES, Unworkable
 from models.postgres import Session
 
 LEASE_S: Final = 30
@@ -232,7 +232,7 @@ def declare(session: Session, queues: Collection[str]) -> None:
     if session.run("SELECT to_regclass('queue.dead_letters')") == [(None,)]:
         create_schema(session)
     known = {name for (name,) in session.run("SELECT name FROM queue.queues")}
-    missing = [(name,) for name in {*queues, DEAD_LETTERS} - known]
+    missing = [(name,) for name in set(queues) - known]
     for row in missing:
         session.run("INSERT INTO queue.queues VALUES (%s) ON CONFLICT DO NOTHING", row)
 

@@ -1,0 +1,61 @@
+from types import SimpleNamespace
+
+import pytest
+import structlog
+
+from actors.middleware import Expired, Expiry, FailureIsFinal, MessageContext, for_workers
+
+NOW_S = 1000.0
+
+
+class Message(SimpleNamespace):
+    failed = False
+
+    def fail(self):
+        self.failed = True
+
+
+def test_a_message_is_expired_from_its_very_millisecond():
+    message = Message(options={"expires_at": 1_000_000})
+
+    with pytest.raises(Expired) as caught:
+        Expiry(clock=lambda: NOW_S).before_process_message(None, message)
+
+    assert message.failed
+    assert caught.value.reason == "expired"
+
+
+@pytest.mark.parametrize("options", [{}, {"expires_at": 1_000_001}])
+def test_a_message_that_is_still_wanted_passes(options):
+    message = Message(options=options)
+
+    Expiry(clock=lambda: NOW_S).before_process_message(None, message)
+
+    assert not message.failed
+
+
+@pytest.mark.parametrize(("exception", "failed"), [(None, False), (ValueError(), True)])
+def test_a_message_fails_with_its_actor(exception, failed):
+    message = Message()
+
+    FailureIsFinal().after_process_message(None, message, exception=exception)
+
+    assert message.failed is failed
+
+
+def test_log_lines_of_an_actor_carry_its_message_and_no_later_ones_do():
+    context = MessageContext()
+    message = Message(message_id="m", actor_name="a", queue_name="q")
+
+    context.before_process_message(None, message)
+    during = structlog.contextvars.get_contextvars()
+    context.after_process_message(None, message)
+
+    assert during == {"message": "m", "actor": "a", "queue": "q"}
+    assert structlog.contextvars.get_contextvars() == {}
+
+
+def test_workers_neither_retry_nor_delay_nor_pipe():
+    names = {type(each).__name__ for each in for_workers()}
+
+    assert names == {"MessageContext", "Expiry", "FailureIsFinal", "TimeLimit"}
