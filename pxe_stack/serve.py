@@ -1,21 +1,40 @@
 """The site's serving processes, each a function that blocks until SIGTERM.
 
-Each is the body of a forked child: it opens its own stores, enters its own namespace, and says in
-the journal when it serves.
+Each is the body of a forked child: it opens its own stores, makes its sockets in the site's
+namespace, and says in the journal when it serves.
 """
 
+import socket
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
+
+import structlog
+from flask import Flask
+from gunicorn.app.base import BaseApplication
+
+from models.observations import Observation, Seen, Source
+from pxe_stack import dhcp as rules
+from pxe_stack import http as boot_http
+from pxe_stack import sockets
+from pxe_stack import tftp as tftp_server
+from pxe_stack.dhcp_server import DhcpServer
+from pxe_stack.loaders import Loaders
+from pxe_stack.site_directory import Stores
+
+log = structlog.get_logger()
+
 
 DHCP_PORT: Final = 67
 TFTP_PORT: Final = 69
+HTTP_PORT: Final = 8081
 
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """What the serving processes of one site are told by their supervisor.
+    """One site's boot plane.
 
     *directory* holds plans.db, journal.db and agent.sock; *key* is the site key that tokens are
     derived from; *netns* is the name (or path) of the network namespace that sockets are made in;
@@ -28,7 +47,7 @@ class Site:
     key: bytes = field(repr=False)
     boot_url: str
     boot_address: str = "0.0.0.0"  # noqa: S104 - machines come by any interface of the site
-    boot_port: int = 8081
+    boot_port: int = HTTP_PORT
     netns: str | None = None
     dhcp_interface: str | None = None
     dhcp_address: str | None = None
@@ -38,17 +57,126 @@ class Site:
     tftp_port: int = TFTP_PORT
     http_threads: int = 16
 
+    @property
+    def dhcp_on(self) -> bool:
+        """Whether this site answers DHCP."""
+        return self.dhcp_interface is not None and self.dhcp_address is not None
+
+    @property
+    def tftp_on(self) -> bool:
+        """Whether this site serves loaders over TFTP."""
+        return self.tftp_address is not None
+
 
 def dhcp(site: Site) -> None:
     """Answer DHCP on the site's interface.  Raises OSError when the socket cannot be had."""
-    raise NotImplementedError
+    stop = sockets.stop_signal()
+    sock = sockets.made_in(
+        site.netns,
+        lambda: sockets.udp("0.0.0.0", site.dhcp_port, interface=site.dhcp_interface),  # noqa: S104 - broadcasts come to no address of ours
+    )
+    address = site.dhcp_address or ""
+    told = rules.Server(
+        address=address,
+        tftp=site.tftp_address or address,
+        boot_url=site.boot_url,
+        key=site.key,
+    )
+    stores = Stores(site.directory, site.agent)
+    server = DhcpServer(sock, stores, told, interface=site.dhcp_interface or "")
+    log.info("dhcp.ready", interface=site.dhcp_interface, address=site.dhcp_address)
+    server.run(stop)
+    server.close()
 
 
 def tftp(site: Site) -> None:
     """Serve loaders over TFTP.  Raises OSError when the socket cannot be had."""
-    raise NotImplementedError
+    stop = sockets.stop_signal()
+    if site.netns is not None:
+        sockets.enter(site.netns)  # for good: every transfer has a socket of its own
+    listener = sockets.udp(site.tftp_address or "", site.tftp_port)
+    stores = Stores(site.directory, site.agent)
+
+    def report(outcome: tftp_server.Outcome) -> None:
+        stores.journal.append(_tftp_seen(outcome, stores))
+
+    server = tftp_server.Server(listener, Loaders(site.loader_dirs), report)
+    stores.journal.mark_ready("tftp")
+    log.info("tftp.ready", address=site.tftp_address)
+    server.run(stop)
+    server.close()
+    stores.close()
+
+
+def _tftp_seen(outcome: tftp_server.Outcome, stores: Stores) -> Observation:
+    known = stores.directory.by_address(outcome.client)
+    plan = None if known is None else known.plan
+    return Observation(
+        kind=Seen.TFTP_FAILED if outcome.error else Seen.TFTP_SENT,
+        source=Source.TFTP,
+        at=time.time(),
+        mac=None if plan is None else plan.mac,
+        machine=None if plan is None else plan.machine,
+        run=None if plan is None else plan.run,
+        data={
+            "client": outcome.client,
+            "name": outcome.name,
+            "bytes": outcome.size,
+            "blocks": outcome.blocks,
+            "seconds": round(outcome.seconds, 3),
+            "blksize": outcome.blksize,
+            "window": outcome.window,
+            "resent": outcome.resent,
+            **({"why": outcome.error} if outcome.error else {}),
+        },
+    )
 
 
 def http(site: Site) -> None:
     """Serve scripts, seeds, callbacks and artifacts.  Raises OSError when the port is taken."""
-    raise NotImplementedError
+    listener = sockets.made_in(site.netns, lambda: sockets.tcp(site.boot_address, site.boot_port))
+    log.info("http.ready", address=site.boot_address, port=site.boot_port)
+    _Gunicorn(site, listener).run()
+
+
+class _Gunicorn(BaseApplication):  # type: ignore[misc]  # gunicorn ships no types
+    """gunicorn inside this process: one worker of threads, on a socket that is already bound."""
+
+    def __init__(self, site: Site, listener: socket.socket) -> None:
+        self._site = site
+        self._listener = listener
+        super().__init__()
+
+    def load_config(self) -> None:
+        settings: dict[str, Any] = {
+            "bind": f"fd://{self._listener.fileno()}",
+            "worker_class": "gthread",
+            "workers": 1,
+            "threads": self._site.http_threads,
+            "keepalive": 15,
+            "graceful_timeout": 3,
+            "control_socket_disable": True,
+            "accesslog": None,
+            "loglevel": "warning",
+            "worker_tmp_dir": "/dev/shm",  # noqa: S108 - heartbeats must not wait for a disk
+            "limit_request_line": 2048,
+            "limit_request_fields": 64,
+        }
+        for name, value in settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Flask:
+        """Build the application inside the worker, which owns its own stores."""
+        stores = Stores(self._site.directory, self._site.agent)
+        made = boot_http.app(
+            boot_http.Sources(
+                directory=stores.directory,
+                journal=stores.journal,
+                loaders=Loaders(self._site.loader_dirs),
+                key=self._site.key,
+                boot_url=self._site.boot_url,
+                dhcp_on=self._site.dhcp_on,
+            )
+        )
+        stores.journal.mark_ready("http")
+        return made

@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
@@ -20,6 +20,7 @@ from models.bootplan import Access, BootPlan, opens, snapshot_digest
 from models.observations import DURABLE, Observation, Seen
 from models.phases import Phase, advance
 from pxe_stack import sqlite
+from pxe_stack.directory import Held, StoredFile
 from pxe_stack.tally import Tally
 
 PLANS: Final = "plans.db"
@@ -53,25 +54,6 @@ CREATE TABLE IF NOT EXISTS acks (mac TEXT PRIMARY KEY, at REAL NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS ready (service TEXT PRIMARY KEY, pid INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS counters (label TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A plan in the store, and when it came, in seconds since the epoch."""
-
-    plan: BootPlan
-    stored_at: float
-
-
-@dataclass(frozen=True, slots=True)
-class StoredFile:
-    """A verified artifact on this machine; *mtime_ns* is of the moment it was verified."""
-
-    url_path: str
-    location: Path
-    sha256: str
-    size: int
-    mtime_ns: int
 
 
 class PlanStore:

@@ -1,0 +1,51 @@
+"""The loaders that are installed here: the closed table of firmware.LOADERS, read from folders."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pxe_stack import firmware
+
+LARGEST: Final = 64 * 1024 * 1024
+"""Bytes of the largest file that is taken for a loader."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """One loader as it is served; *name* is its name in the table."""
+
+    name: str
+    data: bytes
+
+
+class Loaders:
+    """Loaders by the names that firmware asks for, each read once and again when it changes."""
+
+    def __init__(self, folders: tuple[Path, ...]) -> None:
+        self._folders = folders
+        self._read: dict[str, tuple[tuple[Path, int, int], Loader]] = {}
+
+    def find(self, asked: str) -> Loader | None:
+        """Return the loader that *asked* means, or None; nothing but the table is ever opened.
+
+        Raises OSError when the file is there and cannot be read.
+        """
+        name = firmware.loader_name(asked)
+        path = None if name is None else self._path(name)
+        if name is None or path is None:
+            return None
+        stat = path.stat()
+        stamp = (path, stat.st_mtime_ns, stat.st_size)
+        known = self._read.get(name)
+        if known is None or known[0] != stamp:
+            known = (stamp, Loader(name, path.read_bytes()))
+            self._read[name] = known
+        return known[1]
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names in the table whose files are installed."""
+        return tuple(name for name in firmware.LOADERS if self._path(name) is not None)
+
+    def _path(self, name: str) -> Path | None:
+        candidates = (folder / file for file in firmware.LOADERS[name] for folder in self._folders)
+        return next((p for p in candidates if p.is_file() and p.stat().st_size <= LARGEST), None)

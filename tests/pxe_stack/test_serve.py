@@ -1,0 +1,88 @@
+"""Real clients against the real processes, in network namespaces."""
+
+import pytest
+
+from models import bootplan
+from models.bootplan import Access
+from models.observations import Seen
+from models.phases import Phase
+from tests.pxe_stack import make
+from tests.pxe_stack.lab import SERVER_ADDRESS, serving
+
+pytestmark = pytest.mark.services
+
+
+def test_udhcpc_is_given_the_address_of_its_plan(wire, site):
+    with serving(site, "dhcp") as boot:
+        boot.stores.plans.put(make.plan())
+
+        went = wire.run("busybox", "udhcpc", "-i", "c0", "-n", "-q", "-f", "-s", "/bin/true")
+
+        assert f"lease of {make.ADDRESS} obtained" in went.stderr
+        (acked,) = boot.wait_for(Seen.DHCP_ACKED)
+        assert (acked.mac, acked.data["address"]) == (make.MAC, make.ADDRESS)
+
+
+def test_dhclient_is_given_the_address_of_its_plan(wire, site):
+    with serving(site, "dhcp") as boot:
+        boot.stores.plans.put(make.plan())
+        files = ("-lf", str(site.directory / "leases"), "-pf", str(site.directory / "dhclient.pid"))
+
+        went = wire.run(
+            "timeout", "20", "dhclient", "-4", "-1", "-v", *files, "-sf", "/bin/true", "c0"
+        )
+
+        assert f"bound to {make.ADDRESS}" in went.stderr
+        wire.run("dhclient", "-x", *files, "c0")
+
+
+def test_curl_fetches_the_script_in_its_window_and_local_boot_after_it(wire, site):
+    wire.give_address()
+    plan = make.plan()
+    script = bootplan.url(plan, make.KEY, Access.SCRIPT, "script")
+    callback = bootplan.url(plan, make.KEY, Access.CALLBACK, "installed")
+    with serving(site, "http") as boot:
+        boot.stores.plans.put(plan)
+
+        before = wire.run("curl", "-sf", script)
+        told = wire.run("curl", "-sf", "-d", "written=1&sha256=ab", callback)
+        after = wire.run("curl", "-sf", script)
+
+        assert before.stdout == bootplan.fill(make.SCRIPT, bootplan.slot_values(plan, make.KEY))
+        assert told.stdout == "ok\n"
+        assert "starting its own disk" in after.stdout
+        assert boot.stores.journal.phase(plan.run) is Phase.INSTALLED
+        assert [row.data["why"] for row in boot.rows(Seen.STRANGE_REQUEST)] == ["window-closed"]
+
+
+TFTP_CLIENTS = {
+    "tftp-hpa": ("tftp", "-m", "binary", SERVER_ADDRESS, "-c", "get", "snponly.efi", "got"),
+    "atftp": ("atftp", "--get", "-r", "snponly.efi", "-l", "got", SERVER_ADDRESS),
+    "atftp-1428": (
+        *("atftp", "--option", "blksize 1428", "--option", "windowsize 16", "--get"),
+        *("-r", "snponly.efi", "-l", "got", SERVER_ADDRESS),
+    ),
+    "curl": (
+        "curl",
+        "-sf",
+        "--tftp-blksize",
+        "1428",
+        f"tftp://{SERVER_ADDRESS}/snponly.efi",
+        "-o",
+        "got",
+    ),
+    "busybox": ("busybox", "tftp", "-g", "-r", "snponly.efi", "-l", "got", SERVER_ADDRESS),
+}
+
+
+@pytest.mark.parametrize("client", TFTP_CLIENTS)
+def test_tftp_clients_fetch_a_loader_whole(wire, site, client):
+    wire.give_address()
+    with serving(site, "tftp") as boot:
+        boot.stores.plans.put(make.plan())
+
+        went = wire.run(*TFTP_CLIENTS[client])
+
+        assert (wire.folder / "got").read_bytes() == bytes(range(256)) * 4000, went
+        (sent,) = boot.wait_for(Seen.TFTP_SENT)
+        assert (sent.mac, sent.data["name"], sent.data["resent"]) == (make.MAC, "snponly.efi", 0)
