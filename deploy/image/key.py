@@ -1,0 +1,36 @@
+"""When is a built image still the one that would be built now?  A hash of all that goes into it."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+RECIPE_FOLDER: Final = Path(__file__).parent
+
+
+def content_key(files: Iterable[tuple[str, bytes]], packages: Iterable[str]) -> str:
+    """Return one hexadecimal name for these recipe *files* (path, content) and *packages*.
+
+    The order of the arguments does not matter; every byte, name and version does.
+    """
+    digest = hashlib.sha256()
+    for path, content in sorted(files):
+        digest.update(f"file {path} {hashlib.sha256(content).hexdigest()}\n".encode())
+    for package in sorted(packages):
+        digest.update(f"package {package}\n".encode())
+    return digest.hexdigest()
+
+
+def recipe_files(folder: Path = RECIPE_FOLDER) -> list[tuple[str, bytes]]:
+    """Return each file of the recipe: this package's code, the scripts and the overlay."""
+    paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths]
+
+
+def index_digest(lists: Path = Path("/var/lib/apt/lists")) -> str:
+    """Return a hash of what apt knows: while it is the same, so is every answer of apt."""
+    digest = hashlib.sha256()
+    for path in sorted(lists.glob("*Release")):
+        digest.update(path.name.encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
