@@ -8,11 +8,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
+import peewee
 import psycopg2
 from playhouse.pool import PooledPostgresqlDatabase  # type: ignore[import-untyped] # no stubs
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 database: Final = PooledPostgresqlDatabase(None, autoconnect=False)
+
+
+_LOST: Final = (
+    peewee.OperationalError,
+    peewee.InterfaceError,
+    psycopg2.OperationalError,
+    psycopg2.InterfaceError,
+)
+"""The server went away, or a lock or statement took too long: nothing was committed."""
 
 
 class Unavailable(Exception):
@@ -45,14 +55,9 @@ def borrowed() -> Iterator[None]:
         raise Unavailable(str(exc).strip()) from exc
     try:
         yield
-    except (psycopg2.OperationalError, psycopg2.InterfaceError) as exc:
+    except _LOST as exc:
         _discard()
         raise Unavailable(str(exc).strip()) from exc
-    except Exception as exc:
-        if isinstance(exc.__cause__ or exc.__context__, psycopg2.OperationalError):
-            _discard()
-            raise Unavailable(str(exc).strip()) from exc
-        raise
     finally:
         if opened and not database.is_closed():
             database.close()

@@ -1,0 +1,83 @@
+"""What messages call.  Each is safe to repeat; its bounds are spelled out.
+
+A database that is away is waited for, with the message held: it is neither lost nor a dead letter.
+A process that is told to end meanwhile leaves the message unacknowledged, and another gets it.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+import dramatiq
+import structlog
+
+from actors.control.rendering import documents
+from models.commands import agents, reports, walks
+from models.database import Unavailable, borrowed
+from models.messages import (
+    CONTROL_QUEUE,
+    REPORT_QUEUE,
+    Actor,
+    Envelope,
+    Kind,
+    opened,
+    site_of,
+)
+
+TIME_LIMIT_MS: Final = 24 * 3600 * 1000
+"""Long: an actor ends by itself in milliseconds, or waits for the database."""
+
+_PAUSE_S: Final = (0.1, 0.5, 1.0, 2.0)
+"""Between tries while the database is away; the last is repeated."""
+
+log = structlog.get_logger()
+
+
+def patiently(verb: Callable[[], None]) -> None:
+    """Call *verb* with a borrowed connection; again, for as long as the database is away."""
+    tries = 0
+    while True:
+        try:
+            with borrowed():
+                return verb()
+        except Unavailable as exc:
+            log.warning("database.away", why=str(exc), tries=tries)
+            time.sleep(_PAUSE_S[min(tries, len(_PAUSE_S) - 1)])
+            tries += 1
+
+
+@dramatiq.actor(actor_name=Actor.ADVANCE.value, queue_name=CONTROL_QUEUE, time_limit=TIME_LIMIT_MS)
+def advance(workflow: str, request_id: str = "") -> None:
+    """Carry a workflow on as far as it goes without waiting."""
+    log.info("workflow.advance", workflow=workflow, request_id=request_id)
+    patiently(lambda: walks.advance(UUID(workflow), documents))
+
+
+@dramatiq.actor(actor_name=Actor.REPORT.value, queue_name=REPORT_QUEUE, time_limit=TIME_LIMIT_MS)
+def report(message: Mapping[str, Any]) -> None:
+    """Take in what an agent says, after its signature was checked with its site's key."""
+    patiently(lambda: _take(message))
+
+
+def _take(message: Mapping[str, Any]) -> None:
+    envelope = opened(message, agents.signing_key(site_of(message)))
+    log.debug("report.taken", kind=envelope.kind, agent=str(envelope.agent))
+    _BY_KIND[envelope.kind](envelope)
+
+
+def _observed(envelope: Envelope) -> None:
+    reports.receive(envelope, documents)
+
+
+def _misdirected(envelope: Envelope) -> None:
+    log.warning("report.misdirected", kind=envelope.kind, agent=str(envelope.agent))
+
+
+_BY_KIND: Final[Mapping[Kind, Callable[[Envelope], None]]] = {
+    Kind.REGISTER: agents.register,
+    Kind.HEARTBEAT: agents.heartbeat,
+    Kind.OBSERVATIONS: _observed,
+    Kind.PLAN: _misdirected,
+    Kind.TASK: _misdirected,
+}

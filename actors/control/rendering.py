@@ -1,0 +1,28 @@
+"""An intent, made into the documents of a boot plan: the engine is given this function."""
+
+from models.bootplan import Document
+from models.commands.runs import Intent
+from pxe_stack import render
+
+
+def documents(intent: Intent) -> tuple[Document, ...]:
+    """Return what *intent*'s machine is served.  Raises Invalid where a template does not fit."""
+    return render.documents(
+        render.Order(
+            hostname=intent.hostname,
+            mac=intent.mac,
+            addressing=intent.addressing,
+            kernel_path=intent.kernel_path,
+            initrd_path=intent.initrd_path,
+            image_path=intent.image_path,
+            image_sha256=intent.image_sha256,
+            image_size=intent.image_bytes,
+            kernel_args=intent.kernel_args,
+            cloud_config_template=intent.cloud_config_template,
+            ssh_keys=intent.ssh_keys,
+            disk_serial=intent.disk["serial"],
+            disk_wwn=intent.disk["wwn"],
+            disk_min_bytes=intent.disk["min_bytes"] or intent.image_bytes,
+            instance_id=str(intent.run),
+        )
+    )
