@@ -1,0 +1,128 @@
+"""The live stream: hints that a machine changed, by Server-Sent Events (WHATWG HTML, §9.2).
+
+Events carry ids, never state: whoever hears one reads again.  Each stream holds a thread of the
+edge, so a worker has at most STREAMS of them and then asks the page to poll.
+"""
+
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+import structlog
+from flask import Blueprint, Response, current_app
+
+from models.commands.moves import CHANNEL
+from models.database import Listener, Unavailable
+
+STREAMS: Final = 16
+KEEP_ALIVE_S: Final = 15.0
+RETRY_MS: Final = 2000
+PAUSE_S: Final = 1.0
+EVERYTHING: Final = "*"
+"""What a stream is told when hints may have been lost."""
+
+log = structlog.get_logger()
+blueprint: Final = Blueprint("events", __name__)
+
+
+class Stream:
+    """One browser: the machines that changed since it was last told, each once."""
+
+    def __init__(self) -> None:
+        self._changed: set[str] = set()
+        self._bell = threading.Condition()
+
+    def hint(self, machine: str) -> None:
+        """Note that *machine* changed."""
+        with self._bell:
+            self._changed.add(machine)
+            self._bell.notify()
+
+    def take(self, timeout_s: float) -> set[str]:
+        """Return what changed, waiting up to *timeout_s* seconds for the first."""
+        with self._bell:
+            if not self._changed:
+                self._bell.wait(timeout_s)
+            changed, self._changed = self._changed, set()
+        return changed
+
+
+class Hub:
+    """One listening connection a process, and the streams that it tells."""
+
+    def __init__(self, database_url: str) -> None:
+        self._url = database_url
+        self._streams: set[Stream] = set()
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> Stream | None:
+        """Return a new stream, or None when there are as many as a worker can hold."""
+        with self._lock:
+            if len(self._streams) >= STREAMS:
+                return None
+            stream = Stream()
+            self._streams.add(stream)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._listen, name="events", daemon=True)
+                self._thread.start()
+        return stream
+
+    def close(self, stream: Stream) -> None:
+        """Forget *stream*."""
+        with self._lock:
+            self._streams.discard(stream)
+
+    def tell(self, machine: str) -> None:
+        """Pass a hint to every stream."""
+        with self._lock:
+            streams = list(self._streams)
+        for stream in streams:
+            stream.hint(machine)
+
+    def _listen(self) -> None:
+        pause = threading.Event()
+        while True:
+            try:
+                self._hear()
+            except Unavailable as exc:
+                log.warning("events.paused", why=str(exc))
+            pause.wait(PAUSE_S)
+
+    def _hear(self) -> None:
+        listener = Listener(self._url, CHANNEL)
+        try:
+            # What happened while nobody listened is not known: everybody reads again.
+            self.tell(EVERYTHING)
+            while True:
+                for _, machine in listener.wait(KEEP_ALIVE_S):
+                    self.tell(machine)
+        finally:
+            listener.close()
+
+
+def lines(stream: Stream) -> Iterator[str]:
+    """Yield the stream's text for ever: hints as they come, a comment when there are none."""
+    yield f"retry: {RETRY_MS}\n\n"
+    while True:
+        changed = stream.take(KEEP_ALIVE_S)
+        if not changed:
+            yield ": still here\n\n"
+            continue
+        for machine in sorted(changed - {EVERYTHING}):
+            yield f"event: machine-{machine}\ndata: {machine}\n\n"
+        yield "event: fleet\ndata: changed\n\n"
+
+
+@blueprint.get("/events")
+def stream() -> Response:
+    """Stream hints; 503 with Retry-After when this worker holds as many as it can."""
+    hub: Hub = current_app.extensions["sprout-events"]
+    opened = hub.open()
+    if opened is None:
+        return Response("Too many streams: poll instead.\n", 503, {"Retry-After": "5"})
+    response = Response(lines(opened), mimetype="text/event-stream")
+    response.headers["Cache-Control"] = "no-store"
+    response.headers["X-Accel-Buffering"] = "no"
+    response.call_on_close(lambda: hub.close(opened))
+    return response

@@ -1,0 +1,90 @@
+"""What was seen, as a sentence for a person: one table over the kinds of observation."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from models.lifecycle import State
+from models.observations import Seen
+
+Data = Mapping[str, Any]
+
+TONES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        State.REGISTERED: "off",
+        State.COMMISSIONING: "working",
+        State.AVAILABLE: "good",
+        State.ALLOCATED: "waiting",
+        State.PROVISIONING: "working",
+        State.ACTIVE: "good",
+        State.RELEASING: "working",
+        State.MAINTENANCE: "waiting",
+        State.FAILED: "failed",
+        State.RETIRED: "off",
+    }
+)
+"""State → the tone (colour and shape) that it is shown in."""
+
+
+def _said(*parts: str) -> Callable[[Data], str]:
+    """Return a wording: each part is a template, left out where its data is missing."""
+
+    def words(data: Data) -> str:
+        return "".join(_filled(part, data) for part in parts)
+
+    return words
+
+
+def _filled(part: str, data: Data) -> str:
+    try:
+        return part.format_map(data)
+    except (KeyError, ValueError, TypeError, AttributeError, IndexError):
+        return ""
+
+
+_WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
+    {
+        Seen.DHCP_OFFERED: _said("Offered {address}", " and {file}"),
+        Seen.DHCP_ACKED: _said("Leased {address}", ", told to load {file}"),
+        Seen.DHCP_REFUSED: _said("Refused an address", ": {why}"),
+        Seen.DHCP_IGNORED: _said("Left a DHCP packet unanswered", ": {why}"),
+        Seen.TFTP_SENT: _said("Sent {name}", ", {bytes} bytes", " in {seconds:.2f} s"),
+        Seen.TFTP_FAILED: _said("A TFTP transfer failed", ": {name}", ", {why}"),
+        Seen.SCRIPT_SERVED: _said("Boot script served", ", {bytes} bytes"),
+        Seen.LOCAL_BOOT_SERVED: _said("Told to boot its own disk", ": {why}"),
+        Seen.ARTIFACT_SERVED: _said("Serving {path}", ", {bytes} bytes"),
+        Seen.SEED_SERVED: _said("Seed document served", ": {path}"),
+        Seen.INSTALL_STARTED: _said("The deploy kernel reports", ", disk {disk}"),
+        Seen.INSTALL_PROGRESS: _said("Written {written} of {total} bytes"),
+        Seen.INSTALL_FAILED: _said("The install failed", " at {stage}", ": {reason}"),
+        Seen.INSTALLED: _said("The image is written and verified", ", {written} bytes"),
+        Seen.PHONED_HOME: _said("The installed system phoned home", " as {hostname}"),
+        Seen.STRANGE_REQUEST: _said("A request that does not belong to this run", ": {why}"),
+        Seen.PLAN_SERVED: _said("The site holds boot plan", " {version}", ", files verified"),
+        Seen.PLAN_REFUSED: _said("The site refuses the boot plan", ": {reason}"),
+        Seen.TASK_STARTED: _said("The agent begins", " {kind}"),
+        Seen.TASK_DONE: _said("The agent has done", " {kind}", " (power {result[power]})"),
+        Seen.TASK_FAILED: _said("The agent failed", " {kind}", ": {reason}"),
+        Seen.BMC_CALL: _said("BMC: {verb}", ", {status}", " in {ms:.0f} ms"),
+        Seen.ASKED: _said("{by} asked to {verb}", ": {reason}"),
+        Seen.STEP_BEGUN: _said("Step {step} begins", ", try {try}"),
+        Seen.STEP_DONE: _said("Step {step} is done", "Workflow {workflow} is done"),
+        Seen.STATE_MOVED: _said("State: {from} → {to}"),
+        Seen.PHASE_MOVED: _said("Phase: {from} → {to}"),
+        Seen.GAVE_UP: _said("Gave up", ": {reason}"),
+    }
+)
+
+
+def sentence(kind: str, data: Data) -> str:
+    """Return what *kind* with *data* means; the kind itself for one from a newer version."""
+    words = _WORDS.get(kind)
+    return kind if words is None else words(data) or kind
+
+
+def duration(seconds: float) -> str:
+    """Return *seconds* as a person reads them: 0.4 s, 12 s, 3 min, 2 h."""
+    for limit, unit, form in ((10, 1, "{:.1f} s"), (120, 1, "{:.0f} s"), (7200, 60, "{:.0f} min")):
+        if seconds < limit:
+            return form.format(seconds / unit)
+    return f"{seconds / 3600:.0f} h"
