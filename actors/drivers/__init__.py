@@ -1,0 +1,7 @@
+"""How hardware and other systems are spoken to; each vendor library ends here.
+
+deadline, errors, reach,      decide; no socket
+systems, inventory
+outbound                      the one way out by HTTP
+redfish, redfish_line         BMCs, over sushy
+"""

@@ -1,0 +1,46 @@
+"""Every way a driver fails: will it pass, and whose fault is it?
+
+* DriverError            `retryable`: the same call may succeed later
+  x Unreachable          no answer, or none in time: it may pass
+    + Garbled            an answer that makes no sense
+  x NoEffect             the peer said yes and did nothing
+  x Refused              the peer says no, and will say so again
+    + NoSuchSystem       the BMC does not govern the machine that is meant
+    + NotAllowed         our own rules say no; nothing was sent
+"""
+
+from typing import ClassVar
+
+
+class DriverError(Exception):
+    """Base class.  Its text is shown to operators and holds no secret."""
+
+    retryable: ClassVar[bool] = False
+
+
+class Unreachable(DriverError):
+    """No answer, or none in time."""
+
+    retryable = True
+
+
+class Garbled(Unreachable):
+    """An answer that makes no sense: cut off, not JSON, or without what every answer has."""
+
+
+class NoEffect(DriverError):
+    """The peer accepted the order, and reading back shows that nothing came of it."""
+
+    retryable = True
+
+
+class Refused(DriverError):
+    """The peer says no."""
+
+
+class NoSuchSystem(Refused):
+    """The BMC does not govern the machine that is meant."""
+
+
+class NotAllowed(Refused):
+    """Our own rules forbid the call; nothing was sent."""

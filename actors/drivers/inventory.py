@@ -1,0 +1,147 @@
+"""What a BMC says of its machine, from Redfish documents to plain facts.
+
+Pure: documents in, one JSON value out.  What a BMC leaves out is None, never a guess.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+Json = Mapping[str, Any]
+
+GIB_IN_MIB: Final = 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """The resources of one system; *missing* says which could not be read, and why."""
+
+    system: Json
+    processors: tuple[Json, ...] = ()
+    drives: tuple[Json, ...] = ()
+    interfaces: tuple[Json, ...] = ()
+    managers: tuple[Json, ...] = ()
+    missing: Mapping[str, str] = field(default_factory=dict)
+
+
+def facts(documents: Documents) -> dict[str, Any]:
+    """Return what the documents say, in our words and units."""
+    system = documents.system
+    return {
+        "system": {
+            "manufacturer": _text(system, "Manufacturer"),
+            "model": _text(system, "Model"),
+            "serial": _text(system, "SerialNumber"),
+            "uuid": _lower(_text(system, "UUID")),
+            "sku": _text(system, "SKU"),
+            "bios": _text(system, "BiosVersion"),
+        },
+        "processors": [_processor(each) for each in documents.processors if _present(each)],
+        "memory_mib": _memory_mib(system),
+        "disks": [_disk(each) for each in documents.drives if _present(each)],
+        "nics": [nic for nic in map(_nic, documents.interfaces) if nic["mac"]],
+        "health": _health(system),
+        "power": _lower(_text(system, "PowerState")),
+        "bmc": _manager(documents.managers),
+        "missing": dict(documents.missing),
+    }
+
+
+def macs(interfaces: Iterable[Json]) -> frozenset[str]:
+    """Return the MAC addresses, permanent and current, in lower case with colons."""
+    found = (_mac(each, key) for each in interfaces for key in _MAC_KEYS)
+    return frozenset(mac for mac in found if mac)
+
+
+_MAC_KEYS: Final = ("PermanentMACAddress", "MACAddress")
+
+
+def _processor(document: Json) -> dict[str, Any]:
+    return {
+        "model": _text(document, "Model"),
+        "manufacturer": _text(document, "Manufacturer"),
+        "architecture": _text(document, "InstructionSet", "ProcessorArchitecture"),
+        "cores": _number(document, "TotalCores"),
+        "threads": _number(document, "TotalThreads"),
+        "mhz": _number(document, "MaxSpeedMHz"),
+    }
+
+
+def _disk(document: Json) -> dict[str, Any]:
+    return {
+        "serial": _text(document, "SerialNumber"),
+        "wwn": _wwn(document),
+        "bytes": _number(document, "CapacityBytes"),
+        "model": _text(document, "Model", "Name"),
+        "protocol": _text(document, "Protocol"),
+        "media": _text(document, "MediaType"),
+        "health": _health(document),
+    }
+
+
+def _wwn(document: Json) -> str | None:
+    """Return the durable name: NAA, EUI or NGUID (Redfish Drive, Identifiers)."""
+    for each in _list(document, "Identifiers"):
+        if isinstance(each, Mapping) and each.get("DurableNameFormat") in {"NAA", "EUI", "NGUID"}:
+            return _lower(_text(each, "DurableName"))
+    return None
+
+
+def _nic(document: Json) -> dict[str, Any]:
+    return {
+        "mac": next((mac for key in _MAC_KEYS if (mac := _mac(document, key))), None),
+        "speed": _number(document, "SpeedMbps"),
+        "name": _text(document, "Id", "Name"),
+        "link": _text(document, "LinkStatus"),
+    }
+
+
+def _manager(documents: tuple[Json, ...]) -> dict[str, Any]:
+    first = documents[0] if documents else {}
+    return {
+        "model": _text(first, "Model"),
+        "firmware": _text(first, "FirmwareVersion"),
+        "uuid": _lower(_text(first, "UUID")),
+        "health": _health(first),
+    }
+
+
+def _memory_mib(system: Json) -> int | None:
+    summary = system.get("MemorySummary")
+    gib = _number(summary, "TotalSystemMemoryGiB") if isinstance(summary, Mapping) else None
+    return None if gib is None else round(gib * GIB_IN_MIB)
+
+
+def _present(document: Json) -> bool:
+    """Whether this is a device and not its empty slot."""
+    status = document.get("Status")
+    return not (isinstance(status, Mapping) and status.get("State") == "Absent")
+
+
+def _health(document: Json) -> str | None:
+    status = document.get("Status")
+    return _text(status, "HealthRollup", "Health") if isinstance(status, Mapping) else None
+
+
+def _mac(document: Json, key: str) -> str | None:
+    text = _text(document, key)
+    return None if text is None else text.lower().replace("-", ":")
+
+
+def _text(document: Json, *keys: str) -> str | None:
+    values = (document.get(key) for key in keys)
+    return next((v.strip() for v in values if isinstance(v, str) and v.strip()), None)
+
+
+def _number(document: Json, key: str) -> float | None:
+    value = document.get(key)
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _list(document: Json, key: str) -> list[Any]:
+    value = document.get(key)
+    return value if isinstance(value, list) else []
+
+
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.lower()

@@ -1,0 +1,121 @@
+"""Where a call may go, by its purpose.  Pure: addresses and URLs in, a verdict out.
+
+Metadata services are never asked, whatever an operator's networks say.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from types import MappingProxyType
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from actors.drivers.errors import NotAllowed
+
+Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
+
+SCHEMES: Final[Mapping[str, int]] = MappingProxyType({"http": 80, "https": 443})
+"""Schemes that are spoken, and their ports."""
+_NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052
+
+METADATA: Final[frozenset[Address]] = frozenset(
+    map(
+        ip_address,
+        (
+            "169.254.169.254",  # AWS, Azure, Google, OpenStack
+            "169.254.170.2",  # AWS, containers
+            "100.100.100.200",  # Alibaba
+            "168.63.129.16",  # Azure's host
+            "fd00:ec2::254",  # AWS over IPv6
+        ),
+    )
+)
+"""What hands out credentials to whoever asks; refused whatever the networks say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """What one purpose may do.  Times are in seconds, sizes in bytes.
+
+    Without *networks* every ordinary unicast address is allowed; loopback and link-local
+    addresses only where a network names them.
+    """
+
+    networks: tuple[Network, ...] = ()
+    connect_s: float = 5.0
+    total_s: float = 60.0
+    most_bytes: int = 4 * 1024 * 1024
+
+    def judge(self, address: Address) -> None:
+        """Return if *address* may be connected to, else raise NotAllowed."""
+        plain = _plain(address)
+        if plain in METADATA:
+            raise NotAllowed(f"{address} is a metadata service")
+        if self.networks:
+            if not any(plain in network for network in self.networks):
+                raise NotAllowed(f"{address} is outside the networks allowed here")
+        elif _special(plain):
+            raise NotAllowed(f"{address} is no ordinary address; name its network to allow it")
+
+
+def bmc(networks: tuple[Network, ...]) -> Rules:
+    """Return the rules of the purpose `bmc`: *networks* is SPROUT_BMC_NETWORKS."""
+    return Rules(networks=networks)
+
+
+class Origin(NamedTuple):
+    """Where a URL leads."""
+
+    scheme: str
+    host: str
+    port: int
+
+
+def origin(url: str) -> Origin:
+    """Return where *url* leads.  Raises NotAllowed for what is no plain http or https URL."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port or SCHEMES.get(parts.scheme, 0)
+    except ValueError as exc:
+        raise NotAllowed(f"not a URL: {exc}") from exc
+    if parts.scheme not in SCHEMES or not parts.hostname:
+        raise NotAllowed(f"want an http:// or https:// URL, not {parts.scheme or 'a bare name'}")
+    if parts.username is not None or parts.password is not None:
+        raise NotAllowed("a URL must not hold a user or a password")
+    return Origin(parts.scheme, parts.hostname, port)
+
+
+def base_url(address: str) -> str:
+    """Return the origin of *address*: a URL, or a host or IP address, which means https.
+
+    Raises NotAllowed.
+    """
+    if "://" not in address:
+        with suppress(ValueError):
+            address = f"[{IPv6Address(address)}]"
+        address = f"https://{address}"
+    scheme, host, port = origin(address)
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}:{port}"
+
+
+def _plain(address: Address) -> Address:
+    """Return the IPv4 address that *address* wraps (RFC 4291 §2.5.5.2, RFC 6052), or itself."""
+    if isinstance(address, IPv6Address):
+        if address.ipv4_mapped is not None:
+            return address.ipv4_mapped
+        if address in _NAT64:
+            return IPv4Address(int(address) & 0xFFFF_FFFF)
+    return address
+
+
+def _special(address: Address) -> bool:
+    return (
+        address.is_loopback
+        or address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+        or address == IPv4Address("255.255.255.255")
+    )

@@ -1,0 +1,294 @@
+"""BMCs over Redfish (DSP0266), by sushy, which nothing else imports.
+
+Rule 1: a verb says what shall be, reads first, and reads back until it is so or time is up.
+Rule 2: a system is acted on for what it is, never for its place in a list.
+
+sushy has two owners: this module, and `redfish_line`, which does its exchanges.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from types import MappingProxyType
+from typing import Any, Final
+
+import sushy
+
+from actors.drivers import inventory, outbound, reach, systems
+from actors.drivers.deadline import Deadline
+from actors.drivers.errors import DriverError, Garbled, NoEffect, Refused, Unreachable
+from actors.drivers.redfish_line import Line, Login, log_out, translated
+from actors.drivers.systems import Target
+
+MOST_MEMBERS: Final = 256
+"""Members of one collection that are read."""
+
+_SETTLING_S: Final = 30.0
+_READ_BACK_S: Final = 10.0
+_LOGOUT_S: Final = 3.0
+
+SOURCES: Final[Mapping[str, sushy.BootSource]] = MappingProxyType(
+    {
+        "pxe": sushy.BootSource.PXE,
+        "disk": sushy.BootSource.HDD,
+        "cd": sushy.BootSource.CD,
+        "usb": sushy.BootSource.USB,
+        "http": sushy.BootSource.UEFI_HTTP,
+        "bios": sushy.BootSource.BIOS_SETUP,
+        "none": sushy.BootSource.NONE,
+    }
+)
+"""Boot sources in our words."""
+
+_MODES: Final = MappingProxyType(
+    {"bios": sushy.BootSourceOverrideMode.LEGACY, "uefi": sushy.BootSourceOverrideMode.UEFI}
+)
+_ON: Final = (sushy.ResetType.ON, sushy.ResetType.FORCE_ON, sushy.ResetType.PUSH_POWER_BUTTON)
+_SHUTDOWN: Final = (sushy.ResetType.GRACEFUL_SHUTDOWN,)
+_CUT: Final = (sushy.ResetType.FORCE_OFF, sushy.ResetType.GRACEFUL_SHUTDOWN)
+
+
+@contextmanager
+def connected(
+    target: Target,
+    *,
+    rules: reach.Rules,
+    deadline: Deadline,
+    seen: Callable[[outbound.Call], None],
+    pause: Callable[[float], object] = time.sleep,
+) -> Iterator["Machine"]:
+    """Log in to the BMC for the block, and find the machine.  Raises DriverError."""
+    base = reach.base_url(target.address)
+    caller = outbound.Caller(base, rules, deadline, seen=seen)
+    line = Line(base, caller, verify=target.verify, pause=pause)
+    try:
+        with translated(target):
+            root = sushy.Sushy(base, auth=Login(target), connector=line)
+        try:
+            yield Machine(root, target, deadline, pause)
+        finally:
+            caller.grant(_LOGOUT_S)
+            log_out(root)
+    finally:
+        caller.close()
+
+
+class Machine:
+    """The verbs on one machine, over one login.  Every method raises DriverError."""
+
+    def __init__(
+        self, root: Any, target: Target, deadline: Deadline, pause: Callable[[float], object]
+    ) -> None:
+        self._root = root
+        self._target = target
+        self._deadline = deadline
+        self._pause = pause
+        self._state = "unknown"
+        path = target.system or self._chosen()
+        with translated(target):
+            self._system = root.get_system(path)
+
+    def power(self) -> str:
+        """Return the power state as the BMC says it now: on, off, poweringon, ... or unknown."""
+        with translated(self._target):
+            self._system.refresh()
+            state = self._system.power_state
+        self._state = "unknown" if state is None else str(state.value).lower()
+        return self._state
+
+    def ensure_power(self, *, on: bool, force: bool = False) -> dict[str, Any]:
+        """Bring the machine to on or off, and return when the BMC says that it is.
+
+        Off is asked of the operating system first, unless *force*; after half of the time it
+        is forced.  Returns {power, changed}.
+        """
+        wanted = "on" if on else "off"
+        state = self.power()
+        if state == wanted:
+            return {"power": wanted, "changed": False}
+        if state == f"powering{wanted}" and self._reached(wanted, _SETTLING_S):
+            return {"power": wanted, "changed": True}
+        if not on and not force and self._shut_down():
+            return {"power": wanted, "changed": True}
+        self._order(_ON if on else _CUT, wanted)
+        if self._reached(wanted, self._deadline.left):
+            return {"power": wanted, "changed": True}
+        raise NoEffect(f"{self._target.address}: took the order, and is {self._state} all the same")
+
+    def reboot(self, *, force: bool = False) -> dict[str, Any]:
+        """Bring the machine to off, then to on: no BMC can prove that a reset happened."""
+        self.ensure_power(on=False, force=force)
+        return self.ensure_power(on=True)
+
+    def set_boot_source(
+        self, source: str, *, persistent: bool = False, mode: str | None = None
+    ) -> dict[str, Any]:
+        """Override where the machine boots from, for its next boot or for good.
+
+        *source* is of SOURCES, *mode* bios, uefi or None (as it is).  Returns what reading back
+        shows: {source, enabled, mode}; *enabled* is the BMC's word, and some keep Once for good.
+        """
+        target = SOURCES.get(source)
+        if target is None or mode not in {None, *_MODES}:
+            raise Refused(f"no such boot source or mode: {source}, {mode}")
+        kept = _duration(source, persistent=persistent)
+        with translated(self._target):
+            self._system.set_system_boot_options(
+                target=target, enabled=kept, mode=_MODES.get(mode or "")
+            )
+        return self._read_back(source, kept)
+
+    def inventory(self) -> dict[str, Any]:
+        """Return the facts of `inventory.facts`; parts that fail are named in its `missing`."""
+        missing: dict[str, str] = {}
+        with translated(self._target):
+            self._system.refresh()
+        system = self._system.json
+
+        def part(name: str, read: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+            try:
+                with translated(self._target):
+                    return tuple(each for each in read() if isinstance(each, Mapping))
+            except DriverError as exc:
+                missing[name] = str(exc)
+                return ()
+
+        return inventory.facts(
+            inventory.Documents(
+                system=system,
+                processors=part("processors", lambda: self._members(system, "Processors")),
+                drives=part("disks", self._drives),
+                interfaces=part("nics", lambda: self._members(system, "EthernetInterfaces")),
+                managers=part("bmc", self._managers),
+                missing=missing,
+            )
+        )
+
+    def _chosen(self) -> str:
+        found: dict[str, Mapping[str, Any]] = {}
+        failed: DriverError | None = None
+        for path in _links(self._read(_link(self._root.json, "Systems")).get("Members")):
+            # A baseboard that is off answers 503 and must not hide the machine beside it.
+            try:
+                found[path] = self._read(path)
+            except DriverError as exc:
+                failed = exc
+        if failed is not None and not found:
+            raise failed
+        return systems.choose(found, self._target.identity, self._macs)
+
+    def _macs(self, system: Mapping[str, Any]) -> frozenset[str]:
+        with suppress(DriverError):
+            return inventory.macs(self._members(system, "EthernetInterfaces"))
+        return frozenset()
+
+    def _shut_down(self) -> bool:
+        """Ask the operating system to end, for half of the time; whether it did."""
+        try:
+            self._order(_SHUTDOWN, "off")
+        except Refused:
+            return False  # not every BMC can ask
+        return self._reached("off", self._deadline.left / 2)
+
+    def _order(self, orders: tuple[sushy.ResetType, ...], wanted: str) -> None:
+        """Give the first of *orders* that this BMC takes; no harm if it refuses what is so."""
+        try:
+            with translated(self._target):
+                allowed = self._system.get_allowed_reset_system_values()
+                order = next((each for each in orders if each in allowed), orders[0])
+                self._system.reset_system(order)
+        except Refused:
+            if self.power() != wanted:
+                raise
+
+    def _reached(self, wanted: str, seconds: float) -> bool:
+        until = self._deadline.within(seconds)
+        wait = 0.1
+        while True:
+            with suppress(Unreachable):  # busy with the order itself: ask again
+                if self.power() == wanted:
+                    return True
+            if until.left <= 0:
+                return False
+            self._pause(min(wait, until.left))
+            wait = min(wait * 1.5, 2.0)
+
+    def _read_back(self, source: str, kept: sushy.BootSourceOverrideEnabled) -> dict[str, Any]:
+        until = self._deadline.within(_READ_BACK_S)
+        shown: tuple[Any, ...] = (None, None, None)
+        while True:
+            with suppress(Unreachable):
+                shown = self._override()
+            target, enabled, mode = shown
+            is_off = enabled in {None, sushy.BootSourceOverrideEnabled.DISABLED}
+            wants_off = kept is sushy.BootSourceOverrideEnabled.DISABLED
+            if is_off if wants_off else (target is SOURCES[source] and not is_off):
+                return {"source": source, "enabled": _value(enabled), "mode": _value(mode)}
+            if until.left <= 0:
+                raise NoEffect(
+                    f"{self._target.address}: took the boot source {source}, and keeps "
+                    f"{_value(target)}, {_value(enabled)}"
+                )
+            self._pause(min(0.5, until.left))
+
+    def _override(self) -> tuple[Any, ...]:
+        """Return the target, duration and mode of the boot override as they are now."""
+        with translated(self._target):
+            self._system.refresh()
+            boot = self._system.boot
+            return boot.target, boot.enabled, boot.mode
+
+    def _drives(self) -> tuple[Any, ...]:
+        system = self._system.json
+        if "Storage" in system:
+            stores = self._members(system, "Storage")
+            paths = [path for store in stores for path in _links(store.get("Drives"))]
+            if paths:
+                return tuple(self._read(path) for path in paths[:MOST_MEMBERS])
+        if "SimpleStorage" not in system:
+            return ()
+        simple = self._members(system, "SimpleStorage")
+        return tuple(disk for each in simple for disk in each.get("Devices") or ())
+
+    def _managers(self) -> tuple[Any, ...]:
+        links = self._system.json.get("Links") or {}
+        return tuple(self._read(path) for path in _links(links.get("ManagedBy"))[:1])
+
+    def _members(self, document: Mapping[str, Any], name: str) -> tuple[Any, ...]:
+        """Return the members of the collection that *document* links to as *name*; () if none."""
+        if name not in document:
+            return ()
+        paths = _links(self._read(_link(document, name)).get("Members"))
+        return tuple(self._read(path) for path in paths)
+
+    def _read(self, path: str) -> Mapping[str, Any]:
+        if not path:
+            raise Garbled(f"{self._target.address}: a resource lacks the link that all have")
+        with translated(self._target):
+            document = self._root._conn.get(path).json()  # noqa: SLF001 - no public way to a document
+        if not isinstance(document, Mapping):
+            raise Garbled(f"{self._target.address}: {path} is no resource")
+        return document
+
+
+def _duration(source: str, *, persistent: bool) -> sushy.BootSourceOverrideEnabled:
+    if source == "none":
+        return sushy.BootSourceOverrideEnabled.DISABLED
+    if persistent:
+        return sushy.BootSourceOverrideEnabled.CONTINUOUS
+    return sushy.BootSourceOverrideEnabled.ONCE
+
+
+def _link(document: Mapping[str, Any], name: str) -> str:
+    return next(iter(_links([document.get(name)])), "")
+
+
+def _links(references: Any) -> list[str]:
+    """Return the paths that a list of references holds; what is none is left out."""
+    entries = references if isinstance(references, list) else []
+    paths = (each.get("@odata.id") for each in entries if isinstance(each, Mapping))
+    return [path for path in paths if isinstance(path, str)][:MOST_MEMBERS]
+
+
+def _value(member: Any) -> str | None:
+    return None if member is None else str(member.value)

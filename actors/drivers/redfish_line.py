@@ -1,0 +1,142 @@
+"""One login at one BMC, over sushy: what is sent, how often, and what errors mean.
+
+Rule 1: sushy neither retries nor waits: one call is one exchange, and a write is never repeated.
+Rule 2: whatever a BMC answers, only errors of `actors.drivers.errors` come out of `translated`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import Any, Final
+
+import requests
+from sushy import auth, connector
+from sushy import exceptions as upstream
+
+from actors.drivers import outbound
+from actors.drivers.errors import DriverError, Garbled, Refused, Unreachable
+from actors.drivers.systems import Target
+
+_BUSY_PAUSES_S: Final = (0.5, 1.0, 2.0)
+_LONGEST_PAUSE_S: Final = 5.0
+_BUSY: Final = frozenset({429, 503})
+
+# Searched from the top, so the parent of all comes last.
+_OURS: Final[tuple[tuple[type[Exception], type[DriverError]], ...]] = (
+    (upstream.AccessError, Refused),
+    (upstream.BadRequestError, Refused),
+    (upstream.ServerSideError, Unreachable),
+    (upstream.ConnectionError, Unreachable),
+    (upstream.MissingAttributeError, Garbled),
+    (upstream.MalformedAttributeError, Garbled),
+    (upstream.MissingHeaderError, Garbled),
+    (upstream.MissingXAuthToken, Garbled),
+    (upstream.SushyError, Refused),
+)
+_PASSING: Final = frozenset({408, *_BUSY})
+# What sushy, which checks little, does with an answer that is not what it expects.
+_NONSENSE: Final = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+
+
+@contextmanager
+def translated(target: Target) -> Iterator[None]:
+    """Turn sushy's errors into ours, keeping the original as the cause."""
+    try:
+        yield
+    except upstream.SushyError as exc:
+        ours = next(ours for theirs, ours in _OURS if isinstance(exc, theirs))
+        passing = getattr(exc, "status_code", None) in _PASSING
+        raise (Unreachable if passing else ours)(target.clean(f"{target.address}: {exc}")) from exc
+    except requests.RequestException as exc:
+        raise Unreachable(target.clean(f"{target.address}: {exc}")) from exc
+    except _NONSENSE as exc:
+        raise Garbled(
+            target.clean(f"{target.address}: its answer makes no sense: {exc!r}")
+        ) from exc
+
+
+class Line(connector.Connector):  # type: ignore[misc] # sushy has no types
+    """sushy's connector, with the exchange itself done by the guarded caller."""
+
+    def __init__(
+        self,
+        base: str,
+        caller: outbound.Caller,
+        *,
+        verify: bool,
+        pause: Callable[[float], object],
+    ) -> None:
+        super().__init__(base, verify=verify)
+        self._session = caller.session  # where sushy puts tokens and passwords
+        self._caller = caller
+        self._wait = pause
+
+    def _op(  # noqa: PLR0917 - sushy's own signature
+        self,
+        method: str,
+        path: str = "",
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        blocking: bool = False,  # noqa: FBT001, FBT002 - as above
+        timeout: float | None = None,
+        **_ignored: Any,
+    ) -> requests.Response:
+        try:
+            return self._asked(method, path, data, headers)
+        except upstream.AccessError as exc:
+            expired = exc.status_code == requests.codes.unauthorized and method != "DELETE"
+            if not (expired and self._auth and self._auth.can_refresh_session()):
+                raise
+        self._auth.refresh_session()
+        return self._asked(method, path, data, headers)
+
+    def _asked(
+        self, method: str, path: str, data: Any, headers: Mapping[str, str] | None
+    ) -> requests.Response:
+        """Do one exchange; only a read is tried again, and only while the BMC says it is busy."""
+        url = outbound.joined(self._url, path)
+        sent = {"OData-Version": "4.0", "Accept-Encoding": "identity", **(headers or {})}
+        pauses = iter(_BUSY_PAUSES_S if method == "GET" else ())
+        while True:
+            response = self._caller.request(
+                method, url, json=data, headers=sent, verify=self._verify
+            )
+            pause = next(pauses, None) if response.status_code in _BUSY else None
+            if pause is None:
+                upstream.raise_for_response(method, url, response)
+                return response
+            self._wait(_retry_after(response, pause))
+
+
+class Login(auth.SessionAuth):  # type: ignore[misc] # sushy has no types
+    """A session where the BMC has sessions, else Basic; a wrong password is sent once only.
+
+    sushy would send it again as Basic, and locks accounts of BMCs that count.
+    """
+
+    def __init__(self, target: Target) -> None:
+        super().__init__(target.username, target.password.reveal())
+
+    def _do_authenticate(self) -> None:
+        if not self._username:
+            return
+        document = self._root_resource.json
+        if "SessionService" in document or "Sessions" in (document.get("Links") or {}):
+            try:
+                super()._do_authenticate()
+            except (upstream.ResourceNotFoundError, upstream.MissingXAuthToken):
+                pass  # announced, and not there
+            else:
+                return
+        self._connector.set_http_basic_auth(self._username, self._password)
+
+
+def log_out(root: Any) -> None:
+    with suppress(upstream.SushyError, requests.RequestException, DriverError):
+        root._auth.close()  # noqa: SLF001 - sushy logs out only when it is collected
+    root._auth = None  # noqa: SLF001 - as above
+
+
+def _retry_after(response: requests.Response, otherwise: float) -> float:
+    """Return the seconds that the answer asks for (RFC 9110 §10.2.3), bounded."""
+    text = response.headers.get("Retry-After", "")
+    return min(float(text), _LONGEST_PAUSE_S) if text.isdecimal() else otherwise

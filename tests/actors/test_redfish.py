@@ -1,0 +1,365 @@
+"""The Redfish driver against a BMC that errs, stalls, lies and forgets."""
+
+import socket
+from contextlib import contextmanager
+from ipaddress import ip_network
+
+import pytest
+import requests
+from sushy import exceptions as upstream
+
+from actors.drivers import redfish, redfish_line
+from actors.drivers.deadline import Deadline
+from actors.drivers.errors import (
+    DriverError,
+    Garbled,
+    NoEffect,
+    NoSuchSystem,
+    NotAllowed,
+    Refused,
+    Unreachable,
+)
+from actors.drivers.reach import Rules
+from actors.drivers.systems import Identity, Target
+from config.secrets import Secret
+from tests.actors import hostile_bmc
+from tests.actors.hostile_bmc import MAC, PASSWORD, RESET, SESSIONS, SYSTEM, on, times
+
+LOOPBACK = Rules(networks=(ip_network("127.0.0.0/8"),), total_s=3.0)
+TARGET = Target(address="http://bmc", username="admin", password=Secret(PASSWORD))
+
+
+@pytest.fixture
+def bmc():
+    with hostile_bmc.running() as running:
+        yield running
+
+
+@contextmanager
+def machine_at(bmc, *, seconds=10.0, calls=None, **target):
+    values = {"username": "admin", "password": Secret(PASSWORD)} | target
+    with redfish.connected(
+        Target(address=bmc.url, **values),
+        rules=LOOPBACK,
+        deadline=Deadline.after(seconds),
+        seen=(calls if calls is not None else []).append,
+        pause=lambda _: None,
+    ) as machine:
+        yield machine
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [e for e in vars(upstream).values() if isinstance(e, type) and issubclass(e, Exception)],
+)
+def test_every_sushy_error_becomes_one_of_ours(theirs):
+    error = theirs.__new__(theirs)
+
+    with pytest.raises(DriverError) as caught, redfish_line.translated(TARGET):
+        raise error
+
+    assert caught.value.__cause__ is error
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (requests.ConnectTimeout("slow"), Unreachable),
+        (KeyError("Members"), Garbled),
+        (ValueError("no JSON"), Garbled),
+        (AttributeError("NoneType"), Garbled),
+    ],
+)
+def test_whatever_else_a_bmc_provokes_becomes_one_of_ours(theirs, ours):
+    with pytest.raises(ours), redfish_line.translated(TARGET):
+        raise theirs
+
+
+def test_off_when_off_is_no_error_and_no_order(bmc):
+    with machine_at(bmc) as machine:
+        result = machine.ensure_power(on=False)
+
+    assert result == {"power": "off", "changed": False}
+    assert bmc.count("POST", RESET) == 0
+
+
+def test_on_is_ordered_once_and_read_back(bmc):
+    with machine_at(bmc) as machine:
+        result = machine.ensure_power(on=True)
+
+    assert result == {"power": "on", "changed": True}
+    assert (bmc.power, bmc.count("POST", RESET)) == ("On", 1)
+
+
+def test_off_is_asked_of_the_system_first_and_then_forced(bmc):
+    bmc.power, bmc.deaf_to = "On", {"GracefulShutdown"}
+
+    with machine_at(bmc, seconds=1.0) as machine:
+        machine.ensure_power(on=False)
+
+    assert (bmc.power, bmc.count("POST", RESET)) == ("Off", 2)
+
+
+def test_a_forced_off_asks_nobody(bmc):
+    bmc.power, bmc.deaf_to = "On", {"GracefulShutdown"}
+
+    with machine_at(bmc) as machine:
+        machine.ensure_power(on=False, force=True)
+
+    assert (bmc.power, bmc.count("POST", RESET)) == ("Off", 1)
+
+
+def test_reboot_goes_through_off(bmc):
+    bmc.power = "On"
+
+    with machine_at(bmc) as machine:
+        result = machine.reboot()
+
+    assert (result["power"], bmc.count("POST", RESET)) == ("on", 2)
+
+
+def test_a_refused_order_is_no_failure_when_the_state_is_reached_all_the_same(bmc):
+    def off_by_itself(handler):
+        bmc.power = "Off"
+        handler.answer(409, {"error": {"message": "already off"}})
+
+    bmc.power = "On"
+    bmc.faults.append(on("POST", RESET, off_by_itself))
+
+    with machine_at(bmc) as machine:
+        assert machine.ensure_power(on=False, force=True)["power"] == "off"
+
+
+def test_a_bmc_that_says_yes_and_does_nothing_is_found_out(bmc):
+    bmc.obeys = False
+
+    with (
+        pytest.raises(NoEffect, match="is off all the same"),
+        machine_at(bmc, seconds=1) as machine,
+    ):
+        machine.ensure_power(on=True)
+
+
+def test_a_boot_source_that_is_not_kept_is_found_out(bmc):
+    bmc.obeys = False
+
+    with pytest.raises(NoEffect, match="keeps None"), machine_at(bmc, seconds=1) as machine:
+        machine.set_boot_source("pxe")
+
+
+@pytest.mark.parametrize(
+    ("persistent", "kept"), [(False, "Once"), (True, "Continuous")], ids=["once", "for-good"]
+)
+def test_a_boot_source_is_read_back(bmc, persistent, kept):
+    with machine_at(bmc) as machine:
+        result = machine.set_boot_source("pxe", persistent=persistent)
+
+    assert result == {"source": "pxe", "enabled": kept, "mode": "Legacy"}
+
+
+def test_an_override_can_be_taken_back(bmc):
+    with machine_at(bmc) as machine:
+        machine.set_boot_source("disk")
+
+        assert machine.set_boot_source("none")["enabled"] == "Disabled"
+
+
+def test_a_boot_source_that_the_bmc_does_not_have_is_refused(bmc):
+    with pytest.raises(Refused), machine_at(bmc) as machine:
+        machine.set_boot_source("http")
+
+
+def test_a_busy_bmc_is_asked_again_but_only_for_reads(bmc):
+    busy = lambda handler: handler.answer(503, {}, Retry_After="1")  # noqa: E731 - a fault's body
+    bmc.faults += [times(2, on("GET", SYSTEM, busy)), times(1, on("POST", RESET, busy))]
+
+    with pytest.raises(Unreachable), machine_at(bmc) as machine:
+        machine.ensure_power(on=True)
+
+    assert bmc.count("POST", RESET) == 1
+
+
+def test_a_session_that_expires_in_the_middle_is_renewed_once(bmc):
+    with machine_at(bmc) as machine:
+        bmc.tokens.clear()
+        result = machine.ensure_power(on=True)
+
+    assert result["power"] == "on"
+    assert len(bmc.logins) == 2
+
+
+def test_the_session_is_closed_at_the_end(bmc):
+    with machine_at(bmc) as machine:
+        machine.power()
+
+    assert bmc.count("DELETE", f"{SESSIONS}/token-1") == 1
+    assert bmc.tokens == set()
+
+
+def test_the_session_is_closed_even_when_the_time_is_over(bmc):
+    bmc.obeys = False
+
+    with pytest.raises(NoEffect), machine_at(bmc, seconds=0.5) as machine:
+        machine.ensure_power(on=True)
+
+    assert bmc.tokens == set()
+
+
+def test_a_wrong_password_is_sent_once_and_shown_never(bmc):
+    wrong = "hunter2-hunter2"
+
+    with pytest.raises(Refused) as caught, machine_at(bmc, password=Secret(wrong)):
+        pass
+
+    assert len(bmc.logins) == 1
+    assert wrong not in str(caught.value)
+
+
+def test_basic_authentication_is_used_where_there_are_no_sessions(bmc):
+    def without_sessions(handler):
+        handler.answer(
+            200, {"Id": "r", "Name": "r", "Systems": {"@odata.id": "/redfish/v1/Systems"}}
+        )
+
+    seen = []
+
+    def basic(handler):
+        seen.append(handler.headers.get("Authorization"))
+        handler.answer(200, bmc.documents()[handler.path])
+
+    bmc.faults += [
+        on("GET", "/redfish/v1/", without_sessions),
+        on("GET", "/redfish/v1/Systems", basic),
+        on("GET", SYSTEM, basic),
+    ]
+
+    with machine_at(bmc) as machine:
+        machine.power()
+
+    assert all(each.startswith("Basic ") for each in seen)
+    assert bmc.logins == []
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"UUID": "9a4b', b"[]", b"null", b"<html>", b'{"Boot": 7, "Actions": []}']
+)
+def test_nonsense_from_a_bmc_is_a_failure_that_may_pass(bmc, body):
+    bmc.faults.append(on("GET", SYSTEM, lambda handler: handler.raw(200, body)))
+
+    with pytest.raises(DriverError), machine_at(bmc, system=SYSTEM) as machine:
+        machine.ensure_power(on=True)
+
+
+def test_a_cut_off_answer_may_pass(bmc):
+    def cut(handler):
+        handler.send_response(200)
+        handler.send_header("Content-Length", "1000")
+        handler.end_headers()
+        handler.wfile.write(b'{"Id": "1"')
+        handler.connection.shutdown(socket.SHUT_RDWR)
+
+    bmc.faults.append(on("GET", SYSTEM, cut))
+
+    with pytest.raises(Unreachable), machine_at(bmc, system=SYSTEM):
+        pass
+
+
+def test_a_link_to_another_host_is_not_followed(bmc):
+    elsewhere = {"@odata.id": "http://127.0.0.2:1/redfish/v1/Systems"}
+    bmc.extra["/redfish/v1/"] = {"Id": "r", "Name": "r", "Systems": elsewhere}
+
+    with pytest.raises(NotAllowed, match="another host"), machine_at(bmc, username=""):
+        pass
+
+
+def other_node(**fields):
+    return {"Id": "0", "PowerState": "On", **fields}
+
+
+def test_the_system_is_chosen_by_what_it_is_and_not_by_its_place(bmc):
+    first = "/redfish/v1/Systems/0"
+    bmc.extra["/redfish/v1/Systems"] = {"Members": [{"@odata.id": first}, {"@odata.id": SYSTEM}]}
+    bmc.extra[first] = other_node(UUID="00000000-0000-4000-8000-000000000001")
+
+    with machine_at(bmc, identity=Identity.of({"uuid": hostile_bmc.UUID})) as machine:
+        assert machine.power() == "off"
+
+
+def test_the_system_is_chosen_by_its_macs_where_nothing_else_tells(bmc):
+    first = "/redfish/v1/Systems/0"
+    bmc.extra["/redfish/v1/Systems"] = {"Members": [{"@odata.id": first}, {"@odata.id": SYSTEM}]}
+    bmc.extra[first] = other_node()
+
+    with machine_at(bmc, identity=Identity.of({"macs": [MAC]})) as machine:
+        assert machine.power() == "off"
+
+
+def test_a_baseboard_that_is_off_does_not_hide_the_machine(bmc):
+    first = "/redfish/v1/Systems/HGX"
+    bmc.extra["/redfish/v1/Systems"] = {"Members": [{"@odata.id": first}, {"@odata.id": SYSTEM}]}
+    bmc.faults.append(on("GET", first, lambda handler: handler.answer(503, {})))
+
+    with machine_at(bmc) as machine:
+        assert machine.power() == "off"
+
+
+def test_two_systems_and_nothing_to_tell_them_apart_is_refused(bmc):
+    first = "/redfish/v1/Systems/0"
+    bmc.extra["/redfish/v1/Systems"] = {"Members": [{"@odata.id": first}, {"@odata.id": SYSTEM}]}
+    bmc.extra[first] = other_node()
+
+    with pytest.raises(NoSuchSystem, match="2 of the 2"), machine_at(bmc):
+        pass
+
+
+def test_another_machines_bmc_is_refused(bmc):
+    other = Identity.of({"uuid": "00000000-0000-4000-8000-000000000009"})
+
+    with pytest.raises(NoSuchSystem), machine_at(bmc, identity=other):
+        pass
+
+
+def test_an_inventory_is_plain_facts(bmc):
+    with machine_at(bmc) as machine:
+        facts = machine.inventory()
+
+    assert facts["system"]["uuid"] == hostile_bmc.UUID
+    assert facts["memory_mib"] == 512
+    assert facts["processors"][0]["cores"] == 8
+    assert (facts["nics"][0]["mac"], facts["nics"][0]["speed"]) == (MAC, 10000)
+    disk = facts["disks"][0]
+    assert (disk["serial"], disk["wwn"], disk["bytes"]) == ("S3R1AL", "5000c500ab", 10**12)
+    assert (facts["health"], facts["missing"]) == ("OK", {})
+
+
+def test_a_part_that_cannot_be_read_is_named_and_hides_no_other(bmc):
+    broken = on("GET", f"{SYSTEM}/Storage", lambda handler: handler.answer(500, {}))
+    bmc.faults.append(broken)
+
+    with machine_at(bmc) as machine:
+        facts = machine.inventory()
+
+    assert facts["disks"] == []
+    assert list(facts["missing"]) == ["disks"]
+    assert facts["nics"][0]["mac"] == MAC
+
+
+def test_every_exchange_is_told_of(bmc):
+    calls = []
+
+    with machine_at(bmc, calls=calls) as machine:
+        machine.ensure_power(on=True)
+
+    assert [(c.method, c.path, c.status) for c in calls if c.path == RESET] == [
+        ("POST", RESET, 204)
+    ]
+    assert len(calls) == len(bmc.requests)
+
+
+def test_a_bmc_that_is_not_there_may_come_back():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    gone = hostile_bmc.Bmc(url=f"http://127.0.0.1:{port}")
+
+    with pytest.raises(Unreachable), machine_at(gone):
+        pass
