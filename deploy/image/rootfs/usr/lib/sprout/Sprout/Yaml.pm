@@ -135,7 +135,8 @@ sub quoted {
         $text .= "\n" . $self->line;
         $self->{at}++;
     }
-    my ($scalar, $rest) = ($1, $2);
+    # The captures of a loop's condition end with the loop.
+    my ($scalar, $rest) = $text =~ $whole;
     $self->refuse("unexpected after a quotation: $rest") if $rest !~ /^\s*(#.*)?$/;
     return unquoted($scalar);
 }
