@@ -27,8 +27,8 @@ from models.tables import (
     Workflow,
 )
 
-BOOT: Final = "boot"
-"""The capability of an agent that serves DHCP, TFTP and boot HTTP."""
+BOOT: Final = "http"
+"""The capability of an agent that serves boot HTTP: a run's owner must."""
 
 VALID_FOR_S: Final = 6 * 3600
 """How long an owner may serve an installer without a word from control."""
