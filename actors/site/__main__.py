@@ -1,0 +1,113 @@
+"""`python -m actors.site`: reads the settings and the enrolment, and keeps the site running."""
+
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Final
+
+from actors.drivers import reach
+from actors.site import agent, enrolment, supervisor
+from actors.site.enrolment import Enrolment, NotEnrolled
+from actors.site.place import Place, Unplaced, place
+from actors.site.store import AgentStore
+from actors.site.supervisor import Child
+from config import logs, secrets
+from config.settings import BadSettings, Settings, environment
+from pxe_stack import serve
+from pxe_stack.store import JOURNAL, JournalStore
+
+UNUSABLE: Final = 2
+"""Exit status when there is nothing to work by: starting again does not help."""
+
+SERVING: Final[Mapping[str, Callable[[serve.Site], None]]] = {
+    "dhcp": serve.dhcp,
+    "tftp": serve.tftp,
+    "http": serve.http,
+}
+
+
+def main() -> int:
+    """Run until SIGTERM; return the exit status."""
+    try:
+        settings = Settings.load()
+        enrolled = _enrolled(settings)
+        where = _place(settings)
+    except (BadSettings, NotEnrolled, Unplaced) as exc:
+        print(exc, file=sys.stderr)  # noqa: T201 - for whoever started it, before there is a log
+        return UNUSABLE
+    logs.configure(settings.log_level, settings.log_format, "site")
+    logs.never_write([enrolled.signing_key.hex()])
+    return supervisor.run(_children(settings, enrolled, where))
+
+
+def _enrolled(settings: Settings) -> Enrolment:
+    enrolled = enrolment.read(settings.enrolment_file)
+    if settings.site_id not in {None, enrolled.site}:
+        raise NotEnrolled(f"SPROUT_SITE_ID is {settings.site_id}, the file is {enrolled.slug}'s.")
+    return enrolled
+
+
+def _place(settings: Settings) -> Place:
+    return place(
+        netns=settings.netns,
+        dhcp_interface=settings.dhcp_bind_interface,
+        dhcp_address=str(settings.dhcp_bind_addr or ""),
+        tftp_address=str(settings.tftp_bind_addr or ""),
+        boot_address=str(settings.boot_bind_addr),
+        boot_port=settings.boot_port,
+        boot_url=settings.boot_advertise_url,
+    )
+
+
+def _children(settings: Settings, enrolled: Enrolment, where: Place) -> list[Child]:
+    site = _site(settings, enrolled, where)
+    lives = {name: partial(SERVING[name], site) for name in sorted(where.services)}
+    lives["agent"] = partial(agent.run, _setup(settings, enrolled, where))
+
+    def main(name: str) -> None:
+        logs.configure(settings.log_level, settings.log_format, f"site-{name}")
+        lives[name]()
+
+    return [Child(name, partial(main, name)) for name in lives]
+
+
+def _site(settings: Settings, enrolled: Enrolment, where: Place) -> serve.Site:
+    # Stores are opened here for a moment only: a connection must not cross a fork.
+    store = AgentStore(settings.site_dir)
+    store.close()
+    journal = JournalStore(settings.site_dir / JOURNAL)
+    journal.clear_ready()
+    journal.close()
+    return serve.Site(
+        directory=settings.site_dir,
+        agent=store.agent,
+        key=enrolled.signing_key,
+        boot_url=where.boot_url,
+        boot_address=where.boot_address,
+        boot_port=where.boot_port,
+        netns=where.netns,
+        dhcp_interface=where.dhcp_interface,
+        dhcp_address=where.dhcp_address,
+        tftp_address=where.tftp_address,
+        loader_dirs=settings.loader_dirs,
+    )
+
+
+def _setup(settings: Settings, enrolled: Enrolment, where: Place) -> agent.Setup:
+    override = settings.broker.get_secret_value()
+    env = secrets.from_environment(environment(), prefix=settings.secret_env_prefix)
+    return agent.Setup(
+        enrolment=enrolled,
+        directory=settings.site_dir,
+        artifact_dir=settings.artifact_dir,
+        # "postgres" only names the kind; where that queue is, the enrolment says.
+        broker_url=enrolled.broker if override in {"", "postgres"} else override,
+        boot_base_url=where.boot_url,
+        services=where.services,
+        rules=reach.bmc(settings.bmc_networks),
+        resolvers={"env": env},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""The agent: the only one at a site that hears control and writes plans."""
+
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import dramatiq
+import structlog
+
+from actors import broker
+from actors.drivers.reach import Rules
+from actors.site.artifacts import Artifacts
+from actors.site.desk import Desk
+from actors.site.enrolment import Enrolment
+from actors.site.runner import Runner
+from actors.site.store import AgentStore
+from actors.site.tasks import Bench
+from actors.site.uplink import Uplink, Voice
+from config import secrets
+from models.bootplan import BootPlan
+from models.errors import Denied, DomainError, Invalid
+from models.messages import SPOKEN, Actor, Envelope, Kind, agent_queue, opened
+from pxe_stack.store import JOURNAL, PLANS, JournalStore, PlanStore
+
+REDFISH: Final = "redfish"
+WORKER_THREADS: Final = 2
+"""Accepting is a write to a local file: two threads outrun any broker."""
+
+GRACE_S: Final = 5.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What the agent is told by its supervisor; *services* are the processes beside it."""
+
+    enrolment: Enrolment
+    directory: Path
+    artifact_dir: Path
+    broker_url: str = field(repr=False)
+    boot_base_url: str
+    services: frozenset[str]
+    rules: Rules
+    resolvers: Mapping[str, secrets.Resolver] = field(repr=False)
+
+
+class Agent:
+    """Answers to commands; each returns when what it asks is on the disk."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self.store = AgentStore(setup.directory)
+        self.plans = PlanStore(setup.directory / PLANS)
+        self.journal = JournalStore(setup.directory / JOURNAL)
+        artifacts = Artifacts(setup.artifact_dir, self.store, self.plans)
+        self.desk = Desk(self.store, self.plans, self.journal, artifacts, setup.services)
+        self.runner = Runner(self.store, self.journal, Bench(setup.rules, setup.resolvers))
+
+    @property
+    def id(self) -> UUID:
+        return self.store.agent
+
+    def close(self) -> None:
+        """Let running tasks end, and close the stores."""
+        self.runner.close()
+        for store in (self.store, self.plans, self.journal):
+            store.close()
+
+    def command(self, message: dict[str, Any]) -> None:
+        """Take one message of control.
+
+        Raises Denied for a wrong signature or another's message, and Invalid for what is
+        malformed: both end as dead letters that say why.
+        """
+        envelope = opened(message, self._setup.enrolment.signing_key)
+        if (envelope.site, envelope.agent) != (self._setup.enrolment.site, self.id):
+            raise Denied("the message is for another site or agent", field="/envelope/agent")
+        heard = {Kind.PLAN: self._take_plans, Kind.TASK: self._take_task}.get(envelope.kind)
+        if heard is None:
+            raise Invalid(f"an agent takes no {envelope.kind.value}", field="/envelope/kind")
+        with structlog.contextvars.bound_contextvars(request_id=envelope.request_id):
+            heard(envelope)
+
+    def greeting(self) -> dict[str, Any]:
+        """Return what a registration says."""
+        return {
+            "hostname": socket.gethostname(),
+            "version": _version(),
+            "speaks": sorted(SPOKEN),
+            "capabilities": [REDFISH, *sorted(self._setup.services)],
+            "advertise": {"boot_base_url": self._setup.boot_base_url},
+            "incarnation": str(self.journal.incarnation),
+        }
+
+    def pulse(self) -> dict[str, Any]:
+        """Return what a heartbeat says."""
+        return {"plan_digest": self.plans.digest(), "clock": time.time()}
+
+    def uplink(self) -> Uplink:
+        """Return the way to control."""
+        url = self._setup.broker_url
+        voice = Voice(
+            site=self._setup.enrolment.site,
+            agent=self.id,
+            key=self._setup.enrolment.signing_key,
+        )
+        return Uplink(
+            voice,
+            self.journal,
+            broker.publisher_for(url),
+            declare=partial(broker.declare, url, [agent_queue(self.id)]),
+            greeting=self.greeting,
+            pulse=self.pulse,
+        )
+
+    def _take_plans(self, envelope: Envelope) -> None:
+        try:
+            plans = [BootPlan.decode(each) for each in envelope.body["plans"]]
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise Invalid(f"a plan is malformed: {exc!r}", field="/body/plans") from exc
+        if any(plan.site != envelope.site for plan in plans):
+            raise Denied("a plan is of another site", field="/body/plans")
+        self.desk.receive(plans, snapshot=bool(envelope.body.get("snapshot")))
+
+    def _take_task(self, envelope: Envelope) -> None:
+        self.runner.accept(envelope.body)
+
+
+def run(setup: Setup) -> None:
+    """Be the agent until SIGTERM."""
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    agent = Agent(setup)
+    log.info("agent.started", agent=str(agent.id), site=setup.enrolment.slug)
+    _in_background("desk", partial(agent.desk.run, stop))
+    _in_background("uplink", partial(agent.uplink().run, setup.directory, stop))
+    agent.runner.resume()
+    _consume(agent, setup.broker_url, stop)
+
+
+def _consume(agent: Agent, url: str, stop: threading.Event) -> None:
+    queue = agent_queue(agent.id)
+    queues = broker.broker_for(url, queues=[queue], consume=True)
+
+    def command(message: dict[str, Any]) -> None:
+        try:
+            agent.command(message)
+        except DomainError as exc:
+            log.warning("command.refused", why=str(exc), field=exc.field)
+            raise
+
+    named = dramatiq.actor(actor_name=Actor.COMMAND.value, queue_name=queue, broker=queues)
+    named(command)
+    broker.run_worker(queues, threads=WORKER_THREADS, queues=[queue], stop=stop, grace_s=GRACE_S)
+
+
+def _in_background(name: str, work: Callable[[], None]) -> None:
+    """Run *work* in a thread; when it breaks, end the process, which is then started again."""
+
+    def guarded() -> None:
+        try:
+            work()
+        except BaseException:
+            log.exception("agent.broke", thread=name)
+            os._exit(1)
+
+    threading.Thread(target=guarded, name=name, daemon=True).start()
+
+
+def _version() -> str:
+    try:
+        return metadata.version("sprout")
+    except metadata.PackageNotFoundError:
+        return "0"

@@ -1,0 +1,120 @@
+"""Plans on their way from control into service.
+
+Rule 1: a plan is in the inbox before its message is acknowledged, and leaves it when settled.
+Rule 2: a plan with authority is stored only when every file it needs is here and verified.
+Rule 3: it is acknowledged (plan-served) only when every serving process serves.
+"""
+
+import threading
+import time
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+from actors.site.artifacts import Artifacts, Unservable
+from actors.site.store import AgentStore
+from models.bootplan import BootPlan
+from models.observations import Observation, Seen, Source
+from pxe_stack.store import JournalStore, PlanStore
+
+LOOK_S: Final = 0.25
+"""How often it is looked whether the serving processes are ready, while a plan waits for them."""
+
+log = structlog.get_logger()
+
+
+class Desk:
+    """Settles plans, one after another, in its own thread."""
+
+    def __init__(
+        self,
+        inbox: AgentStore,
+        plans: PlanStore,
+        journal: JournalStore,
+        artifacts: Artifacts,
+        services: Collection[str],
+    ) -> None:
+        self._agent = inbox.agent
+        self._inbox = inbox
+        self._plans = plans
+        self._journal = journal
+        self._artifacts = artifacts
+        self._services = frozenset(services)
+        self._wake = threading.Event()
+
+    def receive(self, plans: Iterable[BootPlan], *, snapshot: bool) -> None:
+        """Keep *plans* to be settled; a *snapshot* is all there is, so that others end."""
+        found = tuple(plans)
+        self._inbox.receive(found)
+        if snapshot:
+            self._withdraw_all_but({plan.machine for plan in found})
+        self._wake.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Settle what comes until *stop* is set (look for it with `nudge`)."""
+        waiting = True
+        while not stop.is_set():
+            self._wake.wait(LOOK_S if waiting else None)
+            self._wake.clear()
+            try:
+                waiting = self.settle_all()
+            except Exception:
+                log.exception("plan.failed")
+                waiting = stop.wait(LOOK_S * 4) or True
+
+    def nudge(self) -> None:
+        """Have the thread look again now."""
+        self._wake.set()
+
+    def settle_all(self) -> bool:
+        """Settle what can be; return whether a plan waits for the serving processes."""
+        plans = self._inbox.received()
+        missing = self._services - set(self._journal.ready_services()) if plans else ()
+        return bool([plan for plan in plans if not self._settle(plan, missing)])
+
+    def _settle(self, plan: BootPlan, missing: Collection[str]) -> bool:
+        """Return False for a plan that is stored and may not be acknowledged yet."""
+        if plan.owner == self._agent:
+            try:
+                for file in plan.files:
+                    self._artifacts.admit(file)
+            except Unservable as exc:
+                self._tell(plan, Seen.PLAN_REFUSED, reason=str(exc))
+                self._inbox.settle(plan)
+                return True
+        if not self._stored(plan):
+            log.info("plan.outdated", machine=str(plan.machine), version=plan.version)
+        elif plan.owner == self._agent:  # another's is served without authority, and unsaid
+            if missing:
+                return False
+            self._tell(plan, Seen.PLAN_SERVED, digest=plan.digest)
+        self._inbox.settle(plan)
+        return True
+
+    def _stored(self, plan: BootPlan) -> bool:
+        """Store *plan*; whether it is what the site holds now: it may have been there before."""
+        self._plans.put(plan)
+        held = self._plans.by_machine(plan.machine)
+        return held is not None and held.plan.version == plan.version
+
+    def _tell(self, plan: BootPlan, kind: Seen, **data: Any) -> None:
+        log.info("plan.settled", outcome=kind.value, machine=str(plan.machine), **data)
+        self._journal.append(
+            Observation(
+                kind=kind,
+                source=Source.AGENT,
+                at=time.time(),
+                mac=plan.mac,
+                machine=plan.machine,
+                run=plan.run,
+                data={"version": plan.version, **data},
+            )
+        )
+
+    def _withdraw_all_but(self, machines: Collection[UUID]) -> None:
+        for plan in self._plans.all():
+            if plan.machine not in machines:
+                self._plans.withdraw(plan.machine, plan.version + 1)
+                log.info("plan.withdrawn", machine=str(plan.machine), version=plan.version)

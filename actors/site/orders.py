@@ -1,0 +1,63 @@
+"""A task as control sends it: parsed whole, or refused."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+from uuid import UUID
+
+from models.errors import Invalid
+from models.workflows import Task
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bmc:
+    """Where a machine's BMC is.  *secret_ref* names the password, which never crosses."""
+
+    address: str
+    username: str = ""
+    secret_ref: str = ""
+    system: str = ""
+    verify: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One task: *deadline_s* in seconds from when it was accepted."""
+
+    task: UUID
+    kind: Task
+    epoch: int
+    attempt: int
+    deadline_s: float
+    machine: UUID
+    bmc: Bmc
+    run: UUID | None = None
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, body: Mapping[str, Any]) -> Self:
+        """Return the order that *body* is; unknown keys are left out.  Raises Invalid."""
+        try:
+            return cls(
+                task=UUID(body["task"]),
+                kind=Task(body["kind"]),
+                epoch=int(body["epoch"]),
+                attempt=int(body.get("attempt", 1)),
+                deadline_s=float(body["deadline_s"]),
+                machine=UUID(body["machine"]),
+                run=None if body.get("run") is None else UUID(body["run"]),
+                params=dict(body.get("params") or {}),
+                bmc=_bmc(body["bmc"]),
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise Invalid(f"the task is malformed: {exc!r}", field="/body") from exc
+
+
+def _bmc(body: Mapping[str, Any]) -> Bmc:
+    return Bmc(
+        address=str(body["address"]),
+        username=str(body.get("username") or ""),
+        secret_ref=str(body.get("secret_ref") or ""),
+        system=str(body.get("system") or ""),
+        verify=bool(body.get("verify", True)),
+    )

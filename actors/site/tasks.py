@@ -1,0 +1,141 @@
+"""What each kind of task does at a BMC, and what a restart in the middle means for it."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
+
+from actors.drivers.deadline import Deadline
+from actors.drivers.errors import Refused
+from actors.drivers.outbound import Call
+from actors.drivers.reach import Rules
+from actors.drivers.systems import Identity, Target
+from actors.site.orders import Order
+from config import logs, secrets
+from models.workflows import Task
+
+if TYPE_CHECKING:
+    from actors.drivers.redfish import Machine
+
+Tell = Callable[[float, Mapping[str, Any]], None]
+"""Takes the time (seconds since the epoch) and the data of a `bmc-call`."""
+
+
+class Restart(StrEnum):
+    """What an intent without an outcome means, after the agent was started again."""
+
+    REPEAT = "repeat"  # level-triggered: doing it again leads to the same
+    UNKNOWN = "unknown"  # read back, say so, and let control decide
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One kind of task."""
+
+    do: Callable[["Machine", Mapping[str, Any]], dict[str, Any]]
+    restart: Restart = Restart.REPEAT
+
+
+def _boot_source(machine: "Machine", params: Mapping[str, Any]) -> dict[str, Any]:
+    return machine.set_boot_source(
+        str(params.get("source", "pxe")),
+        persistent=bool(params.get("persistent", False)),
+        mode=params.get("mode"),
+    )
+
+
+def _power_off(machine: "Machine", params: Mapping[str, Any]) -> dict[str, Any]:
+    return machine.ensure_power(on=False, force=bool(params.get("force", False)))
+
+
+def _reboot(machine: "Machine", params: Mapping[str, Any]) -> dict[str, Any]:
+    return machine.reboot(force=bool(params.get("force", False)))
+
+
+JOBS: Final[Mapping[Task, Job]] = MappingProxyType(
+    {
+        Task.INVENTORY: Job(lambda machine, _: machine.inventory()),
+        Task.POWER_ON: Job(lambda machine, _: machine.ensure_power(on=True)),
+        Task.POWER_OFF: Job(_power_off),
+        Task.REBOOT: Job(_reboot, Restart.UNKNOWN),
+        Task.BOOT_SOURCE: Job(_boot_source),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What tasks are done with."""
+
+    rules: Rules
+    resolvers: Mapping[str, secrets.Resolver]
+
+    def perform(self, order: Order, deadline: Deadline, tell: Tell) -> dict[str, Any]:
+        """Do *order* and return its result.  Raises DriverError."""
+        return self._at_bmc(order, deadline, tell, JOBS[order.kind].do)
+
+    def read_back(self, order: Order, deadline: Deadline, tell: Tell) -> dict[str, Any]:
+        """Return what can be seen now of a task whose outcome is unknown.  Raises DriverError."""
+        return self._at_bmc(order, deadline, tell, lambda machine, _: {"power": machine.power()})
+
+    def _at_bmc(
+        self,
+        order: Order,
+        deadline: Deadline,
+        tell: Tell,
+        do: Callable[["Machine", Mapping[str, Any]], dict[str, Any]],
+    ) -> dict[str, Any]:
+        from actors.drivers import redfish  # noqa: PLC0415 - heavy, and some agents never need it
+
+        calls = _Calls(tell)
+        target = Target(
+            address=order.bmc.address,
+            username=order.bmc.username,
+            password=self._password(order),
+            system=order.bmc.system,
+            identity=Identity.of(order.params),
+            verify=order.bmc.verify,
+        )
+        try:
+            with redfish.connected(
+                target, rules=self.rules, deadline=deadline, seen=calls.saw
+            ) as machine:
+                return do(machine, order.params)
+        finally:
+            calls.flush()
+
+    def _password(self, order: Order) -> secrets.Secret:
+        if not order.bmc.secret_ref:
+            return secrets.Secret("")
+        try:
+            found = secrets.resolve(order.bmc.secret_ref, self.resolvers)
+        except secrets.SecretError as exc:
+            raise Refused(f"this site cannot resolve the BMC's password: {exc}") from exc
+        logs.never_write([found.reveal()])
+        return found
+
+
+class _Calls:
+    """Tells of each write by itself, and of the reads between two writes in one."""
+
+    def __init__(self, tell: Tell) -> None:
+        self._tell = tell
+        self._reads: list[Call] = []
+
+    def saw(self, call: Call) -> None:
+        if call.method == "GET" and call.status == 200:
+            self._reads.append(call)
+            return
+        self.flush()
+        self._say(call, call.seconds)
+
+    def flush(self) -> None:
+        if self._reads:
+            seconds = sum(call.seconds for call in self._reads)
+            self._say(self._reads[0], seconds, calls=len(self._reads))
+            self._reads.clear()
+
+    def _say(self, call: Call, seconds: float, **more: int) -> None:
+        data = {"verb": call.method, "path": call.path, "status": call.status}
+        self._tell(call.at, data | {"ms": round(seconds * 1000, 1)} | more)

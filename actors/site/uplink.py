@@ -1,0 +1,160 @@
+"""The agent's words to control: registration, heartbeats, and the journal in its order.
+
+Rule 1: a row is forgotten only after the broker confirmed it; it may go twice, and is never lost.
+Rule 2: while the broker is away the journal is the spool; nothing else waits for it.
+"""
+
+import json
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+from actors.broker_contract import Publisher, QueueError
+from models.messages import REPORT_QUEUE, Actor, Envelope, Kind, encoded, sealed
+from models.observations import Observation
+from pxe_stack.store import BELL, JournalStore
+
+HEARTBEAT_S: Final = 10.0
+LOOK_S: Final = 1.0
+"""How long a lost ring of the bell can delay a report."""
+
+FIRST_PAUSE_S: Final = 0.25
+LONGEST_PAUSE_S: Final = 5.0
+BATCH_ROWS: Final = 200
+BATCH_BYTES: Final = 160 * 1024
+"""Of one message; the rest of its limit is for the envelope and for escapes."""
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Voice:
+    """Whom the agent speaks for."""
+
+    site: UUID
+    agent: UUID
+    key: bytes = field(repr=False)
+
+    def message(self, kind: Kind, body: Mapping[str, Any]) -> bytes:
+        """Return the signed and encoded message for control."""
+        envelope = Envelope(kind=kind, site=self.site, agent=self.agent, body=body)
+        kwargs = {"message": sealed(envelope, self.key)}
+        return encoded(Actor.REPORT, REPORT_QUEUE, kwargs, now=time.time())
+
+
+class Uplink:
+    """One thread that publishes; woken by the bell of the journal."""
+
+    def __init__(
+        self,
+        voice: Voice,
+        journal: JournalStore,
+        publisher: Publisher,
+        *,
+        declare: Callable[[], None],
+        greeting: Callable[[], Mapping[str, Any]],
+        pulse: Callable[[], Mapping[str, Any]],
+    ) -> None:
+        self._voice = voice
+        self._journal = journal
+        self._publisher = publisher
+        self._declare = declare
+        self._greeting = greeting
+        self._pulse = pulse
+        self._greeted = False
+        self._beat_at = 0.0
+        self._quiet_until = 0.0
+        self._pause = 0.0
+
+    def run(self, directory: Path, stop: threading.Event) -> None:
+        """Publish until *stop* is set; the bell is a socket in *directory*."""
+        with _bell(directory / BELL) as bell, selectors.DefaultSelector() as selector:
+            selector.register(bell, selectors.EVENT_READ)
+            while not stop.is_set():
+                self.turn()
+                selector.select(LOOK_S)
+                _hush(bell)
+                stop.wait(self._quiet_until - time.monotonic())
+
+    def turn(self) -> None:
+        """Say what is to be said now; when the broker is away, be quiet for a while."""
+        try:
+            self._speak()
+        except QueueError as exc:
+            self._greeted = False
+            self._pause = min(LONGEST_PAUSE_S, self._pause * 2 or FIRST_PAUSE_S)
+            self._quiet_until = time.monotonic() + self._pause
+            log.warning("uplink.away", why=str(exc), again_s=self._pause)
+        except Exception:
+            log.exception("uplink.failed")
+            self._quiet_until = time.monotonic() + LONGEST_PAUSE_S
+        else:
+            self._pause = 0.0
+
+    def _speak(self) -> None:
+        if not self._greeted:
+            self._declare()
+            self._say(Kind.REGISTER, self._greeting())
+            self._greeted = True
+            log.info("uplink.registered")
+        while self._report():
+            pass
+        if time.monotonic() >= self._beat_at:
+            self._say(Kind.HEARTBEAT, self._pulse())
+            self._beat_at = time.monotonic() + HEARTBEAT_S
+
+    def _report(self) -> bool:
+        """Publish the oldest rows; return whether there may be more."""
+        pending = self._journal.pending(0, BATCH_ROWS)
+        if not pending:
+            return False
+        reports = _fitting(pending)
+        body = {"incarnation": str(self._journal.incarnation), "reports": reports}
+        self._say(Kind.OBSERVATIONS, body)
+        self._journal.forget(reports[-1]["seq"])
+        return len(reports) < len(pending) or len(pending) == BATCH_ROWS
+
+    def _say(self, kind: Kind, body: Mapping[str, Any]) -> None:
+        self._publisher.publish([(REPORT_QUEUE, self._voice.message(kind, body))])
+
+
+def _fitting(pending: Iterable[tuple[int, Observation]]) -> list[dict[str, Any]]:
+    """Return the first rows that fit in one message; at least one, shortened if it must be."""
+    reports: list[dict[str, Any]] = []
+    room = BATCH_BYTES
+    for seq, observation in pending:
+        report = {"seq": seq, **observation.encode()}
+        size = len(json.dumps(report))
+        if size > BATCH_BYTES:
+            report["data"] = {"cut": True, "bytes": size}
+            size = len(json.dumps(report))
+        if reports and size > room:
+            break
+        room -= size
+        reports.append(report)
+    return reports
+
+
+def _bell(path: Path) -> socket.socket:
+    with suppress(FileNotFoundError):
+        path.unlink()
+    bell = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    bell.bind(str(path))
+    path.chmod(0o600)
+    bell.settimeout(0)
+    return bell
+
+
+def _hush(bell: socket.socket) -> None:
+    with suppress(BlockingIOError):
+        while bell.recv(16):
+            pass

@@ -1,0 +1,272 @@
+import threading
+import time
+from uuid import uuid4
+
+import pytest
+
+from actors.drivers.errors import Refused, Unreachable
+from actors.site.runner import Lanes, Runner
+from actors.site.store import AgentStore, State
+from models.errors import Invalid
+from tests.actors.site_lab import Folder
+
+STARTED, DONE, FAILED, CALL = "task-started", "task-done", "task-failed", "bmc-call"
+
+
+class Work:
+    """Stands in for the bench: does what the test says, and remembers what was asked."""
+
+    def __init__(self):
+        self.does = lambda order: {"power": "on"}
+        self.done = []
+        self.looked = []
+
+    def perform(self, order, deadline, tell):
+        self.done.append((order.task, deadline.left))
+        tell(1.0, {"verb": "POST", "ms": 5, "status": 204})
+        return self.does(order)
+
+    def read_back(self, order, deadline, tell):
+        self.looked.append(order.task)
+        return {"power": "off"}
+
+
+class Lab:
+    def __init__(self, path):
+        self.site = Folder(path)
+        self.store = AgentStore(path)
+        self.work = Work()
+        self.runner = Runner(self.store, self.site.journal, self.work)
+
+    def run(self, *bodies):
+        """Accept *bodies* and return when all that was accepted has ended."""
+        for body in bodies:
+            self.runner.accept(body)
+        wait_for(lambda: not self.store.unfinished())
+
+    def restart(self):
+        self.runner = Runner(self.store, self.site.journal, self.work)
+
+
+@pytest.fixture
+def lab(tmp_path):
+    made = Lab(tmp_path)
+    yield made
+    made.runner.close()
+    made.store.close()
+    made.site.close()
+
+
+def a_task(**changes):
+    return {
+        "task": str(uuid4()),
+        "kind": "power-on",
+        "epoch": 1,
+        "attempt": 1,
+        "deadline_s": 60,
+        "machine": str(uuid4()),
+        "run": None,
+        "params": {},
+        "bmc": {"address": "http://127.0.0.1:1", "username": "u", "secret_ref": "env:BMC"},
+    } | changes
+
+
+def test_a_task_is_reported_from_its_intent_to_its_result(lab):
+    body = a_task()
+
+    lab.run(body)
+
+    assert lab.site.kinds() == [STARTED, CALL, DONE]
+    _, data = lab.site.seen()[-1]
+    assert (data["task"], data["epoch"], data["result"]) == (body["task"], 1, {"power": "on"})
+
+
+def test_the_intent_is_on_the_disk_before_the_side_effect(lab):
+    seen = []
+
+    def look(order):
+        [accepted] = AgentStore(lab.site.path).unfinished()
+        seen.append((accepted.state, lab.site.kinds()[0]))
+        return {}
+
+    lab.work.does = look
+
+    lab.run(a_task())
+
+    assert seen == [(State.STARTED, STARTED)]
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable"), [(Unreachable("gone"), True), (Refused("no"), False)]
+)
+def test_a_failure_says_why_and_whether_it_may_pass(lab, error, retryable):
+    def fail(order):
+        raise error
+
+    lab.work.does = fail
+
+    lab.run(a_task())
+
+    _, data = lab.site.seen()[-1]
+    assert (lab.site.kinds()[-1], data["reason"], data["retryable"]) == (
+        FAILED,
+        str(error),
+        retryable,
+    )
+
+
+def test_a_fault_of_our_own_ends_the_task_and_repeats_no_detail(lab):
+    def fail(order):
+        raise RuntimeError("with a secret in it")
+
+    lab.work.does = fail
+
+    lab.run(a_task())
+
+    _, data = lab.site.seen()[-1]
+    assert (data["reason"], data["retryable"]) == ("a fault in Sprout: RuntimeError", False)
+
+
+def test_the_same_task_and_epoch_does_nothing_more(lab):
+    body = a_task()
+
+    lab.run(body, body)
+    lab.restart()
+    lab.run(body)
+
+    assert len(lab.work.done) == 1
+
+
+def test_an_older_epoch_does_nothing_and_a_newer_one_runs(lab):
+    body = a_task(epoch=2)
+
+    lab.run(body, body | {"epoch": 1}, body | {"epoch": 3})
+
+    assert [data["epoch"] for kind, data in lab.site.seen() if kind == DONE] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"kind": "explode"}, {"bmc": None}, {"task": "x"}, {"epoch": None}, {"deadline_s": "y"}],
+)
+def test_a_malformed_task_is_refused(lab, change):
+    with pytest.raises(Invalid):
+        lab.runner.accept(a_task(**change))
+
+
+def crash_in_the_middle(lab, **changes):
+    body = a_task(**changes)
+    lab.store.accept(body["task"], body["epoch"], body)
+    lab.store.move(body["task"], body["epoch"], State.STARTED)
+    lab.runner.resume()
+    wait_for(lambda: not lab.store.unfinished())
+
+
+def test_after_a_restart_a_task_that_leads_to_a_state_is_repeated(lab):
+    crash_in_the_middle(lab)
+
+    assert lab.site.kinds()[-1] == DONE
+    assert len(lab.work.done) == 1
+
+
+def test_after_a_restart_a_reboot_is_read_back_and_reported_unknown(lab):
+    crash_in_the_middle(lab, kind="reboot")
+
+    kind, data = lab.site.seen()[-1]
+    assert (lab.work.done, len(lab.work.looked)) == ([], 1)
+    assert (kind, data["unknown"], data["result"], data["retryable"]) == (
+        FAILED,
+        True,
+        {"power": "off"},
+        True,
+    )
+
+
+def test_after_a_restart_a_task_that_had_not_begun_runs(lab):
+    body = a_task(kind="reboot")
+    lab.store.accept(body["task"], 1, body)
+    lab.runner.resume()
+    wait_for(lambda: not lab.store.unfinished())
+
+    assert lab.site.kinds()[-1] == DONE
+
+
+def test_an_ended_task_is_not_resumed(lab):
+    lab.run(a_task())
+    lab.restart()
+
+    lab.runner.resume()
+    wait_for(lambda: not lab.store.unfinished())
+
+    assert len(lab.work.done) == 1
+
+
+def test_a_task_ends_before_control_stops_waiting(lab):
+    lab.run(a_task(deadline_s=100))
+
+    [(_, left)] = lab.work.done
+    assert 80 < left <= 90
+
+
+def test_a_task_whose_time_is_over_is_not_begun(lab):
+    lab.run(a_task(deadline_s=0))
+
+    [(kind, data)] = lab.site.seen()
+    assert (kind, data["retryable"], lab.work.done) == (FAILED, True, [])
+
+
+class Crossing:
+    """Counts how many are inside at once."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.now = self.most = 0
+
+    def __call__(self, _order=None):
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        time.sleep(0.02)  # how long the crossing takes
+        with self.lock:
+            self.now -= 1
+        return {}
+
+
+def test_tasks_of_one_bmc_run_one_after_another(lab):
+    lab.work.does = crossing = Crossing()
+
+    for body in [a_task() for _ in range(5)]:
+        lab.runner.accept(body)
+    wait_for(lambda: lab.site.kinds().count(DONE) == 5)
+
+    assert crossing.most == 1
+
+
+def test_tasks_of_several_bmcs_run_at_once_and_never_more_than_the_pool_holds(lab):
+    lab.work.does = crossing = Crossing()
+
+    for number in range(8):
+        lab.runner.accept(a_task(bmc={"address": f"http://127.0.0.1:{number}"}))
+    wait_for(lambda: lab.site.kinds().count(DONE) == 8)
+
+    assert crossing.most == 4
+
+
+def test_a_broken_piece_of_work_does_not_block_its_lane():
+    lanes, done = Lanes(1), threading.Event()
+
+    def broken():
+        raise RuntimeError
+
+    lanes.put("bmc", broken)
+    lanes.put("bmc", done.set)
+
+    assert done.wait(5)
+    lanes.close()
+
+
+def wait_for(ready, seconds=10):
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)

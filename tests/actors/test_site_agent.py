@@ -1,0 +1,114 @@
+from ipaddress import ip_network
+from uuid import uuid4
+
+import pytest
+
+from actors.drivers.reach import Rules
+from actors.site.agent import Agent, Setup
+from actors.site.enrolment import Enrolment
+from models.errors import Denied, Invalid
+from models.messages import Envelope, Kind, sealed
+from tests.actors.site_lab import KEY, SITE, a_plan
+
+
+@pytest.fixture
+def live(tmp_path):
+    """Start a life of the agent in the same folder; the one before ends."""
+    lives = []
+
+    def start():
+        for before in lives:
+            before.close()
+        lives[:] = [Agent(setup_in(tmp_path))]
+        return lives[0]
+
+    yield start
+    for last in lives:
+        last.close()
+
+
+@pytest.fixture
+def agent(live):
+    return live()
+
+
+def setup_in(path):
+    enrolled = Enrolment(site=SITE, slug="lab", signing_key=KEY, broker="amqp://nowhere/", edge="")
+    return Setup(
+        enrolment=enrolled,
+        directory=path,
+        artifact_dir=path,
+        broker_url=enrolled.broker,
+        boot_base_url="http://10.0.0.1:8081",
+        services=frozenset({"http"}),
+        rules=Rules(networks=(ip_network("127.0.0.0/8"),)),
+        resolvers={},
+    )
+
+
+def message(to, kind=Kind.PLAN, body=None, *, key=KEY, **changes):
+    values = {"site": SITE, "agent": to.id} | changes
+    return sealed(Envelope(kind=kind, body=body or {"plans": []}, **values), key)
+
+
+def test_a_plan_is_on_the_disk_when_its_message_is_acknowledged(agent):
+    plan = a_plan(agent.id)
+
+    agent.command(message(agent, body={"plans": [plan.encode()], "snapshot": False}))
+
+    assert agent.store.received() == (plan,)
+
+
+def test_a_message_signed_with_another_key_is_refused(agent):
+    with pytest.raises(Denied):
+        agent.command(message(agent, key=b"other"))
+
+
+@pytest.mark.parametrize("other", [{"site": uuid4()}, {"agent": uuid4()}], ids=["site", "agent"])
+def test_a_message_for_somebody_else_is_refused(agent, other):
+    with pytest.raises(Denied, match="another site or agent"):
+        agent.command(message(agent, **other))
+
+
+def test_a_plan_of_another_site_is_refused(agent):
+    plan = a_plan(agent.id, site=uuid4())
+
+    with pytest.raises(Denied):
+        agent.command(message(agent, body={"plans": [plan.encode()]}))
+
+    assert agent.store.received() == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "body"),
+    [
+        (Kind.PLAN, {"plans": [{}]}),
+        (Kind.PLAN, {"plans": None}),
+        (Kind.TASK, {"task": "x"}),
+        (Kind.HEARTBEAT, {}),
+    ],
+)
+def test_what_an_agent_cannot_take_is_refused(agent, kind, body):
+    with pytest.raises(Invalid):
+        agent.command(message(agent, kind, body))
+
+
+def test_an_agent_keeps_its_id_over_restarts(live):
+    before = live().id
+
+    assert live().id == before
+
+
+def test_a_registration_says_what_control_needs(agent):
+    said = agent.greeting()
+
+    assert said["capabilities"] == ["redfish", "http"]
+    assert said["advertise"] == {"boot_base_url": "http://10.0.0.1:8081"}
+    assert said["incarnation"] == str(agent.journal.incarnation)
+
+
+def test_a_heartbeat_carries_the_digest_of_the_plans(agent):
+    before = agent.pulse()["plan_digest"]
+    agent.plans.put(a_plan(agent.id))
+
+    assert agent.pulse()["plan_digest"] != before

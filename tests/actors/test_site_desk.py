@@ -1,0 +1,164 @@
+import os
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from actors.site.artifacts import Artifacts
+from actors.site.desk import Desk
+from actors.site.store import AgentStore
+from models.bootplan import Action
+from tests.actors.site_lab import Folder, a_plan, an_artifact
+
+SERVED, REFUSED = "plan-served", "plan-refused"
+
+
+class Lab:
+    """A desk over real stores; `restart` is another life of the agent on the same files."""
+
+    def __init__(self, path):
+        self.root = path / "artifacts"
+        self.root.mkdir()
+        self.site = Folder(path / "site")
+        self.restart()
+
+    def restart(self):
+        self.store = AgentStore(self.site.path)
+        shelf = Artifacts(self.root, self.store, self.site.plans)
+        self.desk = Desk(
+            self.store, self.site.plans, self.site.journal, shelf, frozenset({"dhcp", "http"})
+        )
+
+    def serving(self, *services):
+        for service in services:
+            self.site.journal.mark_ready(service, os.getpid())
+
+    def receive(self, *plans, snapshot=False):
+        self.desk.receive(plans, snapshot=snapshot)
+        return self.desk.settle_all()
+
+
+@pytest.fixture
+def lab(tmp_path):
+    made = Lab(tmp_path)
+    yield made
+    made.store.close()
+    made.site.close()
+
+
+def test_a_plan_is_acknowledged_with_version_and_digest(lab):
+    lab.serving("dhcp", "http")
+    plan = a_plan(lab.store.agent, an_artifact(lab.root, "disk", b"content"))
+
+    lab.receive(plan)
+
+    assert lab.site.seen() == [(SERVED, {"version": 1, "digest": plan.digest})]
+    assert lab.site.plans.by_mac(plan.mac).plan == plan
+
+
+def test_a_plan_is_stored_at_once_and_acknowledged_when_all_serve(lab):
+    lab.serving("dhcp")
+    plan = a_plan(lab.store.agent)
+
+    assert lab.receive(plan) is True
+    assert (lab.site.kinds(), lab.site.plans.by_mac(plan.mac).plan) == ([], plan)
+
+    lab.serving("http")
+    assert lab.desk.settle_all() is False
+    assert lab.site.kinds() == [SERVED]
+
+
+def test_a_plan_that_waited_is_acknowledged_after_a_restart(lab):
+    lab.receive(a_plan(lab.store.agent))
+    lab.restart()
+    lab.serving("dhcp", "http")
+
+    lab.desk.settle_all()
+
+    assert lab.site.kinds() == [SERVED]
+
+
+def test_a_plan_whose_artifact_is_missing_is_refused_and_not_served(lab):
+    lab.serving("dhcp", "http")
+    file = an_artifact(lab.root, "disk", b"content")
+    (lab.root / "disk").unlink()
+    plan = a_plan(lab.store.agent, file)
+
+    lab.receive(plan)
+
+    [(kind, data)] = lab.site.seen()
+    assert (kind, data["version"]) == (REFUSED, 1)
+    assert "disk" in data["reason"]
+    assert lab.site.plans.by_mac(plan.mac) is None
+
+
+def test_a_plan_with_a_wrong_checksum_is_refused(lab):
+    lab.serving("dhcp", "http")
+    file = replace(an_artifact(lab.root, "disk", b"content"), sha256="0" * 64)
+
+    lab.receive(a_plan(lab.store.agent, file))
+
+    assert lab.site.kinds() == [REFUSED]
+
+
+def test_anothers_plan_is_stored_without_its_artifacts_and_unsaid(lab):
+    lab.serving("dhcp", "http")
+    plan = a_plan(uuid4(), replace(an_artifact(lab.root, "disk", b"content"), path="elsewhere"))
+
+    lab.receive(plan)
+
+    assert lab.site.kinds() == []
+    assert lab.site.plans.by_mac(plan.mac).plan == plan
+
+
+def test_a_lower_version_is_dropped(lab):
+    lab.serving("dhcp", "http")
+    plan = a_plan(lab.store.agent, version=5)
+    lab.receive(plan)
+
+    lab.receive(replace(plan, version=4, hostname="old"))
+
+    assert lab.site.kinds() == [SERVED]
+    assert lab.site.plans.by_mac(plan.mac).plan.hostname == "node1"
+
+
+def test_the_same_version_again_is_acknowledged_again(lab):
+    lab.serving("dhcp", "http")
+    plan = a_plan(lab.store.agent)
+
+    lab.receive(plan)
+    lab.receive(plan)
+
+    assert lab.site.kinds() == [SERVED, SERVED]
+
+
+def test_a_withdrawal_is_a_version_and_is_acknowledged(lab):
+    lab.serving("dhcp", "http")
+    plan = a_plan(lab.store.agent)
+    lab.receive(plan)
+
+    lab.receive(replace(plan, version=2, action=Action.LOCAL))
+
+    assert [data["version"] for _, data in lab.site.seen()] == [1, 2]
+    assert lab.site.plans.by_mac(plan.mac).plan.action is Action.LOCAL
+
+
+def test_a_snapshot_ends_the_plans_that_it_does_not_hold(lab):
+    lab.serving("dhcp", "http")
+    gone, kept = a_plan(uuid4()), a_plan(uuid4(), mac="52:54:00:aa:bb:02")
+    lab.receive(gone, kept)
+
+    lab.receive(kept, snapshot=True)
+
+    assert lab.site.plans.all() == (kept,)
+
+
+def test_of_two_versions_that_wait_the_higher_is_settled(lab):
+    plan = a_plan(lab.store.agent)
+    lab.desk.receive([replace(plan, version=3)], snapshot=False)
+    lab.desk.receive([replace(plan, version=2)], snapshot=False)
+    lab.serving("dhcp", "http")
+
+    lab.desk.settle_all()
+
+    assert [data["version"] for _, data in lab.site.seen()] == [3]

@@ -1,0 +1,44 @@
+import pytest
+
+from actors.site.place import Unplaced, place
+
+UNSET = {
+    "netns": "",
+    "dhcp_interface": "",
+    "dhcp_address": "",
+    "tftp_address": "",
+    "boot_address": "0.0.0.0",
+    "boot_port": 8081,
+    "boot_url": "",
+}
+
+
+def test_the_boot_url_is_made_of_the_address_that_dhcp_answers_from():
+    found = place(**UNSET | {"dhcp_interface": "br0", "dhcp_address": "10.0.0.1"})
+
+    assert found.boot_url == "http://10.0.0.1:8081"
+    assert found.services == {"dhcp", "tftp", "http"}
+
+
+def test_an_advertised_url_wins():
+    found = place(**UNSET | {"boot_url": "http://boot.example"})
+
+    assert found.boot_url == "http://boot.example"
+    assert found.services == {"http"}
+
+
+def test_an_interface_alone_is_asked_for_its_address():
+    assert place(**UNSET | {"dhcp_interface": "lo"}).dhcp_address == "127.0.0.1"
+
+
+def test_a_dhcp_address_without_an_interface_starts_no_dhcp():
+    found = place(**UNSET | {"dhcp_address": "10.0.0.1", "boot_url": "http://b"})
+
+    assert found.dhcp_address is None
+    assert "dhcp" not in found.services
+
+
+@pytest.mark.parametrize("interface", ["", "nosuch0"])
+def test_a_site_that_machines_cannot_reach_is_refused_with_the_variable_to_set(interface):
+    with pytest.raises(Unplaced, match="SPROUT_"):
+        place(**UNSET | {"dhcp_interface": interface})

@@ -1,0 +1,185 @@
+import json
+import statistics
+import threading
+import time
+from uuid import uuid4
+
+import pytest
+
+from actors.broker_contract import Unconfirmed
+from actors.site.uplink import Uplink, Voice
+from models.messages import LIMIT, REPORT_QUEUE, Kind, opened
+from models.observations import Observation, Seen, Source
+from tests.actors.site_lab import KEY, SITE, Folder
+
+AGENT = uuid4()
+
+
+class Broker:
+    """A publisher that keeps what it is given, and can be away."""
+
+    def __init__(self):
+        self.away = False
+        self.sizes = []
+        self.heard = []
+        self.arrived = threading.Condition()
+
+    def publish(self, batch):
+        if self.away:
+            raise Unconfirmed("away")
+        for queue, body in batch:
+            assert queue == REPORT_QUEUE
+            self.sizes.append(len(body))
+            envelope = opened(json.loads(body)["kwargs"]["message"], KEY)
+            with self.arrived:
+                self.heard.append((envelope.kind, envelope.body, time.monotonic()))
+                self.arrived.notify_all()
+
+    def close(self):
+        pass
+
+    def bodies(self, kind):
+        return [body for each, body, _ in self.heard if each is kind]
+
+    def reports(self):
+        return [r for body in self.bodies(Kind.OBSERVATIONS) for r in body["reports"]]
+
+    def wait_for(self, ready):
+        with self.arrived:
+            assert self.arrived.wait_for(ready, 10), "nothing came"
+
+
+@pytest.fixture
+def site(tmp_path):
+    folder = Folder(tmp_path)
+    yield folder
+    folder.close()
+
+
+@pytest.fixture
+def queue():
+    return Broker()
+
+
+@pytest.fixture
+def uplink(site, queue):
+    return Uplink(
+        Voice(site=SITE, agent=AGENT, key=KEY),
+        site.journal,
+        queue,
+        declare=lambda: None,
+        greeting=lambda: {"hostname": "here"},
+        pulse=lambda: {"plan_digest": "d", "clock": 1.0},
+    )
+
+
+def see(site, data=None, kind=Seen.INSTALLED):
+    return site.journal.append(
+        Observation(kind=kind, source=Source.HTTP, at=1.0, run=uuid4(), data=data or {})
+    )
+
+
+def test_it_registers_first_then_reports_then_beats(uplink, queue, site):
+    see(site)
+
+    uplink.turn()
+
+    assert [kind for kind, _, _ in queue.heard] == [
+        Kind.REGISTER,
+        Kind.OBSERVATIONS,
+        Kind.HEARTBEAT,
+    ]
+
+
+def test_what_was_reported_is_forgotten_and_not_sent_again(uplink, queue, site):
+    see(site)
+
+    uplink.turn()
+    uplink.turn()
+
+    assert len(queue.reports()) == 1
+    assert site.journal.pending(0, 10) == ()
+
+
+def test_reports_carry_the_incarnation_and_their_numbers_in_order(uplink, queue, site):
+    numbers = [see(site) for _ in range(450)]
+
+    uplink.turn()
+
+    assert [report["seq"] for report in queue.reports()] == numbers
+    incarnations = {body["incarnation"] for body in queue.bodies(Kind.OBSERVATIONS)}
+    assert incarnations == {str(site.journal.incarnation)}
+
+
+def test_while_the_broker_is_away_reports_wait_in_order(uplink, queue, site):
+    uplink.turn()
+    queue.away = True
+    numbers = [see(site) for _ in range(3)]
+    uplink.turn()
+
+    queue.away = False
+    uplink.turn()
+
+    assert [report["seq"] for report in queue.reports()] == numbers
+
+
+def test_it_registers_again_after_the_broker_was_away(uplink, queue, site):
+    uplink.turn()
+    queue.away = True
+    see(site)
+    uplink.turn()
+
+    queue.away = False
+    uplink.turn()
+
+    assert len(queue.bodies(Kind.REGISTER)) == 2
+
+
+def test_every_message_stays_under_the_limit(uplink, queue, site):
+    for _ in range(5):
+        see(site, {"key": '"é' * 20_000})
+
+    uplink.turn()
+
+    assert len(queue.reports()) == 5
+    assert max(queue.sizes) < LIMIT
+
+
+def test_a_row_too_large_for_any_message_is_cut_and_stops_nothing(uplink, queue, site):
+    see(site, {"key": "x" * 300_000})
+    see(site)
+
+    uplink.turn()
+
+    cut, whole = queue.reports()
+    assert cut["data"]["cut"] is True
+    assert whole["data"] == {}
+
+
+@pytest.fixture
+def running(uplink, site):
+    stop = threading.Event()
+    thread = threading.Thread(target=uplink.run, args=(site.path, stop))
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+
+
+def test_a_callback_is_published_within_20_ms(running, queue, site):
+    queue.wait_for(lambda: queue.bodies(Kind.HEARTBEAT))
+    took = []
+
+    for _ in range(20):
+        began, before = time.monotonic(), len(queue.heard)
+        see(site)
+        queue.wait_for(lambda before=before: len(queue.heard) > before)
+        took.append(queue.heard[-1][2] - began)
+
+    assert statistics.median(took) < 0.02
+
+
+def test_the_bell_is_for_the_owner_alone(running, queue, site):
+    queue.wait_for(lambda: queue.bodies(Kind.HEARTBEAT))
+
+    assert (site.path / "agent.sock").stat().st_mode & 0o077 == 0
