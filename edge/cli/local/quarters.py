@@ -68,8 +68,9 @@ def assign(
         enter = ("unshare", "--mount", "--propagation", "private", "sh", "-ec", _BIND, "sh")
         return Quarters((*enter, str(home), str(program), *become), _HOME, _PROGRAM)
     # Root of a container without CAP_SYS_ADMIN: let the server pass closed folders instead.
+    # access(2) knows of that only with no_setuid_fixup: capabilities(7).
     passing = ("--inh-caps=+dac_override", "--ambient-caps=+dac_override")
-    return Quarters((*become, *passing), home, program)
+    return Quarters((*become, *passing, "--securebits=+no_setuid_fixup"), home, program)
 
 
 def _first(users: Sequence[str]) -> pwd.struct_passwd:

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
@@ -54,6 +55,7 @@ TROUBLE: Final = (
 )
 """What an operator can mend: shown as a sentence, without a trace."""
 
+_SAY: Final = partial(print, flush=True)  # events must not wait in the buffer of a pipe
 _ROOT: Final = Path(__file__).resolve().parents[3]
 
 
@@ -86,7 +88,7 @@ class Up:
         settings: Settings,
         steps: Iterable[Step] = (),
         *,
-        say: Say = print,
+        say: Say = _SAY,
         modules: Mapping[str, tuple[str, ...]] = MODULES,
     ) -> None:
         self._settings = settings
@@ -233,7 +235,7 @@ class Up:
 
     def _own(self, core: Core, database: Service, broker: Service) -> tuple[Process, ...]:
         after_database, after_broker = database.waited_for, broker.waited_for
-        edge_up = Answering(f"http://{_local(self._settings.bind)}/healthz")
+        edge_up = Answering(f"http://{_local(self._settings.bind)}/readyz")
         return (
             self.process("migrations", core, needs=after_database, ready=Finished()),
             # The edge promises through the database alone: it does not wait for the broker.
