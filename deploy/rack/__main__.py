@@ -13,6 +13,7 @@ from typing import Final, TextIO
 from deploy.rack import leftovers, needs
 from deploy.rack.hardware import Firmware
 from deploy.rack.logs import JsonLines
+from deploy.rack.machine import Patience
 from deploy.rack.rack import GIB, Rack
 
 _UNITS: Final = {"M": 1 << 20, "G": GIB, "T": 1 << 40}
@@ -48,7 +49,7 @@ def up(asked: argparse.Namespace) -> int:
         memory_mib=asked.memory,
         disk_bytes=asked.disk,
         bmc_port=asked.bmc_port,
-        insist=asked.insist,
+        patience=Patience(insist=asked.insist),
     )
     with rack:
         print(json.dumps(rack.describe()), flush=True)

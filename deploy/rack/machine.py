@@ -21,8 +21,18 @@ from deploy.rack.serial import SerialLog
 
 log = logging.getLogger(__name__)
 
-GRACE: Final = 30.0
-"""Seconds that a guest may take to obey the power button, before it counts as not listening."""
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How a guest is asked to go."""
+
+    grace: float = 30.0
+    """Seconds it may take to obey the power button, before it counts as not listening."""
+    insist: bool = False
+    """Whether it is cut off then; else it is On again, as BMCs do it."""
+
+
+PATIENT: Final = Patience()
 
 
 class Then(Enum):
@@ -58,21 +68,20 @@ class Ignored:
 class Machine:
     """The hardware, its disk and its power button.  Starts Off; the disk outlives the object."""
 
-    def __init__(self, hardware: Hardware, place: Place, *, insist: bool = False) -> None:
-        """With *insist*, a guest that ignores the power button for 30 s is cut off."""
+    def __init__(self, hardware: Hardware, place: Place, patience: Patience = PATIENT) -> None:
         furnish(hardware, place.folder)
         self.hardware = hardware
         self.place = place
         self.serial = SerialLog(place.folder / qemu.SERIAL_LOG)
         self.fault = ""
-        self._insist = insist
+        self._patience = patience
         self._state = PowerState.OFF
         self._override = boot.NO_OVERRIDE
         self._changed = Condition()
         self._inbox: SimpleQueue[Act | Ended | Ignored | None] = SimpleQueue()
         self._run: Running | None = None
         self._then = Then.OFF
-        self._patience: Timer | None = None
+        self._timer: Timer | None = None
         self._thread = Thread(target=self._work, name=hardware.name, daemon=True)
         self._thread.start()
 
@@ -174,15 +183,15 @@ class Machine:
 
     def _ask(self, run: Running) -> None:
         run.monitor.power_button()
-        self._patience = Timer(GRACE, self._inbox.put, [Ignored(run)])
-        self._patience.daemon = True
-        self._patience.start()
+        self._timer = Timer(self._patience.grace, self._inbox.put, [Ignored(run)])
+        self._timer.daemon = True
+        self._timer.start()
 
     def _ignored(self, run: Running) -> None:
         if run is not self._run or self._state is not PowerState.POWERING_OFF:
             return
         log.warning("machine.ignored-button", extra={"machine": self.hardware.name})
-        if self._insist:
+        if self._patience.insist:
             self._then = Then.LAUNCH if self._then is Then.LAUNCH else Then.OFF
             run.process.kill()
         else:
@@ -190,8 +199,8 @@ class Machine:
             self._settle(PowerState.ON, only_from=PowerState.POWERING_OFF)
 
     def _ended(self, run: Running, reason: str) -> None:
-        if self._patience:
-            self._patience.cancel()
+        if self._timer:
+            self._timer.cancel()
         run.bury()
         self._run = None
         log.info("machine.ended", extra={"machine": self.hardware.name, "reason": reason})

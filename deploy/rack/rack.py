@@ -15,7 +15,7 @@ from deploy.rack import bridge, hardware, leftovers, netns
 from deploy.rack.advertise import Advertiser
 from deploy.rack.emulator import Place
 from deploy.rack.hardware import Firmware, Hardware
-from deploy.rack.machine import Machine
+from deploy.rack.machine import PATIENT, Machine, Patience
 from deploy.rack.redfish.endpoint import Endpoints
 from deploy.rack.redfish.service import Credentials, Service
 
@@ -48,7 +48,7 @@ class Rack:
         memory_mib: int = 1024,
         disk_bytes: int = 4 * GIB,
         bmc_port: int = 0,
-        insist: bool = False,
+        patience: Patience = PATIENT,
     ) -> None:
         """Raise ValueError when the numbers do not fit together.  Nothing is made yet."""
         self.state = state.absolute()
@@ -67,7 +67,7 @@ class Rack:
             for number in range(1, machines + 1)
         ]
         self._bmc_port = bmc_port
-        self._insist = insist
+        self._patience = patience
         self._addresses: list[str] = []
         self._stack = ExitStack()
 
@@ -130,7 +130,7 @@ class Rack:
 
     def _machine(self, hardware: Hardware) -> Machine:
         place = Place(self.state / hardware.name, self.namespace, tap=hardware.name)
-        return Machine(hardware, place, insist=self._insist)
+        return Machine(hardware, place, self._patience)
 
     def _write(self) -> None:
         target = self.state / leftovers.RACK_FILE

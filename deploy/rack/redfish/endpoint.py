@@ -86,7 +86,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(self.server.service.answer(Request(self.command, self.path, headers, body)))
         else:
             # The body stays unread, so that nothing after it could be understood.
-            self._send(refused(Refused("PayloadTooLarge"), {"Connection": "close"}))
+            self.close_connection = True
+            self._send(refused(Refused("PayloadTooLarge")))
 
     def _send(self, response: Response) -> None:
         self.send_response(response.status)
@@ -94,6 +95,10 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Cache-Control", "no-cache")
         for name, value in response.headers.items():
             self.send_header(name, value)
+        if self.close_connection:
+            # Also when the client asked for it (RFC 9112 §9.6): else it may use the connection
+            # again before it sees the end of it.
+            self.send_header("Connection", "close")
         if response.status not in _BODILESS:
             self.send_header("Content-Length", str(len(response.body)))
         self.end_headers()
