@@ -1,0 +1,155 @@
+"""The supervisor in a process of its own, whose children write their ids into a folder."""
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from actors.site import supervisor
+
+PROGRAM = """
+import os, sys, time, threading
+from pathlib import Path
+from actors.site.supervisor import Child, run
+
+folder = Path(sys.argv[1])
+
+def steady():
+    (folder / f"steady.{os.getpid()}").touch()
+    threading.Event().wait()
+
+def deaf():
+    import signal
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    steady()
+
+def broken():
+    (folder / f"broken.{time.monotonic()}").touch()
+    raise RuntimeError("as the test wants")
+
+LIVES = {"steady": steady, "deaf": deaf, "broken": broken}
+sys.exit(run([Child(name, LIVES[name]) for name in sys.argv[2:]]))
+"""
+
+
+@pytest.fixture
+def start(tmp_path):
+    started = []
+
+    def starting(*names):
+        command = [sys.executable, "-c", PROGRAM, str(tmp_path), *names]
+        with (tmp_path / "log").open("w") as log:
+            process = subprocess.Popen(command, stdout=log, stderr=log, cwd=Path.cwd())
+        started.append(process)
+        return process
+
+    yield starting
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def pids(folder, name="steady"):
+    return {int(path.name.partition(".")[2]) for path in folder.glob(f"{name}.*")}
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def until(ready, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not ready():
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.01)
+
+
+def test_a_child_that_dies_is_started_again(start, tmp_path):
+    start("steady")
+    until(lambda: pids(tmp_path))
+    [first] = pids(tmp_path)
+
+    os.kill(first, signal.SIGKILL)
+
+    until(lambda: len(pids(tmp_path)) == 2)
+
+
+def test_the_death_of_one_leaves_the_others_alone(start, tmp_path):
+    start("steady", "broken")
+
+    until(lambda: len(list(tmp_path.glob("broken.*"))) > 2)
+
+    assert len(pids(tmp_path)) == 1
+
+
+def test_a_child_that_always_dies_is_started_ever_more_seldom(start, tmp_path):
+    start("broken")
+    until(lambda: len(list(tmp_path.glob("broken.*"))) >= 4)
+
+    times = sorted(float(path.name.partition(".")[2]) for path in tmp_path.glob("broken.*"))
+    pauses = [later - before for before, later in itertools.pairwise(times)]
+
+    assert pauses == sorted(pauses)
+    assert pauses[0] >= supervisor.FIRST_PAUSE_S
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_all_end_with_the_supervisor(start, tmp_path, number):
+    process = start("steady", "steady")
+    until(lambda: len(pids(tmp_path)) == 2)
+
+    process.send_signal(number)
+
+    assert process.wait(10) == 0
+    assert not any(alive(pid) for pid in pids(tmp_path))
+
+
+def test_nothing_outlives_a_killed_supervisor(start, tmp_path):
+    process = start("steady", "deaf")
+    until(lambda: len(pids(tmp_path)) == 2)
+
+    process.kill()
+    process.wait()
+
+    until(lambda: not any(alive(pid) for pid in pids(tmp_path)))
+
+
+def test_a_child_that_does_not_end_is_ended(monkeypatch, tmp_path):
+    monkeypatch.setattr(supervisor, "GRACE_S", 0.3)
+    began = time.monotonic()
+
+    code = in_a_fork(supervised_and_stopped, tmp_path)
+
+    assert code == 0
+    assert time.monotonic() - began < 10
+    assert not any(alive(pid) for pid in pids(tmp_path, "deaf"))
+
+
+def supervised_and_stopped(folder):
+    def deaf():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        (folder / f"deaf.{os.getpid()}").touch()
+        os.kill(os.getppid(), signal.SIGTERM)
+        signal.pause()
+
+    return supervisor.run([supervisor.Child("deaf", deaf)])
+
+
+def in_a_fork(life, *args):
+    """Return what *life* returns in a process of its own."""
+    pid = os.fork()
+    if pid == 0:
+        code = 99
+        try:
+            code = life(*args)
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
