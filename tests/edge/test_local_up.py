@@ -6,12 +6,15 @@ Edge, control and migrations are stand-ins here: what is tested is who is starte
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from contextlib import closing
+from http.client import HTTPConnection
 from ipaddress import ip_address
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pika
 import psutil
@@ -39,8 +42,8 @@ modules = {
 }
 
 def tell(up, core):
-    told = {"database": core.database_url, "broker": core.broker_url, "token": core.admin_token}
-    print("up", json.dumps(told | {"running": dict(up._running().running())}), flush=True)
+    told = {"database": core.database_url, "broker": core.broker_url, "api": core.api_url}
+    print("up", json.dumps(told | {"running": dict(up.running())}), flush=True)
 
 status = Up(settings, [tell], modules=modules).run()
 print("exit", status, flush=True)
@@ -60,6 +63,8 @@ class Start:
         **env: str,
     ) -> None:
         data.mkdir(exist_ok=True)
+        empty = data.parent / "empty"
+        empty.mkdir(exist_ok=True)
         port = Folder(data.parent / "ports").port("edge")
         base = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": "/nonexistent"}
         ours = {"SPROUT_DATA_DIR": str(data), "SPROUT_BIND": f"127.0.0.1:{port}"}
@@ -69,7 +74,7 @@ class Start:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            cwd="/",
+            cwd=empty,
             env={**base, **ours, **env},
             start_new_session=True,
         )
@@ -302,6 +307,25 @@ def test_with_servers_elsewhere_none_is_brought_along(start):
     assert set(told["running"]) == {"edge", "control"}
     assert told["broker"] == "amqp://u:hidden@mq.example/v"
     assert "hidden" not in "".join(core.lines[:-1])
+
+
+def test_an_address_that_is_taken_is_named_before_anything_is_started(start, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        bind = f"127.0.0.1:{other.getsockname()[1]}"
+        refused = start(SPROUT_BIND=bind)
+
+        assert refused.until("exit") == "1"
+
+    assert f"sprout: {bind} is taken by another program" in "".join(refused.lines)
+    assert not (tmp_path / "data" / "processes.json").exists()
+
+
+def test_the_api_is_where_the_edge_listens(start):
+    api = urlsplit(start(SPROUT_BROKER="postgres").core()["api"])
+
+    with closing(HTTPConnection(api.hostname, api.port, timeout=5)) as connection:
+        connection.request("GET", "/")
+        assert connection.getresponse().status == 200
 
 
 def test_a_migration_that_fails_ends_the_start_with_its_words(start):

@@ -1,7 +1,8 @@
 """Everything of Sprout on one machine, under one supervisor: the machinery of `sprout up`.
 
-process, settings of servers      say what is started and when it is ready
-folder, sweep, quarters, readiness, child, supervisor    touch the world
-postgres, rabbitmq                the two servers that we bring along
-up                                puts all of it together
+process, core                         values: what is started, when it is ready, what came of it
+folder, quarters, sweep, readiness    touch the world, each in one way
+child, supervisor                     run the process table
+postgres, rabbitmq, servers           the two servers that we bring along, or do not
+up                                    puts all of it together
 """

@@ -88,7 +88,7 @@ class Folder:
         kept = _read(self.path / "ports.json")
         others = {port for owner, port in kept.items() if owner != name}
         for port in _candidates(kept.get(name)):
-            if port not in others and _is_free(port):
+            if port not in others and is_free("127.0.0.1", port):
                 write_private(self.path / "ports.json", json.dumps({**kept, name: port}, indent=1))
                 return port
         raise NoFreePort(f"no free port on 127.0.0.1 in {_PORTS.start}-{_PORTS.stop - 1}")
@@ -119,12 +119,14 @@ def _candidates(kept: object) -> Iterator[int]:
     yield from random.sample(_PORTS, _TRIES)
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
+def is_free(host: str, port: int) -> bool:
+    """Say whether a server could listen on *host* (an address) and *port* now."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family) as probe:
         # As servers do: connections in TIME_WAIT do not count, listeners do.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((host, port))
         except OSError:
             return False
         return True

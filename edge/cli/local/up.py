@@ -9,24 +9,20 @@ or `Up(settings, steps).run()`, which does the same with each step in turn, and 
 status.  Whatever happens, leaving the block ends every process.
 """
 
-import hashlib
-import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Final, Self
-from urllib.parse import urlsplit
 
 from config.settings import Settings
-from edge.cli.local import postgres, rabbitmq, signals, sweep
+from edge.cli.local import postgres, quarters, servers, signals, sweep
 from edge.cli.local.child import DidNotStart, Say
-from edge.cli.local.folder import AlreadyRunning, Folder, NoFreePort
+from edge.cli.local.core import Core, describe, reached_at
+from edge.cli.local.folder import AlreadyRunning, Folder, NoFreePort, is_free
 from edge.cli.local.process import Answering, Finished, Process, Ready, Service, Started
 from edge.cli.local.supervisor import NotReady, Supervisor
 
@@ -44,11 +40,21 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Arguments of `python -m` by the name of the process."""
 
+
+class Taken(Exception):
+    """Another program listens where the edge is to listen."""
+
+    def __init__(self, bind: str) -> None:
+        super().__init__(f"{bind} is taken by another program: SPROUT_BIND chooses another address")
+
+
 TROUBLE: Final = (
+    Taken,
     AlreadyRunning,
     NoFreePort,
     DidNotStart,
     NotReady,
+    quarters.NoUser,
     postgres.NoPostgres,
     postgres.NotMade,
     postgres.LostPassword,
@@ -56,25 +62,6 @@ TROUBLE: Final = (
 """What an operator can mend: shown as a sentence, without a trace."""
 
 _SAY: Final = partial(print, flush=True)  # events must not wait in the buffer of a pipe
-_ROOT: Final = Path(__file__).resolve().parents[3]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Core:
-    """What runs now, and how to reach it.
-
-    Attributes:
-        env: the environment that our processes are started with; it holds secrets.
-        broker: what the broker is, in words.
-    """
-
-    env: Mapping[str, str] = field(repr=False)
-    api_url: str
-    admin_token: str = field(repr=False)
-    database_url: str = field(repr=False)
-    broker_url: str = field(repr=False)
-    broker: str
-
 
 Step = Callable[["Up", Core], int | None]
 """Runs after the core is up; an exit status ends everything, None goes on to the next step."""
@@ -128,25 +115,32 @@ class Up:
 
         Raises:
             AlreadyRunning: another `sprout up` holds the data folder.
+            Taken: the edge's address is in use.
             DidNotStart, NotReady: a process; its last lines are in the message.
             NoPostgres, NotMade, LostPassword, NoFreePort: as they say.
         """
         folder = self._held.enter_context(Folder(self._settings.data_dir).held())
         for name in sweep.sweep(folder.roster, folder.path):
             self._say(f"ended {name}, left over from a start that was killed")
+        # Asked before: whoever listens there would pass for our edge.
+        host, _, port = self._settings.bind.rpartition(":")
+        if not is_free(host.strip("[]"), int(port)):
+            raise Taken(self._settings.bind)
         self._supervisor = self._held.enter_context(Supervisor(folder, self._say))
-        broker = self._broker(folder)
-        database = self._database(folder)
+        broker = servers.broker(self._settings, folder)
+        self.start(*broker.processes)
+        database = servers.database(self._settings, folder)
+        self.start(*database.processes)
         self._say(f"database: {database.title}")
         self._say(f"broker: {broker.title}")
-        core = self._core(folder, database, broker)
+        core = describe(self._settings, folder, database, broker)
         self.start(*self._own(core, database, broker))
         self._supervisor.wait_ready(timeout_s=START_S)
         return core
 
     def start(self, *processes: Process) -> None:
         """Put *processes* under the supervisor; each starts when what it needs is ready."""
-        self._running().start(*processes)
+        self._supervised().start(*processes)
 
     def process(
         self,
@@ -170,7 +164,11 @@ class Up:
 
     def wait_ready(self, *names: str, timeout_s: float) -> None:
         """Return when *names* have come up; raise DidNotStart or NotReady otherwise."""
-        self._running().wait_ready(*names, timeout_s=timeout_s)
+        self._supervised().wait_ready(*names, timeout_s=timeout_s)
+
+    def running(self) -> Mapping[str, int]:
+        """Return the process id of each child that runs now, by name."""
+        return self._supervised().running()
 
     def wait(self, stop: threading.Event | None = None) -> None:
         """Return when *stop* is set or a signal asks to end; children are kept up meanwhile."""
@@ -185,82 +183,17 @@ class Up:
             self._held.close()
         self._supervisor = None
 
-    def _running(self) -> Supervisor:
+    def _supervised(self) -> Supervisor:
         if self._supervisor is None:
             raise RuntimeError("start_core comes first")
         return self._supervisor
 
-    def _broker(self, folder: Folder) -> Service:
-        asked = self._settings.broker.get_secret_value()
-        if asked == "postgres":
-            return Service((), "postgres", "the embedded queue in PostgreSQL, as asked")
-        if asked:
-            return Service((), asked, f"RabbitMQ at {_place(asked)}")
-        if (programs := rabbitmq.installed()) is None:
-            why = "rabbitmq-server is not installed"
-            return Service((), "postgres", f"the embedded queue in PostgreSQL ({why})")
-        service = rabbitmq.prepare(folder, programs)
-        self.start(*service.processes)
-        return service
-
-    def _database(self, folder: Folder) -> Service:
-        if asked := self._settings.database_url.get_secret_value():
-            return Service((), asked, f"PostgreSQL at {_place(asked)}")
-        service = postgres.prepare(folder)
-        self.start(*service.processes)
-        return service
-
-    def _core(self, folder: Folder, database: Service, broker: Service) -> Core:
-        settings = self._settings
-        # With a hash of the operator's own there is another admin's token, which we do not know.
-        ours = not settings.admin_token_hash
-        token = folder.secret("admin_token") if ours else settings.api_token.get_secret_value()
-        token_hash = _sha256(token) if ours else settings.admin_token_hash
-        session_key = settings.session_key.get_secret_value() or folder.secret("session_key")
-        given = {
-            "SPROUT_DATA_DIR": str(settings.data_dir),
-            "SPROUT_DATABASE_URL": database.url,
-            "SPROUT_BROKER": broker.url,
-            "SPROUT_ADMIN_TOKEN_HASH": token_hash,
-            "SPROUT_SESSION_KEY": session_key,
-        }
-        return Core(
-            env={**_inherited(), **given},
-            api_url=settings.api_url,
-            admin_token=token,
-            database_url=database.url,
-            broker_url=broker.url,
-            broker=broker.title,
-        )
-
     def _own(self, core: Core, database: Service, broker: Service) -> tuple[Process, ...]:
         after_database, after_broker = database.waited_for, broker.waited_for
-        edge_up = Answering(f"http://{_local(self._settings.bind)}/readyz")
+        edge_up = Answering(f"http://{reached_at(self._settings.bind)}/readyz")
         return (
             self.process("migrations", core, needs=after_database, ready=Finished()),
             # The edge promises through the database alone: it does not wait for the broker.
             self.process("edge", core, needs=(*after_database, "migrations"), ready=edge_up),
             self.process("control", core, needs=(*after_database, *after_broker, "migrations")),
         )
-
-
-def _inherited() -> dict[str, str]:
-    """Return our environment, changed so that the modules are ours whatever folder we are in."""
-    path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
-    ours = {"PYTHONSAFEPATH": "1", "PYTHONPATH": path, "MALLOC_ARENA_MAX": "2"}
-    return {k: v for k, v in os.environ.items() if k != "NOTIFY_SOCKET"} | ours
-
-
-def _place(url: str) -> str:
-    """Return host and port of *url*: its user and password are not for a terminal."""
-    return urlsplit(url).netloc.rpartition("@")[2]
-
-
-def _local(bind: str) -> str:
-    """Return where we reach what listens on *bind*."""
-    host, _, port = bind.rpartition(":")
-    return f"{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"  # noqa: S104 - compared only
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
