@@ -140,7 +140,8 @@ def _of_run(machine: Machine, seen: Observation) -> Workflow | None:
     further(machine, seen.kind, flow)
     if seen.kind is Seen.PHONED_HOME:
         keys = [str(v) for k, v in sorted(seen.data.items()) if k.startswith("pub_key_")]
-        machine.ssh_host_keys = [key.strip() for key in keys if key.strip()]
+        # Where there is no key of a kind, cloud-init posts "N/A".
+        machine.ssh_host_keys = [key.strip() for key in keys if " " in key.strip()]
         machine.save()
     Run.update(phase=machine.phase).where(Run.id == seen.run).execute()
     return flow

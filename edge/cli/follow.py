@@ -1,0 +1,37 @@
+"""Waits for a workflow and tells on standard error how it goes."""
+
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+from edge.cli.client import Api, Told
+
+EVERY_S: Final = 0.5
+
+Tell = Callable[[str], None]
+
+
+def to_stderr(line: str) -> None:
+    """Write *line* to standard error at once."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def workflow(api: Api, identifier: str, *, tell: Tell = to_stderr) -> dict[str, Any]:
+    """Return the workflow when it has ended, telling each step.  Raises Told if it failed."""
+    step = ""
+    began = time.monotonic()
+    while True:
+        found: dict[str, Any] = api.get(f"/v1/workflows/{identifier}")
+        if found["progress"] != "running":
+            break
+        now = str(found.get("step") or "")
+        if now != step:
+            step = now
+            tell(f"{time.monotonic() - began:6.1f} s  {step}")
+        time.sleep(EVERY_S)
+    tell(f"{time.monotonic() - began:6.1f} s  {found['progress']}")
+    if found["progress"] != "succeeded":
+        raise Told(str(found["detail"] or found["progress"]), "More: sprout why MACHINE")
+    return found

@@ -1,0 +1,209 @@
+"""`sprout sites|networks|artifacts|images|profiles`: what is recorded before machines are."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import click
+import typer
+
+from edge.cli import show
+from edge.cli.client import Api, Told, api
+from edge.cli.options import given, labels
+from edge.cli.show import AsJson
+
+SITES: Final = typer.Typer(help="Places where machines stand.", no_args_is_help=True)
+NETWORKS: Final = typer.Typer(help="Networks of a site.", no_args_is_help=True)
+ARTIFACTS: Final = typer.Typer(help="Where files of images lie.", no_args_is_help=True)
+IMAGES: Final = typer.Typer(help="Operating systems.", no_args_is_help=True)
+PROFILES: Final = typer.Typer(help="What an installed machine is told.", no_args_is_help=True)
+
+_SITE_COLUMNS: Final = {"slug": "slug", "name": "name", "id": "id"}
+_REF_COLUMNS: Final = {"ref": "ref", "name": "name", "id": "id"}
+
+
+def _created(kind: str, answer: dict[str, Any]) -> None:
+    click.echo(answer["id"])
+    click.echo(f"created {kind} {answer.get('ref') or answer.get('name', '')}", err=True)
+
+
+@SITES.command("create")
+def create_site(
+    name: Annotated[str, typer.Option(help="For people.")],
+    slug: Annotated[str, typer.Option(help="For URLs and queues, such as ams-1.")],
+    label: Annotated[list[str] | None, typer.Option(help="name=value; may be repeated.")] = None,
+) -> None:
+    """Record a site; prints its id."""
+    body = {"name": name, "slug": slug, "labels": labels(label or [])}
+    _created("site", api().post("/v1/sites", given(body)))
+
+
+@SITES.command("list")
+def list_sites(as_json: AsJson = False) -> None:
+    """List sites."""
+    show.rows(api().items("/v1/sites"), _SITE_COLUMNS, as_json=as_json)
+
+
+@SITES.command("show")
+def show_site(site: str, as_json: AsJson = False) -> None:
+    """Show one site, by id or slug."""
+    show.record(api().get(f"/v1/sites/{site}"), as_json=as_json)
+
+
+@SITES.command("health")
+def health(site: str, as_json: AsJson = False) -> None:
+    """Show a site's agents, and whether they live."""
+    show.record(api().get(f"/v1/sites/{site}/health"), as_json=as_json)
+
+
+@SITES.command("enrol")
+def enrol(site: str) -> None:
+    """Print the file that an agent of the site needs; it holds the site's key.
+
+    Keep it to yourself: sprout sites enrol SITE > FILE; chmod 600 FILE
+    """
+    click.echo(enrolment(api(), site))
+
+
+def enrolment(client: Api, site: str) -> str:
+    """Return the text of the file by which an agent of *site* works."""
+    made = client.post(f"/v1/sites/{site}/enrol", {})
+    made["signing_key"] = made.pop("signingKey")
+    return json.dumps(made, indent=2)
+
+
+@NETWORKS.command("create")
+def create_network(
+    site_id: Annotated[str, typer.Option(help="Id or slug of the site.")],
+    name: Annotated[str, typer.Option()],
+    cidr: Annotated[str, typer.Option(help="Such as 10.77.0.0/24.")],
+    range_start: Annotated[str, typer.Option(help="First address that machines may get.")],
+    range_end: Annotated[str, typer.Option(help="Last address that machines may get.")],
+    gateway: Annotated[str, typer.Option()] = "",
+    dns: Annotated[str, typer.Option(help="Addresses between commas.")] = "",
+    purpose: Annotated[str, typer.Option()] = "provisioning",
+    domain: Annotated[str, typer.Option()] = "",
+    boot_base_url: Annotated[str, typer.Option(help="Boot HTTP; else the agent's own.")] = "",
+) -> None:
+    """Record a network; prints its id."""
+    body = {
+        "siteId": _site_id(site_id),
+        "name": name,
+        "cidr": cidr,
+        "gateway": gateway,
+        "dns": [word.strip() for word in dns.split(",") if word.strip()],
+        "rangeStart": range_start,
+        "rangeEnd": range_end,
+        "purpose": purpose,
+        "domain": domain,
+        "bootBaseUrl": boot_base_url,
+    }
+    _created("network", api().post("/v1/networks", given(body)))
+
+
+def _site_id(site: str) -> str:
+    return str(api().get(f"/v1/sites/{site}")["id"])
+
+
+@NETWORKS.command("list")
+def list_networks(as_json: AsJson = False) -> None:
+    """List networks."""
+    columns = {
+        "name": "name",
+        "cidr": "cidr",
+        "from": "rangeStart",
+        "to": "rangeEnd",
+        "purpose": "purpose",
+        "id": "id",
+    }
+    show.rows(api().items("/v1/networks"), columns, as_json=as_json)
+
+
+@ARTIFACTS.command("create")
+def create_artifact(
+    ref: Annotated[str, typer.Option(help="Short name that images refer to.")],
+    name: Annotated[str, typer.Option()],
+    prefix: Annotated[str, typer.Option(help="Folder below the site's artifact folder.")],
+    backend: Annotated[str, typer.Option()] = "filesystem",
+    base_url: Annotated[str, typer.Option()] = "",
+) -> None:
+    """Record where files lie; prints its id."""
+    body = {"ref": ref, "name": name, "backend": backend, "baseUrl": base_url, "prefix": prefix}
+    _created("artifact", api().post("/v1/artifacts", given(body)))
+
+
+@ARTIFACTS.command("list")
+def list_artifacts(as_json: AsJson = False) -> None:
+    """List artifacts."""
+    columns = {"ref": "ref", "name": "name", "prefix": "prefix", "id": "id"}
+    show.rows(api().items("/v1/artifacts"), columns, as_json=as_json)
+
+
+@IMAGES.command("create")
+def create_image(
+    ref: Annotated[str, typer.Option()],
+    name: Annotated[str, typer.Option()],
+    architecture: Annotated[str, typer.Option()],
+    artifact_ref: Annotated[str, typer.Option()],
+    kernel_path: Annotated[str, typer.Option(help="Below the artifact's prefix.")],
+    initrd_path: Annotated[str, typer.Option(help="Below the artifact's prefix.")],
+    image_path: Annotated[str, typer.Option(help="Raw disk image, below the artifact's prefix.")],
+    image_bytes: Annotated[int, typer.Option(help="Size of the disk image.")],
+    checksum: Annotated[list[str], typer.Option(help="PATH=SHA256; once for each path.")],
+    kernel_arg: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
+) -> None:
+    """Record an image; prints its id."""
+    body = {
+        "ref": ref,
+        "name": name,
+        "architecture": architecture,
+        "artifactRef": artifact_ref,
+        "kernelPath": kernel_path,
+        "initrdPath": initrd_path,
+        "imagePath": image_path,
+        "imageBytes": image_bytes,
+        "checksums": labels(checksum),
+        "kernelArgs": kernel_arg or [],
+    }
+    _created("image", api().post("/v1/images", given(body)))
+
+
+@IMAGES.command("list")
+def list_images(as_json: AsJson = False) -> None:
+    """List images."""
+    columns = {"ref": "ref", "name": "name", "architecture": "architecture", "id": "id"}
+    show.rows(api().items("/v1/images"), columns, as_json=as_json)
+
+
+@PROFILES.command("create")
+def create_profile(
+    ref: Annotated[str, typer.Option()],
+    name: Annotated[str, typer.Option()],
+    cloud_config_template: Annotated[
+        str, typer.Option(help="#cloud-config text with {{ hostname }}, or @FILE.")
+    ] = "#cloud-config\nhostname: {{ hostname }}\n",
+    ssh_key: Annotated[list[str] | None, typer.Option(help="Public key or @FILE.")] = None,
+) -> None:
+    """Record a profile; prints its id."""
+    body = {
+        "ref": ref,
+        "name": name,
+        "cloudConfigTemplate": _text(cloud_config_template),
+        "sshKeys": [_text(key).strip() for key in ssh_key or []],
+    }
+    _created("profile", api().post("/v1/profiles", given(body)))
+
+
+def _text(value: str) -> str:
+    if not value.startswith("@"):
+        return value
+    try:
+        return Path(value[1:]).read_text(encoding="utf-8")
+    except OSError as exc:
+        raise Told(f"cannot read {value[1:]}: {exc.strerror}") from exc
+
+
+@PROFILES.command("list")
+def list_profiles(as_json: AsJson = False) -> None:
+    """List profiles."""
+    show.rows(api().items("/v1/profiles"), _REF_COLUMNS, as_json=as_json)

@@ -1,0 +1,175 @@
+"""`sprout machines`: register them, and ask them to do things."""
+
+from typing import Annotated, Any, Final
+
+import click
+import typer
+
+from edge.cli import follow, show
+from edge.cli.client import Api, api
+from edge.cli.options import given, labels, pairs
+from edge.cli.show import AsJson
+
+MACHINES: Final = typer.Typer(help="Physical machines.", no_args_is_help=True)
+
+_INTERFACE: Final = {
+    "id": "id",
+    "name": "name",
+    "macAddress": "macAddress",
+    "pxeEnabled": "pxeEnabled",
+    "networkName": "networkName",
+}
+_BMC: Final = {
+    "protocol": "protocol",
+    "address": "address",
+    "system": "system",
+    "username": "username",
+    "secretRef": "secretRef",
+}
+_DISK: Final = {"serial": "serial", "wwn": "wwn", "minBytes": "minBytes"}
+
+Reason = Annotated[str, typer.Option(help="Why; kept in the audit.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Follow it to its end.")]
+
+
+@MACHINES.command("create")
+def create(
+    site_id: Annotated[str, typer.Option(help="Id or slug of the site.")],
+    hostname: Annotated[str, typer.Option()],
+    architecture: Annotated[str, typer.Option()] = "x86_64",
+    interface: Annotated[
+        list[str] | None, typer.Option(help="name=,macAddress=,pxeEnabled=,networkName=")
+    ] = None,
+    bmc: Annotated[str, typer.Option(help="address=,username=,secretRef=,system=")] = "",
+    root_disk: Annotated[str, typer.Option(help="serial=,wwn=,minBytes=")] = "",
+    label: Annotated[list[str] | None, typer.Option(help="name=value")] = None,
+    memory_mib: Annotated[int | None, typer.Option()] = None,
+    disk_bytes: Annotated[int | None, typer.Option()] = None,
+) -> None:
+    """Register a machine; prints its id."""
+    client = api()
+    disk = pairs(root_disk, _DISK, "--root-disk")
+    if "minBytes" in disk:
+        disk["minBytes"] = int(disk["minBytes"])
+    board = pairs(bmc, _BMC, "--bmc")
+    body = {
+        "siteId": client.get(f"/v1/sites/{site_id}")["id"],
+        "hostname": hostname,
+        "architecture": architecture,
+        "interfaces": [pairs(text, _INTERFACE, "--interface") for text in interface or []],
+        "labels": labels(label or []),
+        "bmc": {"protocol": "redfish"} | board if board else None,
+        "rootDisk": disk,
+        "memoryMib": memory_mib,
+        "diskBytes": disk_bytes,
+    }
+    for number, made in enumerate(body["interfaces"]):
+        made.pop("id", None)
+        made.setdefault("name", f"eth{number}")
+    answer = client.post("/v1/machines", given(body))
+    click.echo(answer["id"])
+    click.echo(f"registered {hostname}", err=True)
+
+
+@MACHINES.command("list")
+def listed(
+    state: Annotated[str, typer.Option(help="Only this state.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List machines."""
+    columns = {
+        "hostname": "hostname",
+        "state": "state",
+        "phase": "phase",
+        "power": "power",
+        "address": "address",
+        "image": "imageRef",
+        "id": "id",
+    }
+    show.rows(api().items("/v1/machines", state=state), columns, as_json=as_json)
+
+
+@MACHINES.command("show")
+def shown(machine: str, as_json: AsJson = False) -> None:
+    """Show one machine, by host name or id."""
+    show.record(api().get(f"/v1/machines/{machine}"), as_json=as_json)
+
+
+@MACHINES.command("timeline")
+def timeline(machine: str, as_json: AsJson = False) -> None:
+    """Show what was seen of a machine, and when."""
+    columns = {"at": "at", "source": "source", "kind": "kind", "data": "data"}
+    show.rows(api().items(f"/v1/machines/{machine}/timeline"), columns, as_json=as_json)
+
+
+def _ask(machine: str, verb: str, body: dict[str, Any], *, wait: bool) -> None:
+    client = api()
+    identifier = ask(client, machine, verb, body)
+    click.echo(identifier)
+    if wait:
+        follow.workflow(client, identifier)
+    else:
+        click.echo(f"promised; follow it with: sprout workflows events {identifier}", err=True)
+
+
+def ask(client: Api, machine: str, verb: str, body: dict[str, Any]) -> str:
+    """Ask for *verb*; return the id of its workflow."""
+    path = f"/v1/machines/{machine}/{verb}"
+    _, headers = client.call("POST", path, body=given(body))
+    return str(headers["Location"]).rpartition("/")[2]
+
+
+@MACHINES.command("commission")
+def commission(machine: str, reason: Reason = "", wait: Wait = False) -> None:
+    """Take the BMC's inventory; the machine becomes available."""
+    _ask(machine, "commission", {"reason": reason}, wait=wait)
+
+
+@MACHINES.command("provision")
+def provision(
+    machine: str,
+    image_ref: Annotated[str, typer.Option()],
+    profile_ref: Annotated[str, typer.Option()],
+    network_id: Annotated[str, typer.Option(help="Else the site's only one.")] = "",
+    reason: Reason = "",
+    wait: Wait = False,
+) -> None:
+    """Install an operating system: WIPES the machine's root disk."""
+    body = {
+        "imageRef": image_ref,
+        "profileRef": profile_ref,
+        "networkId": network_id,
+        "reason": reason,
+    }
+    _ask(machine, "provision", body, wait=wait)
+
+
+@MACHINES.command("power-on")
+def power_on(machine: str, reason: Reason = "", wait: Wait = False) -> None:
+    """Switch it on; on already is no error."""
+    _ask(machine, "power-on", {"reason": reason}, wait=wait)
+
+
+@MACHINES.command("power-off")
+def power_off(machine: str, reason: Reason = "", wait: Wait = False) -> None:
+    """Switch it off; off already is no error."""
+    _ask(machine, "power-off", {"reason": reason}, wait=wait)
+
+
+@MACHINES.command("reboot")
+def reboot(machine: str, reason: Reason = "", wait: Wait = False) -> None:
+    """Switch it off, then on."""
+    _ask(machine, "reboot", {"reason": reason}, wait=wait)
+
+
+@MACHINES.command("boot-source")
+def boot_source(
+    machine: str,
+    boot_source: Annotated[str, typer.Option(help="pxe, disk, cd, http or bios.")],
+    persistent: Annotated[bool, typer.Option("--persistent", help="Not only once.")] = False,
+    reason: Reason = "",
+    wait: Wait = False,
+) -> None:
+    """Set what it boots from next."""
+    body = {"bootSource": boot_source, "persistent": persistent or None, "reason": reason}
+    _ask(machine, "boot-source", body, wait=wait)

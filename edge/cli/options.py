@@ -1,0 +1,36 @@
+"""Options that are written as name=value,name=value."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from edge.cli.client import Told
+
+_TRUE: Final = {"true": True, "false": False}
+
+
+def pairs(text: str, known: Mapping[str, str], option: str) -> dict[str, Any]:
+    """Return `a=b,c=d` as a body; *known* maps the words to the body's names.  Raises Told."""
+    found: dict[str, Any] = {}
+    for part in filter(None, text.split(",")):
+        word, equals, value = part.partition("=")
+        if not equals or word not in known:
+            raise Told(f"{option}: {part!r} is not understood", f"Known words: {', '.join(known)}.")
+        if value:
+            found[known[word]] = _TRUE.get(value, value)
+    return found
+
+
+def labels(words: list[str]) -> dict[str, str]:
+    """Return `k=v` words as labels.  Raises Told."""
+    found = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise Told(f"--label {word!r}: want name=value")
+        found[name] = value
+    return found
+
+
+def given(body: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *body* without what was not given."""
+    return {name: value for name, value in body.items() if value not in (None, "", [], {})}

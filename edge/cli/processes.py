@@ -1,0 +1,82 @@
+"""`sprout up|edge|control|site|rack|ssh|login-url`: the processes, and the ways in."""
+
+import os
+import sys
+from typing import Annotated, Any, Final
+
+import click
+import typer
+
+from edge.cli.client import Told, api
+
+RACK: Final = typer.Typer(help="Virtual machines with BMCs, for rehearsal.")
+MODULES: Final = {"edge": "edge.serve", "control": "actors.control", "site": "actors.site"}
+
+
+def become(module: str, *arguments: str) -> None:
+    """Replace this process by `python -m module`."""
+    os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - no shell
+
+
+def edge() -> None:
+    """Run the edge: API and pages."""
+    become(MODULES["edge"])
+
+
+def control() -> None:
+    """Run a control process: engine, relay, reaper."""
+    become(MODULES["control"])
+
+
+def site() -> None:
+    """Run a site's processes: agent, DHCP, TFTP, boot HTTP."""
+    become(MODULES["site"])
+
+
+def up(
+    rack: Annotated[int, typer.Option(help="Virtual machines to rack and provision.")] = 0,
+    firmware: Annotated[str, typer.Option(help="bios or uefi.")] = "uefi",
+    once: Annotated[
+        bool, typer.Option("--once", help="End when all are active: status 0, else 1.")
+    ] = False,
+) -> None:
+    """Run all of Sprout on this machine, with its own database and broker."""
+    from edge.cli import rack as choreography
+
+    raise typer.Exit(choreography.up(machines=rack, firmware=firmware, once=once))
+
+
+def login_url() -> None:
+    """Print a URL that signs a browser in, once."""
+    click.echo(api().post("/v1/sign-in-codes", {})["url"])
+
+
+@RACK.command("up", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def rack_up(context: typer.Context) -> None:
+    """Run a rack until Ctrl-C: --machines N --firmware bios|uefi --state FOLDER."""
+    _rack("up", context.args)
+
+
+@RACK.command("check", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def rack_check(context: typer.Context) -> None:
+    """Say what is missing to run a rack here."""
+    _rack("check", context.args)
+
+
+def _rack(verb: str, arguments: list[str]) -> None:
+    import importlib.util
+
+    if importlib.util.find_spec("deploy") is None:
+        raise Told(
+            "the rack is a tool of development, and not installed here",
+            "Run this from a checkout of Sprout.",
+        )
+    become("deploy.rack", verb, *arguments)
+
+
+def ssh(machine: str, command: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+    """Open a shell on a machine, its host key pinned at its first boot."""
+    from edge.cli import ssh as door
+
+    found: dict[str, Any] = api().get(f"/v1/machines/{machine}")
+    raise typer.Exit(door.enter(found, command or []))
