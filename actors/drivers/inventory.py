@@ -53,6 +53,7 @@ def macs(interfaces: Iterable[Json]) -> frozenset[str]:
     return frozenset(mac for mac in found if mac)
 
 
+_DURABLE: Final = ("NAA", "NGUID", "EUI", "UUID")
 _MAC_KEYS: Final = ("PermanentMACAddress", "MACAddress")
 
 
@@ -80,11 +81,17 @@ def _disk(document: Json) -> dict[str, Any]:
 
 
 def _wwn(document: Json) -> str | None:
-    """Return the durable name: NAA, EUI or NGUID (Redfish Drive, Identifiers)."""
-    for each in _list(document, "Identifiers"):
-        if isinstance(each, Mapping) and each.get("DurableNameFormat") in {"NAA", "EUI", "NGUID"}:
-            return _lower(_text(each, "DurableName"))
-    return None
+    """Return the durable name that Linux shows as the disk's wwid, without its prefix.
+
+    A UUID counts for NVMe alone: elsewhere it is the BMC's own invention.
+    """
+    names = {
+        str(each.get("DurableNameFormat")): _text(each, "DurableName")
+        for each in _list(document, "Identifiers")
+        if isinstance(each, Mapping)
+    }
+    wanted = _DURABLE if _text(document, "Protocol") == "NVMe" else _DURABLE[:-1]
+    return _lower(next((name for form in wanted if (name := names.get(form))), None))
 
 
 def _nic(document: Json) -> dict[str, Any]:
