@@ -1,0 +1,96 @@
+"""Artifacts: folders that hold the files of images."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from flask import Response
+from pydantic import ConfigDict, Field
+
+from edge import auth
+from edge.api.contract import answered, operation, resource
+from edge.api.fields import Answer, Body, Line, Page, Path, Word, example
+from models import queries
+from models.commands import inventory
+
+api: Final = resource("artifacts", "Where the files of images lie.")
+
+_EXAMPLE: Final = {
+    "ref": "debian",
+    "name": "Debian 12",
+    "backend": "filesystem",
+    "baseUrl": "",
+    "prefix": "debian-12",
+}
+
+
+class ArtifactRef(Path):
+    artifact: Annotated[Line, Field(description="The artifact's id or ref.", examples=["debian"])]
+
+
+class NewArtifact(Body):
+    model_config = ConfigDict(json_schema_extra=example(_EXAMPLE))
+
+    ref: Line
+    name: Line
+    backend: Literal["filesystem"] = "filesystem"
+    base_url: Word = ""
+    prefix: Annotated[Line, Field(description="Folder under the site's artifact folder.")]
+
+
+class Artifact(Answer):
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "id": "018f6f42-0a1b-7c2d-8e3f-405162738495",
+                **_EXAMPLE,
+                "version": 1,
+                "createdAt": "2025-06-01T12:00:00Z",
+                "updatedAt": "2025-06-01T12:00:00Z",
+            }
+        )
+    )
+
+    id: UUID
+    ref: str
+    name: str
+    backend: str
+    base_url: str
+    prefix: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class Artifacts(Page):
+    items: list[Artifact]
+
+
+@operation(
+    api,
+    "post",
+    "/v1/artifacts",
+    "createArtifact",
+    answer=Artifact,
+    status=HTTPStatus.CREATED,
+    refuses=("invalid", "taken"),
+    action="artifact.create",
+)
+def create(body: NewArtifact) -> Response:
+    """Create an artifact."""
+    artifact_id = inventory.create_artifact(auth.caller(), **body.model_dump())
+    made = Artifact.of(queries.artifact(artifact_id))
+    return answered(made, HTTPStatus.CREATED, location=f"/v1/artifacts/{artifact_id}")
+
+
+@operation(api, "get", "/v1/artifacts", "listArtifacts", answer=Artifacts)
+def index() -> Response:
+    """List all artifacts, by ref."""
+    return answered(Artifacts(items=[Artifact.of(view) for view in queries.artifacts()]))
+
+
+@operation(api, "get", "/v1/artifacts/<artifact>", "getArtifact", answer=Artifact)
+def show(path: ArtifactRef) -> Response:
+    """Show one artifact."""
+    return answered(Artifact.of(queries.artifact(path.artifact)))

@@ -1,0 +1,108 @@
+"""How an operation is declared, its request read, and its answer written.
+
+`operation` is the one decorator of /v1: it registers the route with its contract, reads body,
+query and path strictly, borrows a database connection for the view, and names it for the audit.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
+from http import HTTPStatus
+from typing import Any, TypeVar, get_type_hints
+
+from flask import Response, request
+from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.models.tag import Tag
+from pydantic import BaseModel
+
+from edge.api import document, reading
+from edge.refusals import recorded_as
+from models.database import borrowed
+
+_View = TypeVar("_View", bound=Callable[..., Response])
+
+
+def resource(name: str, description: str) -> APIBlueprint:
+    """Return the blueprint of one resource."""
+    return APIBlueprint(
+        name.replace(" ", "-"),
+        __name__,
+        abp_tags=[Tag(name=name, description=description)],
+        abp_security=[{"bearer": []}, {"session": []}],
+    )
+
+
+def operation(
+    api: APIBlueprint,
+    method: str,
+    rule: str,
+    name: str,
+    *,
+    answer: type[BaseModel],
+    status: HTTPStatus = HTTPStatus.OK,
+    refuses: Sequence[str] = (),
+    action: str = "",
+) -> Callable[[_View], _View]:
+    """Declare a view.
+
+    Args:
+        api: the resource that it belongs to.
+        method: "get" or "post".
+        rule: Flask's URL rule.
+        name: the operation's id in the contract.
+        answer: the model of the answer.
+        status: of the answer when all is well.
+        refuses: codes of CATALOGUE that the domain may answer with.
+        action: `kind.verb` of the audit, for what changes something.
+    """
+
+    def declare(view: _View) -> _View:
+        wanted = get_type_hints(view)
+        codes = {*document.EVERYWHERE, *refuses}
+        extra: dict[str, Any] = {}
+        if "path" in wanted:
+            codes |= {"not-found", "validation"}
+        if "query" in wanted:
+            codes |= {"validation"}
+        if "body" in wanted:
+            codes |= {"malformed", "validation", "too-large", "unsupported-media-type"}
+            extra["request_body"] = document.sent(wanted["body"])
+        told = {str(status.value): document.told(answer, status), **document.problems(codes)}
+        register = getattr(api, method)
+        register(rule, operation_id=name, responses=told, **extra)(
+            recorded_as(action)(_reading(view, wanted))
+        )
+        api.components_schemas.update(document.components(answer))
+        return view
+
+    return declare
+
+
+def answered(
+    answer: BaseModel, status: HTTPStatus = HTTPStatus.OK, *, location: str = ""
+) -> Response:
+    """Return *answer* as JSON, and where what was made can be found."""
+    response = Response(
+        answer.model_dump_json(by_alias=True), status=status, mimetype="application/json"
+    )
+    if location:
+        response.headers["Location"] = location
+    return response
+
+
+def _reading(view: Callable[..., Response], wanted: Mapping[str, Any]) -> Callable[..., Response]:
+    @wraps(view)
+    def read(**path: str) -> Response:
+        given: dict[str, BaseModel] = {}
+        if "path" in wanted:
+            given["path"] = reading.from_text(wanted["path"], path)
+        if "query" in wanted:
+            given["query"] = reading.from_text(wanted["query"], request.args.to_dict())
+        if "body" in wanted:
+            given["body"] = reading.from_body(wanted["body"])
+        with borrowed():
+            return view(**given)
+
+    # flask-openapi then leaves reading to us: its own takes `false` for text, and builds the
+    # schema of a query anew for each request.
+    read.__delay_validate_request__ = True  # type: ignore[attr-defined] # its own flag
+    return read

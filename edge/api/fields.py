@@ -1,0 +1,128 @@
+"""The kinds of values in bodies and queries, and the two kinds of models made of them.
+
+Each text is bounded and holds no control characters, which PostgreSQL and terminals choke on.
+"""
+
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Self
+
+from pydantic import (
+    AfterValidator,
+    AliasGenerator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+)
+from pydantic.alias_generators import to_camel
+
+from config.secrets import BadReference, Reference
+
+_PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
+_PRINTABLE_LINES: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
+
+Line = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_PRINTABLE)]
+"""One line that says something."""
+
+Word = Annotated[str, StringConstraints(max_length=255, pattern=_PRINTABLE)]
+"""One line that may be empty."""
+
+Reason = Annotated[
+    str,
+    StringConstraints(max_length=1000, pattern=_PRINTABLE),
+    Field(description="Why it is asked; kept in the audit.", examples=["rack 4 is new"]),
+]
+
+Document = Annotated[
+    str, StringConstraints(min_length=1, max_length=131_072, pattern=_PRINTABLE_LINES)
+]
+"""Several lines."""
+
+Labels = Annotated[
+    dict[
+        Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_PRINTABLE)],
+        Annotated[str, StringConstraints(max_length=255, pattern=_PRINTABLE)],
+    ],
+    Field(max_length=64, description="Free words to select by.", examples=[{"role": "worker"}]),
+]
+
+Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 in lower-case hexadecimal digits."""
+
+Int32 = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Int64 = Annotated[int, Field(ge=1, le=2**63 - 1)]
+Limit = Annotated[int, Field(ge=1, le=500, description="Rows of one page at most.")]
+
+
+def _reference(value: str) -> str:
+    try:
+        return str(Reference.parse(value))
+    except BadReference as exc:
+        # The value is not repeated: it may be the password itself.
+        raise ValueError(str(exc)) from None
+
+
+SecretRef = Annotated[
+    Line,
+    AfterValidator(_reference),
+    Field(
+        description="Where the password is kept: env:NAME or vault:PATH#KEY; never itself.",
+        examples=["env:BMC_PASSWORD"],
+    ),
+]
+
+
+class Body(BaseModel):
+    """What a caller sends: camelCase, strict, and nothing that is not declared."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        alias_generator=to_camel,
+        hide_input_in_errors=True,
+    )
+
+
+class Query(BaseModel):
+    """What stands behind `?`: text, turned into what the field is."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=to_camel, hide_input_in_errors=True
+    )
+
+
+class Path(BaseModel):
+    """What stands in the path."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Answer(BaseModel):
+    """What a caller gets: read from a view by its names, written in camelCase."""
+
+    model_config = ConfigDict(
+        from_attributes=True,
+        frozen=True,
+        alias_generator=AliasGenerator(serialization_alias=to_camel),
+    )
+
+    @classmethod
+    def of(cls, view: object) -> Self:
+        """Return the answer that shows *view*."""
+        return cls.model_validate(view)
+
+
+class Page(Answer):
+    """A part of a list: `next` is the cursor of what follows, null at the end."""
+
+    next: str | None = None
+
+
+def example(value: Any) -> Callable[[dict[str, Any]], None]:
+    """Return what puts *value* into a model's schema as its example."""
+
+    def put(schema: dict[str, Any]) -> None:
+        schema["examples"] = [value]
+
+    return put

@@ -1,0 +1,118 @@
+"""Images: a kernel, an initramfs and what they install, with the checksum of each."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from flask import Response
+from pydantic import ConfigDict, Field
+
+from edge import auth
+from edge.api.contract import answered, operation, resource
+from edge.api.fields import Answer, Body, Int64, Line, Page, Path, Sha256, example
+from models import queries
+from models.commands import inventory
+
+api: Final = resource("images", "Operating systems that machines can be given.")
+
+Architecture = Literal["x86_64", "arm64"]
+
+_EXAMPLE: Final = {
+    "ref": "debian-12",
+    "name": "Debian 12",
+    "architecture": "x86_64",
+    "artifactRef": "debian",
+    "kernelPath": "vmlinuz",
+    "initrdPath": "initrd.img",
+    "imagePath": "disk.raw",
+    "checksums": {"vmlinuz": "0" * 64, "initrd.img": "1" * 64, "disk.raw": "2" * 64},
+    "imageBytes": 629145600,
+    "kernelArgs": ["quiet"],
+    "installer": "image",
+}
+
+
+class ImageRef(Path):
+    image: Annotated[Line, Field(description="The image's id or ref.", examples=["debian-12"])]
+
+
+class NewImage(Body):
+    model_config = ConfigDict(json_schema_extra=example(_EXAMPLE))
+
+    ref: Line
+    name: Line
+    architecture: Architecture
+    artifact_ref: Line
+    kernel_path: Line
+    initrd_path: Line
+    image_path: Line
+    checksums: Annotated[
+        dict[Line, Sha256], Field(max_length=64, description="SHA-256 by path, of all three files.")
+    ]
+    image_bytes: Annotated[Int64, Field(description="Bytes of the raw disk image.")]
+    kernel_args: Annotated[list[Line], Field(max_length=64)] = Field(default_factory=list)
+    installer: Literal["image"] = "image"
+
+
+class Image(Answer):
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "id": "018f6f43-1c2d-7e3f-8041-526374859607",
+                **_EXAMPLE,
+                "version": 1,
+                "createdAt": "2025-06-01T12:00:00Z",
+                "updatedAt": "2025-06-01T12:00:00Z",
+            }
+        )
+    )
+
+    id: UUID
+    ref: str
+    name: str
+    architecture: Architecture
+    artifact_ref: str
+    kernel_path: str
+    initrd_path: str
+    image_path: str
+    checksums: dict[str, str]
+    image_bytes: int
+    kernel_args: list[str]
+    installer: str
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class Images(Page):
+    items: list[Image]
+
+
+@operation(
+    api,
+    "post",
+    "/v1/images",
+    "createImage",
+    answer=Image,
+    status=HTTPStatus.CREATED,
+    refuses=("invalid", "unknown-reference", "taken"),
+    action="image.create",
+)
+def create(body: NewImage) -> Response:
+    """Create an image."""
+    image_id = inventory.create_image(auth.caller(), inventory.NewImage(**body.model_dump()))
+    made = Image.of(queries.image(image_id))
+    return answered(made, HTTPStatus.CREATED, location=f"/v1/images/{image_id}")
+
+
+@operation(api, "get", "/v1/images", "listImages", answer=Images)
+def index() -> Response:
+    """List all images, by ref."""
+    return answered(Images(items=[Image.of(view) for view in queries.images()]))
+
+
+@operation(api, "get", "/v1/images/<image>", "getImage", answer=Image)
+def show(path: ImageRef) -> Response:
+    """Show one image."""
+    return answered(Image.of(queries.image(path.image)))

@@ -1,0 +1,59 @@
+"""IP allocations: which address each interface has, and had."""
+
+from datetime import datetime
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from flask import Response
+from pydantic import ConfigDict, Field
+
+from edge.api.contract import answered, operation, resource
+from edge.api.fields import Answer, Limit, Line, Page, Query, example
+from models import queries
+
+api: Final = resource("ip allocations", "Addresses of machines; made by provisioning.")
+
+
+class AllocationFilter(Query):
+    machine_id: Annotated[Line | None, Field(description="A machine's id or host name.")] = None
+    limit: Limit = 100
+
+
+class Allocation(Answer):
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "id": "018f6f48-6172-7384-8596-071829304152",
+                "networkId": "018f6f41-2b3c-7d4e-8f50-6172839405a6",
+                "machineId": "018f6f45-3e4f-7051-8263-748596071829",
+                "interfaceId": "018f6f47-5061-7273-8485-960718293041",
+                "address": "10.77.0.10",
+                "mac": "52:54:00:12:34:56",
+                "state": "active",
+                "createdAt": "2025-06-01T12:00:00Z",
+                "releasedAt": None,
+            }
+        )
+    )
+
+    id: UUID
+    network_id: UUID
+    machine_id: UUID
+    interface_id: UUID
+    address: str
+    mac: str
+    state: Literal["reserved", "active", "released"]
+    created_at: datetime
+    released_at: datetime | None
+
+
+class Allocations(Page):
+    items: list[Allocation]
+
+
+@operation(api, "get", "/v1/ip-allocations", "listIpAllocations", answer=Allocations)
+def index(query: AllocationFilter) -> Response:
+    """List allocations, the newest first."""
+    machine_id = None if query.machine_id is None else queries.machine(query.machine_id).id
+    found = queries.allocations(machine_id, query.limit)
+    return answered(Allocations(items=[Allocation.of(view) for view in found]))

@@ -1,0 +1,274 @@
+"""The forms in which machines come in and go out."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal, Self
+from uuid import UUID
+
+from pydantic import ConfigDict, Field, model_validator
+
+from edge.api.fields import (
+    Answer,
+    Body,
+    Int32,
+    Int64,
+    Labels,
+    Limit,
+    Line,
+    Page,
+    Path,
+    Query,
+    SecretRef,
+    Word,
+    example,
+)
+from edge.api.images import Architecture
+from edge.api.workflows import Workflow
+from models.lifecycle import State
+from models.phases import Phase
+from models.views import MachineView
+
+_AT: Final = "2025-06-01T12:00:00Z"
+_BMC: Final = {
+    "protocol": "redfish",
+    "address": "https://10.0.0.11",
+    "system": "",
+    "username": "admin",
+    "secretRef": "env:BMC_PASSWORD",
+    "verifyTls": True,
+}
+_INTERFACE: Final = {
+    "name": "eth0",
+    "macAddress": "52:54:00:12:34:56",
+    "pxeEnabled": True,
+    "networkName": "provisioning",
+}
+_NEW: Final = {
+    "siteId": "018f6f3e-7d2a-7c11-9a55-0d6f5f3e2b10",
+    "hostname": "node-01",
+    "architecture": "x86_64",
+    "interfaces": [_INTERFACE],
+    "labels": {"role": "worker"},
+    "memoryMib": 65536,
+    "diskBytes": 480103981056,
+    "bmc": _BMC,
+    "rootDisk": {"serial": "S3Z8NB0K", "wwn": "", "minBytes": 480103981056},
+}
+
+
+class MachineRef(Path):
+    machine: Annotated[
+        Line, Field(description="The machine's id or host name.", examples=["node-01"])
+    ]
+
+
+class MachineFilter(Query):
+    site_id: Annotated[Line | None, Field(description="A site's id or slug.")] = None
+    state: State | None = None
+    search: Annotated[Word, Field(description="Part of a host name or of a MAC.")] = ""
+    limit: Limit = 100
+    cursor: Annotated[Word, Field(description="`next` of the page before.")] = ""
+
+
+class TimelineFilter(Query):
+    after: Annotated[int, Field(ge=0, le=2**63 - 1, description="Only rows after this id.")] = 0
+    limit: Limit = 500
+
+
+class NewInterface(Body):
+    """A network interface; without a name its id is the name."""
+
+    id: Annotated[Line | None, Field(description="The caller's own word for it.")] = None
+    name: Line | None = None
+    mac_address: Line
+    pxe_enabled: bool = False
+    network_name: Line | None = None
+
+    @model_validator(mode="after")
+    def _is_named(self) -> Self:
+        if self.name is None and self.id is None:
+            raise ValueError("an interface wants a name")
+        return self
+
+
+class NewBmc(Body):
+    """A BMC.  Its password is never sent here: secretRef says where it is kept."""
+
+    protocol: Literal["redfish"] = "redfish"
+    address: Annotated[Line, Field(description="URL of the Redfish service.")]
+    system: Annotated[Word, Field(description="Id of the System, where there are several.")] = ""
+    username: Word = ""
+    secret_ref: SecretRef
+    verify_tls: Annotated[bool, Field(description="Whether its certificate must be good.")] = True
+
+    def stored(self) -> dict[str, Any]:
+        """Return the form that the domain keeps and agents read."""
+        return {
+            "protocol": self.protocol,
+            "address": self.address,
+            "system": self.system,
+            "username": self.username,
+            "secret_ref": self.secret_ref,
+            "verify": self.verify_tls,
+        }
+
+
+class NewRootDisk(Body):
+    """The one disk to write, by serial or WWN; all that is given must match."""
+
+    serial: Word = ""
+    wwn: Word = ""
+    min_bytes: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+
+    @model_validator(mode="after")
+    def _is_identified(self) -> Self:
+        if not (self.serial or self.wwn):
+            raise ValueError("a root disk wants a serial or a wwn")
+        return self
+
+
+class NewMachine(Body):
+    model_config = ConfigDict(json_schema_extra=example(_NEW))
+
+    site_id: UUID
+    hostname: Line
+    architecture: Architecture
+    interfaces: Annotated[list[NewInterface], Field(min_length=1, max_length=64)]
+    labels: Labels = Field(default_factory=dict)
+    memory_mib: Int32 | None = None
+    disk_bytes: Int64 | None = None
+    bmc: NewBmc | None = None
+    root_disk: NewRootDisk | None = None
+
+
+class Interface(Answer):
+    id: UUID
+    name: str
+    mac_address: Annotated[str, Field(validation_alias="mac")]
+    pxe_enabled: bool
+    network_name: str | None
+    address: str | None
+
+
+class Bmc(Answer):
+    protocol: str = "redfish"
+    address: str
+    system: str = ""
+    username: str = ""
+    secret_ref: str = ""
+    verify_tls: Annotated[bool, Field(validation_alias="verify")] = True
+
+
+class RootDisk(Answer):
+    serial: str = ""
+    wwn: str = ""
+    min_bytes: Annotated[int, Field(validation_alias="minBytes")] = 0
+
+
+class Difference(Answer):
+    """What was entered, and what the BMC tells."""
+
+    severity: str
+    what: str
+    entered: Any
+    found: Any
+
+
+class Machine(Answer):
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "id": "018f6f45-3e4f-7051-8263-748596071829",
+                **_NEW,
+                "interfaces": [
+                    {
+                        "id": "018f6f47-5061-7273-8485-960718293041",
+                        **_INTERFACE,
+                        "address": "10.77.0.10",
+                    }
+                ],
+                "siteSlug": "ams-1",
+                "address": "10.77.0.10",
+                "state": "registered",
+                "phase": "registered",
+                "failedFrom": None,
+                "commissionedAt": None,
+                "power": "unknown",
+                "facts": {},
+                "differences": [],
+                "sshHostKeys": [],
+                "imageRef": None,
+                "profileRef": None,
+                "networkId": None,
+                "runId": None,
+                "workflow": None,
+                "version": 1,
+                "createdAt": _AT,
+                "updatedAt": _AT,
+            }
+        )
+    )
+
+    id: UUID
+    site_id: UUID
+    site_slug: str
+    hostname: str
+    architecture: Architecture
+    labels: dict[str, str]
+    memory_mib: int | None
+    disk_bytes: int | None
+    bmc: Bmc | None
+    root_disk: RootDisk | None
+    interfaces: list[Interface]
+    address: Annotated[str | None, Field(description="Of the first interface that has one.")]
+    state: Annotated[State, Field(description="What may be asked of it.")]
+    phase: Annotated[Phase, Field(description="How far its boot has come.")]
+    failed_from: str | None
+    commissioned_at: datetime | None
+    power: str
+    facts: Annotated[dict[str, Any], Field(description="What its BMC tells.")]
+    differences: list[Difference]
+    ssh_host_keys: list[str]
+    image_ref: str | None
+    profile_ref: str | None
+    network_id: UUID | None
+    run_id: UUID | None
+    workflow: Annotated[Workflow | None, Field(description="The newest.")]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+    @classmethod
+    def of(cls, view: object) -> Self:
+        """Return the answer that shows the machine *view*."""
+        assert isinstance(view, MachineView)  # noqa: S101 - for the type checker
+        flow = None if view.workflow is None else Workflow.of(view.workflow)
+        fields = {name: getattr(view, name) for name in cls.model_fields if name != "workflow"}
+        return cls(**fields, workflow=flow)
+
+
+class Machines(Page):
+    items: list[Machine]
+
+
+class Why(Answer):
+    """What a machine waits for, until when, and from whom."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "sentence": "node-01 waits for the machine: its deploy kernel to start and report.",
+                "waiting": True,
+                "until": _AT,
+                "party": "the machine",
+                "evidence": "script-served from http, 12 s ago",
+                "nextAction": "Look at its console: the kernel was fetched and has not reported.",
+            }
+        )
+    )
+
+    sentence: str
+    waiting: bool
+    until: datetime | None
+    party: str
+    evidence: str
+    next_action: str

@@ -1,0 +1,99 @@
+"""Profiles: what an installed system is told at its first boot."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Final
+from uuid import UUID
+
+from flask import Response
+from pydantic import ConfigDict, Field, StringConstraints
+
+from edge import auth
+from edge.api.contract import answered, operation, resource
+from edge.api.fields import Answer, Body, Document, Line, Page, Path, example
+from models import queries
+from models.commands import inventory
+
+api: Final = resource("profiles", "Templates of what a system is told at its first boot.")
+
+_EXAMPLE: Final = {
+    "ref": "base",
+    "name": "Base",
+    "cloudConfigTemplate": "#cloud-config\nhostname: {{ hostname }}\n",
+    "sshKeys": ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIExample ada@example"],
+}
+
+SshKey = Annotated[
+    str, StringConstraints(min_length=1, max_length=16_384, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+
+
+class ProfileRef(Path):
+    profile: Annotated[Line, Field(description="The profile's id or ref.", examples=["base"])]
+
+
+class NewProfile(Body):
+    model_config = ConfigDict(json_schema_extra=example(_EXAMPLE))
+
+    ref: Line
+    name: Line
+    cloud_config_template: Annotated[
+        Document, Field(description="#cloud-config with placeholders such as {{ hostname }}.")
+    ]
+    ssh_keys: Annotated[list[SshKey], Field(max_length=64)] = Field(default_factory=list)
+
+
+class Profile(Answer):
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "id": "018f6f44-2d3e-7f40-8152-637485960718",
+                **_EXAMPLE,
+                "version": 1,
+                "createdAt": "2025-06-01T12:00:00Z",
+                "updatedAt": "2025-06-01T12:00:00Z",
+            }
+        )
+    )
+
+    id: UUID
+    ref: str
+    name: str
+    cloud_config_template: str
+    ssh_keys: list[str]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class Profiles(Page):
+    items: list[Profile]
+
+
+@operation(
+    api,
+    "post",
+    "/v1/profiles",
+    "createProfile",
+    answer=Profile,
+    status=HTTPStatus.CREATED,
+    refuses=("invalid", "taken"),
+    action="profile.create",
+)
+def create(body: NewProfile) -> Response:
+    """Create a profile."""
+    profile_id = inventory.create_profile(auth.caller(), **body.model_dump())
+    made = Profile.of(queries.profile(profile_id))
+    return answered(made, HTTPStatus.CREATED, location=f"/v1/profiles/{profile_id}")
+
+
+@operation(api, "get", "/v1/profiles", "listProfiles", answer=Profiles)
+def index() -> Response:
+    """List all profiles, by ref."""
+    return answered(Profiles(items=[Profile.of(view) for view in queries.profiles()]))
+
+
+@operation(api, "get", "/v1/profiles/<profile>", "getProfile", answer=Profile)
+def show(path: ProfileRef) -> Response:
+    """Show one profile."""
+    return answered(Profile.of(queries.profile(path.profile)))

@@ -1,0 +1,230 @@
+"""Sites, and the agents that serve them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from flask import Response, current_app
+from pydantic import ConfigDict, Field
+
+from edge import auth
+from edge.api.contract import answered, operation, resource
+from edge.api.fields import Answer, Body, Labels, Line, Page, Path, example
+from models import queries
+from models.commands import inventory
+from models.lifecycle import State
+from models.views import AgentView
+
+api: Final = resource("sites", "Places with machines, each served by its own agents.")
+
+_AT: Final = "2025-06-01T12:00:00Z"
+_SITE: Final = "018f6f3e-7d2a-7c11-9a55-0d6f5f3e2b10"
+
+
+class SiteRef(Path):
+    site: Annotated[Line, Field(description="The site's id or slug.", examples=["ams-1"])]
+
+
+class NewSite(Body):
+    model_config = ConfigDict(
+        json_schema_extra=example({"name": "Amsterdam", "slug": "ams-1", "labels": {"tier": "1"}})
+    )
+
+    name: Line
+    slug: Annotated[Line, Field(description="Stands in URLs and queue names; unique.")]
+    labels: Labels = Field(default_factory=dict)
+
+
+class Site(Answer):
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "id": _SITE,
+                "name": "Amsterdam",
+                "slug": "ams-1",
+                "labels": {"tier": "1"},
+                "version": 1,
+                "createdAt": _AT,
+                "updatedAt": _AT,
+            }
+        )
+    )
+
+    id: UUID
+    name: str
+    slug: str
+    labels: dict[str, str]
+    version: int
+    created_at: datetime
+    updated_at: datetime
+
+
+class Sites(Page):
+    items: list[Site]
+
+
+class Agent(Answer):
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "id": "018f6f40-11c2-7aa0-8f9e-5b3c1d2e4f60",
+                "siteId": _SITE,
+                "hostname": "boot-01",
+                "software": "0.1.0",
+                "capabilities": ["boot", "redfish"],
+                "live": True,
+                "registeredAt": _AT,
+                "lastSeenAt": _AT,
+                "clockOffsetMs": 3,
+                "planDigest": "",
+            }
+        )
+    )
+
+    id: UUID
+    site_id: UUID
+    hostname: str
+    software: Annotated[str, Field(description="The agent's version.")]
+    capabilities: list[str]
+    live: Annotated[bool, Field(description="A heartbeat came within the last 35 seconds.")]
+    registered_at: datetime
+    last_seen_at: datetime
+    clock_offset_ms: int
+    plan_digest: str
+
+
+class Agents(Page):
+    items: list[Agent]
+
+
+Status = Literal["healthy", "degraded", "down", "unserved"]
+
+
+class Health(Answer):
+    """healthy: all agents live; degraded: some; down: none; unserved: there never was one."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "siteId": _SITE,
+                "status": "healthy",
+                "detail": "1 of 1 agents live",
+                "agents": [],
+                "machines": {"active": 3, "failed": 0},
+            }
+        )
+    )
+
+    site_id: UUID
+    status: Status
+    detail: str
+    agents: list[Agent]
+    machines: dict[State, int]
+
+
+class Enrolment(Answer):
+    """What an agent needs to speak for the site.  It holds the site's key: keep it secret."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "site": _SITE,
+                "slug": "ams-1",
+                "signingKey": "00" * 32,
+                "broker": "amqp://site-ams-1:password@broker.example:5672/",
+                "edge": "https://sprout.example",
+            }
+        )
+    )
+
+    site: UUID
+    slug: str
+    signing_key: Annotated[str, Field(description="Hexadecimal digits.")]
+    broker: str
+    edge: str
+
+
+@operation(
+    api,
+    "post",
+    "/v1/sites",
+    "createSite",
+    answer=Site,
+    status=HTTPStatus.CREATED,
+    refuses=("invalid", "taken"),
+    action="site.create",
+)
+def create(body: NewSite) -> Response:
+    """Create a site."""
+    site_id = inventory.create_site(
+        auth.caller(), name=body.name, slug=body.slug, labels=body.labels
+    )
+    made = Site.of(queries.site(site_id))
+    return answered(made, HTTPStatus.CREATED, location=f"/v1/sites/{site_id}")
+
+
+@operation(api, "get", "/v1/sites", "listSites", answer=Sites)
+def index() -> Response:
+    """List all sites, by slug."""
+    return answered(Sites(items=[Site.of(view) for view in queries.sites()]))
+
+
+@operation(api, "get", "/v1/sites/<site>", "getSite", answer=Site)
+def show(path: SiteRef) -> Response:
+    """Show one site."""
+    return answered(Site.of(queries.site(path.site)))
+
+
+@operation(api, "get", "/v1/sites/<site>/health", "getSiteHealth", answer=Health)
+def health(path: SiteRef) -> Response:
+    """Say whether the site is served, by whom, and how its machines are."""
+    site = queries.site(path.site)
+    found = queries.agents(site.id)
+    status, detail = judged(found)
+    return answered(
+        Health(
+            site_id=site.id,
+            status=status,
+            detail=detail,
+            agents=[Agent.of(view) for view in found],
+            machines=queries.counts(site.id),
+        )
+    )
+
+
+@operation(api, "get", "/v1/sites/<site>/agents", "listSiteAgents", answer=Agents)
+def agents(path: SiteRef) -> Response:
+    """List the agents of a site, the one heard last first."""
+    site = queries.site(path.site)
+    return answered(Agents(items=[Agent.of(view) for view in queries.agents(site.id)]))
+
+
+@operation(
+    api, "post", "/v1/sites/<site>/enrol", "enrolSite", answer=Enrolment, action="site.enrol"
+)
+def enrol(path: SiteRef) -> Response:
+    """Return the site's enrolment: its key, and where broker and edge are."""
+    given = inventory.enrolment(auth.caller(), queries.site(path.site).id)
+    config = current_app.extensions["sprout"]
+    return answered(
+        Enrolment(
+            site=UUID(given["site"]),
+            slug=given["slug"],
+            signing_key=given["signing_key"],
+            broker=config.broker,
+            edge=config.public_url,
+        )
+    )
+
+
+def judged(agents: Sequence[AgentView]) -> tuple[Status, str]:
+    """Return a site's status, and why, from its agents."""
+    live = sum(agent.live for agent in agents)
+    detail = f"{live} of {len(agents)} agents live"
+    if not agents:
+        return "unserved", "no agent was ever here: sprout sites enrol SITE, then sprout site"
+    if live == len(agents):
+        return "healthy", detail
+    return ("degraded" if live else "down"), detail

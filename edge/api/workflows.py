@@ -1,0 +1,222 @@
+"""Workflows: what was asked of a machine, step by step."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Literal, Self
+from uuid import UUID
+
+from flask import Response
+from pydantic import ConfigDict, Field
+
+from edge import auth, refusals
+from edge.api.contract import answered, operation, resource
+from edge.api.fields import Answer, Body, Limit, Line, Page, Path, Query, Reason, example
+from models import queries
+from models.commands import asks
+from models.views import WorkflowView
+from models.workflows import Kind, Party, Progress, StepKind
+
+api: Final = resource("workflows", "What was asked of a machine, step by step.")
+
+_AT: Final = "2025-06-01T12:00:00Z"
+_MACHINE: Final = "018f6f45-3e4f-7051-8263-748596071829"
+_WORKFLOW: Final = "018f6f46-4f50-7162-8374-859607182930"
+
+
+class WorkflowRef(Path):
+    workflow: Annotated[UUID, Field(description="The workflow's id.")]
+
+
+class WorkflowFilter(Query):
+    machine_id: Annotated[Line | None, Field(description="A machine's id or host name.")] = None
+    limit: Limit = 100
+
+
+class Cancellation(Body):
+    model_config = ConfigDict(json_schema_extra=example({"reason": "wrong machine"}))
+
+    reason: Reason = ""
+
+
+class Step(Answer):
+    name: str
+    kind: StepKind
+    expects: str
+    party: Annotated[Party, Field(description="Who is waited for.")]
+    deadline_s: Annotated[int, Field(description="Seconds that it may take.")]
+    state: Literal["done", "running", "failed", "cancelled", "pending"]
+
+
+class Workflow(Answer):
+    """One thing asked of one machine; `stepIndex` is where it stands in `steps`."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "id": _WORKFLOW,
+                "kind": "power-on",
+                "machineId": _MACHINE,
+                "siteId": "018f6f3e-7d2a-7c11-9a55-0d6f5f3e2b10",
+                "runId": None,
+                "state": "running",
+                "stepIndex": 0,
+                "steps": [
+                    {
+                        "name": "power-on",
+                        "kind": "assignment",
+                        "expects": "the BMC to report power on",
+                        "party": "the site's agent",
+                        "deadlineS": 180,
+                        "state": "running",
+                    }
+                ],
+                "attempt": 1,
+                "detail": "",
+                "params": {},
+                "requestedBy": "admin",
+                "reason": "",
+                "requestId": "7d0c1a52c1e84f0f8a4c0f5b6a1d2e3f",
+                "begunAt": _AT,
+                "deadlineAt": "2025-06-01T12:03:00Z",
+                "createdAt": _AT,
+                "finishedAt": None,
+            }
+        )
+    )
+
+    id: UUID
+    kind: Kind
+    machine_id: UUID
+    site_id: UUID
+    run_id: UUID | None
+    state: Progress
+    step_index: int
+    steps: list[Step]
+    attempt: int
+    detail: Annotated[str, Field(description="Why it failed, if it did.")]
+    params: dict[str, Any]
+    requested_by: str
+    reason: str
+    request_id: str
+    begun_at: Annotated[datetime, Field(description="When the current step began.")]
+    deadline_at: Annotated[datetime, Field(description="Until when the current step may take.")]
+    created_at: datetime
+    finished_at: datetime | None
+
+    @classmethod
+    def of(cls, view: object) -> Self:
+        """Return the answer that shows the workflow *view*."""
+        assert isinstance(view, WorkflowView)  # noqa: S101 - for the type checker
+        steps = [
+            Step(
+                name=step.name,
+                kind=step.kind,
+                expects=step.expects,
+                party=step.party,
+                deadline_s=step.deadline_s,
+                state=_state(view, number),
+            )
+            for number, step in enumerate(view.steps)
+        ]
+        return cls(
+            **{name: getattr(view, name) for name in cls.model_fields if name not in _OWN},
+            state=view.progress,
+            step_index=view.index,
+            steps=steps,
+        )
+
+
+_OWN: Final = frozenset({"state", "step_index", "steps"})
+
+
+def _state(
+    view: WorkflowView, number: int
+) -> Literal["done", "running", "failed", "cancelled", "pending"]:
+    if number < view.index or view.progress is Progress.SUCCEEDED:
+        return "done"
+    if number > view.index:
+        return "pending"
+    match view.progress:
+        case Progress.FAILED:
+            return "failed"
+        case Progress.CANCELLED:
+            return "cancelled"
+        case _:
+            return "running"
+
+
+class Workflows(Page):
+    items: list[Workflow]
+
+
+class Observation(Answer):
+    """Something seen of a machine: `at` by the clock of who saw it, `receivedAt` by ours."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "id": 42,
+                "machineId": _MACHINE,
+                "runId": None,
+                "workflowId": _WORKFLOW,
+                "source": "agent",
+                "kind": "task-done",
+                "at": _AT,
+                "receivedAt": _AT,
+                "applied": True,
+                "data": {"result": {"power": "on"}},
+            }
+        )
+    )
+
+    id: int
+    machine_id: UUID | None
+    run_id: UUID | None
+    workflow_id: UUID | None
+    source: str
+    kind: str
+    at: datetime
+    received_at: datetime
+    applied: Annotated[bool, Field(description="False: kept, and moved nothing.")]
+    data: dict[str, Any]
+
+
+class Observations(Page):
+    items: list[Observation]
+
+
+@operation(api, "get", "/v1/workflows", "listWorkflows", answer=Workflows)
+def index(query: WorkflowFilter) -> Response:
+    """List workflows, the newest first."""
+    machine_id = None if query.machine_id is None else queries.machine(query.machine_id).id
+    found = queries.workflows(machine_id, query.limit)
+    return answered(Workflows(items=[Workflow.of(view) for view in found]))
+
+
+@operation(api, "get", "/v1/workflows/<workflow>", "getWorkflow", answer=Workflow)
+def show(path: WorkflowRef) -> Response:
+    """Show one workflow with its steps."""
+    return answered(Workflow.of(queries.workflow(path.workflow)))
+
+
+@operation(api, "get", "/v1/workflows/<workflow>/events", "listWorkflowEvents", answer=Observations)
+def events(path: WorkflowRef) -> Response:
+    """List what was seen of one workflow, in order."""
+    found = queries.workflow_events(queries.workflow(path.workflow).id)
+    return answered(Observations(items=[Observation.of(view) for view in found]))
+
+
+@operation(
+    api,
+    "post",
+    "/v1/workflows/<workflow>/cancel",
+    "cancelWorkflow",
+    answer=Workflow,
+    refuses=("illegal-transition",),
+    action="workflow.cancel",
+)
+def cancel(path: WorkflowRef, body: Cancellation) -> Response:
+    """End a running workflow; its machine becomes failed, and late reports move nothing."""
+    refusals.concerns(queries.machine(queries.workflow(path.workflow).machine_id))
+    asks.cancel(auth.caller(), path.workflow, reason=body.reason)
+    return answered(Workflow.of(queries.workflow(path.workflow)), HTTPStatus.OK)

@@ -1,0 +1,126 @@
+"""Builds the edge from its parts; the one owner of prometheus-flask-exporter."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any, Final
+
+from flask import Blueprint, Flask
+from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.models.info import Info
+from flask_openapi.openapi import OpenAPI
+from prometheus_client import CollectorRegistry
+from prometheus_flask_exporter import PrometheusMetrics
+
+from edge import auth, events, exchange, health, pages, problems, sign_in
+from edge.api import (
+    artifacts,
+    audit,
+    images,
+    ip_allocations,
+    machine_verbs,
+    machines,
+    networks,
+    profiles,
+    sign_in_codes,
+    sites,
+    specification,
+    workflows,
+)
+from edge.api.document import SECURITY, Problem, problem_responses
+from models.database import borrowed
+
+MAX_BODY: Final = 1 << 20
+"""Bytes of the largest body that is read."""
+
+CONTRACT: Final = "0.1.0"
+"""Version of the contract in /v1/openapi.json."""
+
+API: Final[tuple[APIBlueprint, ...]] = (
+    sites.api,
+    networks.api,
+    artifacts.api,
+    images.api,
+    profiles.api,
+    machines.api,
+    machine_verbs.api,
+    workflows.api,
+    ip_allocations.api,
+    audit.api,
+    sign_in_codes.api,
+)
+"""Resources of /v1, in the order of the contract."""
+
+PAGES: Final[tuple[Blueprint, ...]] = (
+    health.blueprint,
+    sign_in.blueprint,
+    specification.blueprint,
+    pages.blueprint,
+    events.blueprint,
+)
+"""What is no resource."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeConfig:
+    """What the edge is told by its entry point.
+
+    Attributes:
+        public_url: where browsers, sites and the CLI reach the edge, without a last slash.
+        allowed_hosts: names that the Host header may hold; an IPv6 address in brackets.
+        admin_token_hash: SHA-256 (hex) of the admin's token; empty: every route refuses.
+        session_key: signs browsers' cookies; empty: no browser is let in.
+        broker: `amqp://` URL, or the `postgresql://` URL of the embedded queue; sites get it.
+        database_url: where the live stream listens.
+    """
+
+    public_url: str
+    allowed_hosts: tuple[str, ...]
+    admin_token_hash: str = field(default="", repr=False)
+    session_key: str = field(default="", repr=False)
+    broker: str = field(default="", repr=False)
+    database_url: str = field(default="", repr=False)
+
+
+def create_app(config: EdgeConfig) -> OpenAPI:
+    """Return the WSGI application; it opens no connection until it is asked something."""
+    app = OpenAPI(
+        "edge",
+        info=Info(title="Sprout", version=CONTRACT, description="Bare metal, told as it is."),
+        security_schemes=dict(SECURITY),
+        validation_error_model=Problem,
+        doc_ui=False,
+    )
+    app.openapi_version = "3.1.0"
+    app.extensions["sprout"] = config
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    app.config["SESSION_COOKIE_SECURE"] = config.public_url.startswith("https://")
+    exchange.install(app, frozenset(name.lower() for name in config.allowed_hosts))
+    auth.install(app, token_hash=config.admin_token_hash, session_key=config.session_key)
+    problems.install(app)
+    # Grouped by rule: by path, each machine would be a time series of its own.
+    PrometheusMetrics(app, group_by="url_rule", registry=CollectorRegistry())
+    for resource in API:
+        app.register_api(resource)
+    for blueprint in PAGES:
+        app.register_blueprint(blueprint)
+    _lend(app, pages.blueprint.name)
+    app.extensions["sprout-events"] = events.Hub(config.database_url)
+    app.components.responses = dict(problem_responses())
+    return app
+
+
+def _lend(app: Flask, blueprint: str) -> None:
+    """Have each view of *blueprint* run with a database connection, as those of /v1 do."""
+    for name, view in app.view_functions.items():
+        if name.startswith(f"{blueprint}."):
+            app.view_functions[name] = _lent(view)
+
+
+def _lent(view: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(view)
+    def lent(**path: Any) -> Any:
+        with borrowed():
+            return view(**path)
+
+    return lent

@@ -1,0 +1,136 @@
+"""Who asks: the admin's bearer token, or a browser that signed in.  Nobody else gets anywhere.
+
+Deny by default: every route wants an operator but those that OPEN names.  Without a token hash
+in the settings there is no operator, and every route refuses.
+"""
+
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from ipaddress import ip_address
+from typing import Final
+
+from flask import Flask, current_app, g, request, session
+from flask.typing import ResponseReturnValue
+
+from edge.errors import Forged, Unauthenticated
+from edge.exchange import request_id
+from models.audit import Caller
+
+OPEN: Final = frozenset(
+    {"health.live", "health.ready", "problems.show", "sign_in.ask", "sign_in.redeem", "static"}
+)
+"""Endpoints that anybody may ask."""
+
+METRICS: Final = "prometheus_metrics"
+"""Open to loopback only, since a scraper has no token."""
+
+SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+SESSION_LIFE: Final = timedelta(hours=12)
+NOBODY: Final = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """A person or program that proved itself; *session* says that it did so by a cookie."""
+
+    name: str
+    session: bool
+
+
+def install(app: Flask, *, token_hash: str, session_key: str) -> None:
+    """Guard every route of *app*.
+
+    The key of the cookies is bound to the token: a new token ends all sessions.  Without token or
+    key no cookie is ever signed or believed.
+    """
+    if token_hash and session_key:
+        app.secret_key = hmac.digest(session_key.encode(), token_hash.encode(), "sha256")
+    app.config.update(
+        SESSION_COOKIE_NAME="sprout_session",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Strict",
+        PERMANENT_SESSION_LIFETIME=SESSION_LIFE,
+    )
+    app.before_request(partial(_authenticate, token_hash))
+
+
+def caller() -> Caller:
+    """Return on whose behalf the current request acts, for commands and audit."""
+    found: Operator | None = g.get("operator")
+    return Caller(
+        name=NOBODY if found is None else found.name,
+        request_id=request_id(),
+        source_ip=request.remote_addr or "",
+    )
+
+
+def operator() -> Operator | None:
+    """Return who asks, None on an open route."""
+    found: Operator | None = g.get("operator")
+    return found
+
+
+def sessions_possible() -> bool:
+    """Whether there are a token and a key to bind sessions to."""
+    return current_app.secret_key is not None
+
+
+def sign_in(name: str) -> None:
+    """Give the browser of the current request a session."""
+    session.clear()
+    session.permanent = True
+    session["operator"] = name
+    session["csrf"] = secrets.token_urlsafe(32)
+
+
+def csrf_token() -> str:
+    """Return what a page sends back as X-CSRF-Token, or as the form's `csrf_token`."""
+    return str(session.get("csrf", ""))
+
+
+def _authenticate(token_hash: str) -> ResponseReturnValue | None:
+    if request.endpoint in OPEN or (request.endpoint == METRICS and _from_loopback()):
+        return None
+    if not token_hash:
+        raise Unauthenticated("no admin token is configured: set SPROUT_ADMIN_TOKEN_HASH")
+    g.operator = _by_token(token_hash) if "Authorization" in request.headers else _by_session()
+    if g.operator.session and request.method not in SAFE:
+        _demand_csrf_token()
+    return None
+
+
+def _by_token(token_hash: str) -> Operator:
+    scheme, _, token = request.headers["Authorization"].partition(" ")
+    offered = hashlib.sha256(token.strip().encode()).hexdigest()
+    if scheme.lower() != "bearer" or not hmac.compare_digest(offered, token_hash):
+        # RFC 6750, section 3.1.
+        how = {"WWW-Authenticate": 'Bearer realm="sprout", error="invalid_token"'}
+        raise Unauthenticated("the token is not the admin's", headers=how)
+    return Operator("admin", session=False)
+
+
+def _by_session() -> Operator:
+    name = session.get("operator")
+    if not isinstance(name, str):
+        how = {"WWW-Authenticate": 'Bearer realm="sprout"'}
+        raise Unauthenticated("neither a token nor a session came along", headers=how)
+    return Operator(name, session=True)
+
+
+def _demand_csrf_token() -> None:
+    offered = request.headers.get("X-CSRF-Token") or request.form.get("csrf_token", "")
+    if not hmac.compare_digest(offered.encode(), csrf_token().encode()):
+        raise Forged("the CSRF token is missing or not this session's")
+
+
+def _from_loopback() -> bool:
+    """Whether the peer is on this machine, and no proxy that speaks for somebody else."""
+    forwarded = {"Forwarded", "X-Forwarded-For", "X-Real-Ip"} & set(request.headers.keys())
+    try:
+        return not forwarded and ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,188 @@
+"""Every way the edge says no, and the only place where HTTP statuses of errors stand.
+
+CATALOGUE is total: each code of `models.errors` and of the refusals below has a row, and each row
+is documented at /problems/<code>.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus as S
+from types import MappingProxyType
+from typing import ClassVar, Final
+
+from models.errors import DomainError
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemType:
+    """A documented kind of error: what it means, and what a caller does about it."""
+
+    status: S
+    title: str
+    remedy: str
+
+
+CATALOGUE: Final[Mapping[str, ProblemType]] = MappingProxyType(
+    {
+        # What the domain says (models.errors).
+        "domain": ProblemType(S.CONFLICT, "Refused", "Read the detail and its hint."),
+        "invalid": ProblemType(
+            S.UNPROCESSABLE_ENTITY,
+            "A value can never be right",
+            "Correct the field that `pointer` names; its hint says how it is written.",
+        ),
+        "not-found": ProblemType(
+            S.NOT_FOUND, "There is no such thing", "List the collection to see what there is."
+        ),
+        "unknown-reference": ProblemType(
+            S.UNPROCESSABLE_ENTITY,
+            "A reference in the body names nothing",
+            "Create what is referred to first, or correct the reference.",
+        ),
+        "taken": ProblemType(
+            S.CONFLICT,
+            "It belongs to somebody else",
+            "Choose another name, MAC or network, or use the record that has it.",
+        ),
+        "illegal-transition": ProblemType(
+            S.CONFLICT,
+            "The state does not allow this",
+            "Look at the resource's state; the hint says what can be asked from there.",
+        ),
+        "not-ready": ProblemType(
+            S.CONFLICT,
+            "Something that the verb needs is missing",
+            "Do what the hint says, then ask again.",
+        ),
+        "denied": ProblemType(
+            S.FORBIDDEN, "The rules forbid it", "Ask somebody who may, or have the rule changed."
+        ),
+        "exhausted": ProblemType(
+            S.CONFLICT, "Nothing is left to hand out", "Release what is not used, or add more."
+        ),
+        # What the edge says before the domain is asked.
+        "malformed": ProblemType(
+            S.BAD_REQUEST, "The request cannot be read", "Send well-formed JSON in UTF-8."
+        ),
+        "validation": ProblemType(
+            S.UNPROCESSABLE_ENTITY,
+            "The request does not have the documented form",
+            "Correct every field in `errors`; the form is in /v1/openapi.json.",
+        ),
+        "unauthenticated": ProblemType(
+            S.UNAUTHORIZED,
+            "Who asks is not known",
+            "Send `Authorization: Bearer TOKEN`, or sign in by the URL of `sprout login-url`.",
+        ),
+        "csrf": ProblemType(
+            S.FORBIDDEN,
+            "The request did not come from our own page",
+            "Load the page again and send its token as X-CSRF-Token.",
+        ),
+        "wrong-host": ProblemType(
+            S.MISDIRECTED_REQUEST,
+            "This name is not ours",
+            "Use a name of SPROUT_ALLOWED_HOSTS, or add this one to it.",
+        ),
+        "method-not-allowed": ProblemType(
+            S.METHOD_NOT_ALLOWED,
+            "The resource has no such method",
+            "Use a method of the Allow header.",
+        ),
+        "not-acceptable": ProblemType(
+            S.NOT_ACCEPTABLE, "No such form is served", "Accept application/json."
+        ),
+        "too-large": ProblemType(
+            S.REQUEST_ENTITY_TOO_LARGE, "The body is too large", "Send at most 1 MiB."
+        ),
+        "unsupported-media-type": ProblemType(
+            S.UNSUPPORTED_MEDIA_TYPE,
+            "The body is not JSON",
+            "Send JSON with `Content-Type: application/json`.",
+        ),
+        "unavailable": ProblemType(
+            S.SERVICE_UNAVAILABLE,
+            "The database cannot be reached",
+            "Nothing was changed. Ask again after Retry-After seconds; /readyz says more.",
+        ),
+        "internal": ProblemType(
+            S.INTERNAL_SERVER_ERROR,
+            "The edge failed",
+            "Report the requestId: the log line with the same id says what happened.",
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong at one place of the request: *pointer* is a JSON pointer (RFC 6901)."""
+
+    pointer: str
+    detail: str
+    hint: str = ""
+
+
+class Refusal(Exception):
+    """The edge refuses before the domain is asked."""
+
+    code: ClassVar[str] = "malformed"
+
+    def __init__(
+        self, detail: str, faults: Sequence[Fault] = (), headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(detail)
+        self.faults = tuple(faults)
+        self.headers = dict(headers or {})
+
+
+class Malformed(Refusal):
+    """The body is no JSON."""
+
+
+class Unreadable(Refusal):
+    """The body is JSON of another form than documented."""
+
+    code = "validation"
+
+
+class NotJson(Refusal):
+    """The body says that it is something else than JSON."""
+
+    code = "unsupported-media-type"
+
+
+class Unauthenticated(Refusal):
+    """No token, no session, or one that is not ours."""
+
+    code = "unauthenticated"
+
+
+class Forged(Refusal):
+    """A signed-in browser was made to ask by somebody else's page."""
+
+    code = "csrf"
+
+
+class WrongHost(Refusal):
+    """The Host header names a server that we are not."""
+
+    code = "wrong-host"
+
+
+BY_STATUS: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        S.BAD_REQUEST: "malformed",
+        S.NOT_FOUND: "not-found",
+        S.METHOD_NOT_ALLOWED: "method-not-allowed",
+        S.NOT_ACCEPTABLE: "not-acceptable",
+        S.REQUEST_ENTITY_TOO_LARGE: "too-large",
+        S.UNSUPPORTED_MEDIA_TYPE: "unsupported-media-type",
+    }
+)
+"""The code of an error that the web framework raised by itself."""
+
+
+def status_of(error: type[DomainError | Refusal]) -> S:
+    """Return the status of an error of the domain or of the edge."""
+    return CATALOGUE[error.code].status

@@ -1,0 +1,67 @@
+"""What was refused is recorded too: one audit row, in a transaction of its own."""
+
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import Any, Final, TypeVar
+
+import structlog
+from flask import current_app, g, request
+
+from edge.auth import SAFE, caller
+from models import audit
+from models.database import Unavailable, borrowed, database
+from models.views import MachineView
+
+log = structlog.get_logger()
+
+_LONGEST: Final = 200
+
+_View = TypeVar("_View", bound=Callable[..., Any])
+
+
+def recorded_as(action: str) -> Callable[[_View], _View]:
+    """Name what a view does, as `kind.verb`, for the audit of its refusals."""
+
+    def named(view: _View) -> _View:
+        view.audit_action = action  # type: ignore[attr-defined] # functions bear attributes
+        return view
+
+    return named
+
+
+def concerns(machine: MachineView) -> None:
+    """Note which machine the current request is about."""
+    g.subject = machine
+
+
+def record(*, code: str, status: int, pointers: Sequence[str]) -> None:
+    """Write down that the current request was refused, if it would have changed something.
+
+    Holds codes and pointers, never what was sent: a secret may have been pasted into any field.
+    """
+    if request.method in SAFE or request.url_rule is None:
+        return
+    if not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
+        return
+    try:
+        _write(code, pointers)
+    except Unavailable as exc:
+        log.warning("audit.lost-refusal", code=code, why=str(exc))
+
+
+def _write(code: str, pointers: Sequence[str]) -> None:
+    view = current_app.view_functions[request.endpoint or ""]
+    action = str(getattr(view, "audit_action", request.endpoint))
+    subject: MachineView | None = g.get("subject")
+    named = ",".join(str(value) for value in (request.view_args or {}).values())
+    with borrowed(), database.atomic():
+        audit.record(
+            caller(),
+            action,
+            kind=action.partition(".")[0],
+            id=named[:_LONGEST] if subject is None else subject.id,
+            site=None if subject is None else subject.site_id,
+            machine=None if subject is None else subject.id,
+            refused=True,
+            data={"code": code, "pointers": list(pointers)},
+        )

@@ -1,0 +1,122 @@
+"""`python -m edge.serve`: the edge under gunicorn, threads in one process unless told otherwise.
+
+The master stays small: the application is imported by the workers alone.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Mapping
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, Final
+
+from gunicorn import glogging
+from gunicorn.app.base import BaseApplication
+
+from config import logs
+from config.settings import BadSettings, Settings
+
+if TYPE_CHECKING:
+    from flask import Flask
+
+GRACE_S: Final = 3
+"""Seconds for requests to end on SIGTERM; a live stream would not end by itself."""
+
+
+class Quiet(glogging.Logger):  # type: ignore[misc] # gunicorn has no types
+    """Gunicorn's own lines, through our handlers; requests are logged by the edge."""
+
+    def setup(self, cfg: Any) -> None:
+        """Leave handlers and levels to config.logs."""
+        self.error_log.setLevel(logging.NOTSET)
+        self.error_log.propagate = True
+
+    def access(self, *_: object) -> None:
+        """Say nothing."""
+
+    def reopen_files(self) -> None:
+        """There are none."""
+
+
+class Edge(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+    """The edge as gunicorn starts it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()
+
+    def load_config(self) -> None:
+        """Set what differs from gunicorn's defaults; its fast parser is taken where it is there."""
+        for name, value in _options(self._settings).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> "Flask":
+        """Build the application, in a worker."""
+        from edge.app import EdgeConfig, create_app  # noqa: PLC0415 - the master goes without
+        from models import database  # noqa: PLC0415 - the same
+
+        settings = self._settings
+        database_url = settings.database_url.get_secret_value()
+        database.configure(database_url, connections=settings.database_pool)
+        return create_app(
+            EdgeConfig(
+                public_url=settings.api_url,
+                allowed_hosts=settings.allowed_hosts,
+                admin_token_hash=settings.admin_token_hash,
+                session_key=settings.session_key.get_secret_value(),
+                broker=_broker(settings),
+                database_url=database_url,
+            )
+        )
+
+
+def main() -> int:
+    """Serve until SIGTERM; return the exit status."""
+    try:
+        settings = Settings.load()
+    except BadSettings as exc:
+        sys.stderr.write(f"{exc}\n")
+        return 2
+    if not settings.database_url.get_secret_value():
+        sys.stderr.write("SPROUT_DATABASE_URL: want a postgresql:// URL, or use `sprout up`\n")
+        return 2
+    logs.configure(settings.log_level, settings.log_format, "edge")
+    logs.never_write([settings.session_key.get_secret_value(), settings.admin_token_hash])
+    with TemporaryDirectory(prefix="sprout-metrics-") as folder:
+        if settings.edge_workers > 1:
+            # Read when prometheus_client is imported: before the application, in each worker.
+            os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+        Edge(settings).run()
+    return 0
+
+
+def _broker(settings: Settings) -> str:
+    """Return the URL that sites reach the broker by."""
+    asked = settings.broker.get_secret_value()
+    return settings.database_url.get_secret_value() if asked == "postgres" else asked
+
+
+def _options(settings: Settings) -> Mapping[str, Any]:
+    return {
+        "bind": settings.bind,
+        "workers": settings.edge_workers,
+        "worker_class": "gthread",
+        "threads": settings.edge_threads,
+        "graceful_timeout": GRACE_S,
+        "keepalive": 30,
+        "control_socket_disable": True,
+        "logger_class": Quiet,
+        "proc_name": "sprout-edge",
+        "child_exit": _buried,
+    }
+
+
+def _buried(server: object, worker: Any) -> None:
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        from prometheus_client import multiprocess  # noqa: PLC0415 - see `load`
+
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call] # untyped there
+
+
+if __name__ == "__main__":
+    sys.exit(main())
