@@ -14,6 +14,7 @@ from typing import Any, Final
 from config.settings import BadSettings, Settings
 from edge.cli import rehearsal
 from edge.cli.client import Api, Told
+from edge.cli.follow import step_of
 from edge.cli.local.core import Core
 from edge.cli.local.process import Finished, LogLine
 from edge.cli.local.up import MODULES, Up
@@ -180,19 +181,19 @@ class Rehearsal:
         began, told = time.monotonic(), ""
         while True:
             found = api.get(f"/v1/workflows/{workflow}")
-            line = f"{found['kind']}: {found['step'] or found['progress']}"
+            line = f"{found['kind']}: {step_of(found)}"
             if line != told:
                 told = line
                 say(f"{time.monotonic() - began:7.1f} s  {name}  {line}")
-            if found["progress"] != "running":
+            if found["state"] != "running":
                 break
             time.sleep(EVERY_S)
-        if found["progress"] != "succeeded":
+        if found["state"] != "succeeded":
             say(f"{name}: {found['detail']}")
         if found["kind"] == "provision":
             for line in table(api.items(f"/v1/workflows/{workflow}/events", limit=500)):
                 say(line)
-        return bool(found["progress"] == "succeeded")
+        return bool(found["state"] == "succeeded")
 
     def _farewell(self, core: Core, records: rehearsal.Records, *, good: bool) -> None:
         first = next(iter(records.machines))

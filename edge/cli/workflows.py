@@ -19,8 +19,7 @@ def listed(as_json: AsJson = False) -> None:
     """List workflows, the newest first."""
     columns = {
         "kind": "kind",
-        "progress": "progress",
-        "step": "step",
+        "state": "state",
         "machine": "machineId",
         "id": "id",
         "detail": "detail",

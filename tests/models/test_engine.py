@@ -1,0 +1,104 @@
+import pytest
+
+from models.engine import (
+    Begin,
+    Cursor,
+    Finish,
+    GiveUp,
+    Outcome,
+    Pass,
+    Wait,
+    after_deadline,
+    next_move,
+)
+from models.observations import Seen
+from models.workflows import LIFECYCLE, TABLES, Kind, StepKind, Task
+
+PROVISION = TABLES[Kind.PROVISION]
+STEPS = [(kind, step) for kind, table in TABLES.items() for step in table.steps]
+
+
+def at(name):
+    return next(n for n, step in enumerate(PROVISION.steps) if step.name == name)
+
+
+@pytest.mark.parametrize(("kind", "step"), STEPS, ids=lambda v: getattr(v, "name", v))
+def test_every_step_says_what_is_expected_from_whom_and_until_when(kind, step):
+    assert step.expects
+    assert step.party
+    assert 0 < step.deadline_s <= 24 * 3600
+    assert (step.task is not None) == (step.kind is StepKind.ASSIGNMENT)
+    assert (step.until is not None) == (step.kind is StepKind.EXPECTATION)
+    assert (step.decision is not None) == (step.kind is StepKind.DECISION)
+
+
+def test_no_table_powers_a_machine_on_for_a_boot_before_its_plan_is_served():
+    names = [step.name for step in PROVISION.steps]
+    powers = [n for n, s in enumerate(PROVISION.steps) if s.task in {Task.POWER_ON, Task.REBOOT}]
+
+    assert names.index("plan-served") < min(powers)
+
+
+def test_only_what_leads_through_the_lifecycle_begins_and_ends_it():
+    assert {Kind.COMMISSION, Kind.PROVISION} == LIFECYCLE
+    assert all((t.begins is None) == (t.ends is None) for t in TABLES.values())
+
+
+def test_a_step_that_was_not_begun_begins_with_its_first_try():
+    assert next_move(PROVISION, Cursor(0), ()) == Begin(PROVISION.steps[0], 1)
+
+
+def test_a_sighting_that_came_before_its_step_lets_the_step_pass_at_once():
+    netbooted = at("netbooted")
+
+    assert next_move(PROVISION, Cursor(netbooted), {Seen.SCRIPT_SERVED}) == Pass(
+        PROVISION.steps[netbooted]
+    )
+
+
+def test_an_expectation_waits_for_its_sighting_alone():
+    cursor = Cursor(at("installed"), 1)
+
+    assert isinstance(next_move(PROVISION, cursor, {Seen.SCRIPT_SERVED}), Wait)
+    assert isinstance(next_move(PROVISION, cursor, {Seen.INSTALLED}), Pass)
+
+
+def test_a_sighting_of_failure_gives_up_also_when_success_was_seen():
+    cursor = Cursor(at("installed"), 1)
+
+    move = next_move(PROVISION, cursor, {Seen.INSTALL_FAILED, Seen.INSTALLED})
+
+    assert move == GiveUp(PROVISION.steps[at("installed")], Seen.INSTALL_FAILED)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "attempt", "move"),
+    [
+        (Outcome.OPEN, 1, Wait),
+        (Outcome.DONE, 1, Pass),
+        (Outcome.FAILED, 1, Begin),
+        (Outcome.FAILED, 3, GiveUp),
+        (Outcome.REFUSED, 1, GiveUp),
+    ],
+)
+def test_a_task_is_tried_again_only_where_that_may_help_and_only_so_often(outcome, attempt, move):
+    cursor = Cursor(at("powered-on"), attempt, outcome)
+
+    assert isinstance(next_move(PROVISION, cursor, ()), move)
+
+
+def test_a_task_without_an_answer_is_granted_again_until_its_tries_are_used_up():
+    step = PROVISION.steps[at("powered-on")]
+
+    assert after_deadline(step, Cursor(at("powered-on"), 1)) == Begin(step, 2)
+    assert after_deadline(step, Cursor(at("powered-on"), step.tries)) == GiveUp(step)
+
+
+def test_a_sighting_that_never_comes_gives_up_at_its_deadline():
+    step = PROVISION.steps[at("netbooted")]
+
+    assert after_deadline(step, Cursor(at("netbooted"), 1)) == GiveUp(step)
+
+
+def test_the_end_of_the_table_is_the_end():
+    assert next_move(PROVISION, Cursor(len(PROVISION.steps)), ()) == Finish()

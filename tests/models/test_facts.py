@@ -1,0 +1,57 @@
+import pytest
+
+from models import facts
+from models.errors import NotReady
+
+ONE = {"serial": "S1", "wwn": "W1", "bytes": 1 << 40}
+TWO = {"serial": "S2", "wwn": "W2", "bytes": 2 << 40}
+
+
+def test_the_only_disk_is_the_root_disk():
+    assert facts.root_disk(None, {"disks": [ONE]})["serial"] == "S1"
+
+
+@pytest.mark.parametrize("chosen", [{"serial": "s2"}, {"wwn": "W2"}, {"serial": "S2", "wwn": "W2"}])
+def test_a_disk_is_chosen_by_what_it_is(chosen):
+    assert facts.root_disk(chosen, {"disks": [ONE, TWO]})["wwn"].upper() == "W2"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "disks"),
+    [
+        (None, []),
+        (None, [ONE, TWO]),
+        ({"serial": "S9"}, [ONE, TWO]),
+        ({"serial": "S1", "wwn": "W2"}, [ONE, TWO]),
+        ({"serial": "S1"}, [ONE, dict(ONE, wwn="W9")]),
+    ],
+)
+def test_anything_but_exactly_one_disk_is_refused(chosen, disks):
+    with pytest.raises(NotReady) as caught:
+        facts.root_disk(chosen, {"disks": disks})
+
+    assert caught.value.field == "/rootDisk"
+
+
+def test_a_choice_stands_while_no_inventory_was_taken():
+    assert facts.root_disk({"serial": "S1", "minBytes": 5}, {}) == {
+        "serial": "S1",
+        "wwn": "",
+        "min_bytes": 5,
+    }
+
+
+def test_a_mac_that_the_bmc_does_not_know_is_told():
+    found = facts.differences(
+        {"nics": [{"mac": "AA:00:00:00:00:01"}], "memory_mib": 512, "disks": [{"bytes": 10}]},
+        macs=["aa:00:00:00:00:01", "aa:00:00:00:00:02"],
+        pxe_macs=["aa:00:00:00:00:02"],
+        memory_mib=1024,
+        disk_bytes=20,
+    )
+
+    assert [(d["severity"], d["what"]) for d in found] == [
+        ("warning", "mac"),
+        ("warning", "memoryMib"),
+        ("warning", "diskBytes"),
+    ]
