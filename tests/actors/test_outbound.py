@@ -2,6 +2,7 @@
 
 import gzip
 import socket
+import threading
 import time
 from ipaddress import ip_address, ip_network
 
@@ -197,11 +198,12 @@ def test_an_answer_that_unpacks_over_the_limit_is_dropped(peer):
 
 
 def drip(handler, first=b""):
+    tick = threading.Event()
     handler.wfile.write(first)
     try:
         while True:
             handler.wfile.write(b"x")
-            time.sleep(0.02)
+            tick.wait(0.02)
     except OSError:
         handler.close_connection = True
 

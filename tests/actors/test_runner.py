@@ -1,5 +1,4 @@
 import threading
-import time
 from uuid import uuid4
 
 import pytest
@@ -8,6 +7,7 @@ from actors.drivers.errors import Refused, Unreachable
 from actors.site.runner import Lanes, Runner
 from actors.site.store import AgentStore, State
 from models.errors import Invalid
+from tests.actors.lane import until
 from tests.actors.site_lab import Folder
 
 STARTED, DONE, FAILED, CALL = "task-started", "task-done", "task-failed", "bmc-call"
@@ -42,7 +42,7 @@ class Lab:
         """Accept *bodies* and return when all that was accepted has ended."""
         for body in bodies:
             self.runner.accept(body)
-        wait_for(lambda: not self.store.unfinished())
+        until(lambda: not self.store.unfinished())
 
     def restart(self):
         self.runner = Runner(self.store, self.site.journal, self.work)
@@ -159,7 +159,7 @@ def crash_in_the_middle(lab, **changes):
     lab.store.accept(body["task"], body["epoch"], body)
     lab.store.move(body["task"], body["epoch"], State.STARTED)
     lab.runner.resume()
-    wait_for(lambda: not lab.store.unfinished())
+    until(lambda: not lab.store.unfinished())
 
 
 def test_after_a_restart_a_task_that_leads_to_a_state_is_repeated(lab):
@@ -186,7 +186,7 @@ def test_after_a_restart_a_task_that_had_not_begun_runs(lab):
     body = a_task(kind="reboot")
     lab.store.accept(body["task"], 1, body)
     lab.runner.resume()
-    wait_for(lambda: not lab.store.unfinished())
+    until(lambda: not lab.store.unfinished())
 
     assert lab.site.kinds()[-1] == DONE
 
@@ -196,7 +196,7 @@ def test_an_ended_task_is_not_resumed(lab):
     lab.restart()
 
     lab.runner.resume()
-    wait_for(lambda: not lab.store.unfinished())
+    until(lambda: not lab.store.unfinished())
 
     assert len(lab.work.done) == 1
 
@@ -220,13 +220,14 @@ class Crossing:
 
     def __init__(self):
         self.lock = threading.Lock()
+        self.across = threading.Event()
         self.now = self.most = 0
 
     def __call__(self, _order=None):
         with self.lock:
             self.now += 1
             self.most = max(self.most, self.now)
-        time.sleep(0.02)  # how long the crossing takes
+        self.across.wait(0.02)
         with self.lock:
             self.now -= 1
         return {}
@@ -237,7 +238,7 @@ def test_tasks_of_one_bmc_run_one_after_another(lab):
 
     for body in [a_task() for _ in range(5)]:
         lab.runner.accept(body)
-    wait_for(lambda: lab.site.kinds().count(DONE) == 5)
+    until(lambda: lab.site.kinds().count(DONE) == 5)
 
     assert crossing.most == 1
 
@@ -247,7 +248,7 @@ def test_tasks_of_several_bmcs_run_at_once_and_never_more_than_the_pool_holds(la
 
     for number in range(8):
         lab.runner.accept(a_task(bmc={"address": f"http://127.0.0.1:{number}"}))
-    wait_for(lambda: lab.site.kinds().count(DONE) == 8)
+    until(lambda: lab.site.kinds().count(DONE) == 8)
 
     assert crossing.most == 4
 
@@ -263,10 +264,3 @@ def test_a_broken_piece_of_work_does_not_block_its_lane():
 
     assert done.wait(5)
     lanes.close()
-
-
-def wait_for(ready, seconds=10):
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.01)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from actors.site import supervisor
+from tests.actors.lane import until
 
 PROGRAM = """
 import os, sys, time, threading
@@ -63,13 +64,6 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def until(ready, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not ready():
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.01)
 
 
 def test_a_child_that_dies_is_started_again(start, tmp_path):
