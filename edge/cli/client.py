@@ -1,11 +1,11 @@
 """The API as the command line calls it: one answer, or one sentence and what to do next."""
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
-
-import click
 
 from config.settings import BadSettings, Settings
 
@@ -13,19 +13,34 @@ TIMEOUT_S: Final = (5.0, 30.0)
 """To connect, and to be answered."""
 
 FAILED: Final = 1
+REFUSED: Final = 3
+STRANGER: Final = 4
+AWAY: Final = 5
+
+EXIT_CODES: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        0: "done",
+        FAILED: "it failed",
+        2: "the command line is wrong",
+        REFUSED: "the API refused",
+        STRANGER: "the API does not know who asks, or forbids it",
+        AWAY: "the API cannot be reached, or cannot answer now",
+        130: "interrupted",
+    }
+)
 
 
-class Told(click.ClickException):
+class Told(Exception):
     """Something went wrong; the sentence, and what to do next, each on a line."""
 
-    exit_code = FAILED
+    def __init__(self, sentence: str, *advice: str, status: int = FAILED) -> None:
+        self.message = "\n".join((sentence, *(f"  {line}" for line in advice if line)))
+        self.status = status
+        super().__init__(self.message)
 
-    def __init__(self, sentence: str, *advice: str) -> None:
-        super().__init__("\n".join((sentence, *(f"  {line}" for line in advice if line))))
-
-    def show(self, file: Any = None) -> None:
+    def show(self) -> None:
         """Write to standard error."""
-        click.echo(f"sprout: {self.message}", err=True)
+        sys.stderr.write(f"sprout: {self.message}\n")
 
 
 class Api:
@@ -82,6 +97,7 @@ class Api:
             raise Told(
                 f"cannot reach {self.url} ({type(exc).__name__})",
                 "Start Sprout with: sprout up, or point SPROUT_API_URL to where it runs.",
+                status=AWAY,
             ) from exc
         if not answer.ok:
             raise _refusal(answer.status_code, answer.text)
@@ -89,17 +105,27 @@ class Api:
 
 
 def _refusal(status: int, text: str) -> Told:
+    code = _exit_code(status)
     try:
         problem = json.loads(text)
-        lines = [_fault(fault) for fault in problem.get("errors", ())]
-        return Told(str(problem["detail"]), *lines, _access(status))
+        detail = str(problem["detail"])
+        lines = [_fault(fault, detail) for fault in problem.get("errors", ())]
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Told(f"HTTP {status}: {text[:200]}", _access(status))
+        return Told(f"HTTP {status}: {text[:200]}", _access(status), status=code)
+    return Told(detail, *lines, _access(status), status=code)
 
 
-def _fault(fault: Mapping[str, str]) -> str:
-    words = (fault.get("pointer", ""), fault.get("detail", ""), fault.get("hint", ""))
-    return " ".join(word for word in words if word)
+def _fault(fault: Mapping[str, str], told: str) -> str:
+    """Return what is wrong at one place, without what was *told* already."""
+    detail = fault.get("detail", "")
+    new = "" if detail in told else detail
+    return " ".join(filter(None, (fault.get("pointer", ""), new, fault.get("hint", ""))))
+
+
+def _exit_code(status: int) -> int:
+    if status in {401, 403}:
+        return STRANGER
+    return AWAY if status >= 500 else REFUSED
 
 
 def _access(status: int) -> str:

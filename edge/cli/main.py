@@ -1,17 +1,19 @@
 """`sprout`: every workflow from the command line.  Results on stdout, all else on stderr."""
 
 import importlib.metadata
+import json
 import sys
 from collections.abc import Callable
 from typing import Final
 
-import click
 import typer
 
 from edge.cli import inventory, machines, processes, workflows
+from edge.cli.client import EXIT_CODES, Told, api
 
 APP: Final = typer.Typer(
     help="Bare metal from the first DHCPDISCOVER to a running, audited host.",
+    epilog="Exit status: " + ", ".join(f"{n} {words}" for n, words in EXIT_CODES.items()) + ".",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -48,21 +50,31 @@ for _name, _verb in _VERBS.items():
 @APP.command("version")
 def version() -> None:
     """Print the version."""
-    click.echo(importlib.metadata.version("sprout"))
+    typer.echo(importlib.metadata.version("sprout"))
+
+
+@APP.command("openapi")
+def openapi() -> None:
+    """Print the contract of the API, as JSON."""
+    typer.echo(json.dumps(api().get("/v1/openapi.json"), indent=2))
 
 
 def run() -> None:
     """`sprout`, also called `sprout-cli`."""
-    APP()
+    try:
+        APP()
+    except Told as exc:
+        exc.show()
+        sys.exit(exc.status)
 
 
 def run_edge() -> None:
     """`sprout-api`: another name of `sprout edge`."""
     sys.argv[1:1] = ["edge"]
-    APP()
+    run()
 
 
 def run_site() -> None:
     """`sprout-site-agent`: another name of `sprout site`."""
     sys.argv[1:1] = ["site"]
-    APP()
+    run()
