@@ -46,7 +46,7 @@ def root_disk(chosen: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> dic
     if wanted and not disks:
         return _selector(wanted)
     if len(matching) == 1:
-        return _selector(matching[0] | {k: v for k, v in wanted.items() if v})
+        return _selector(wanted if _named(wanted) else _plainest(matching[0]) | wanted)
     seen = ", ".join(f"{d.get('serial') or d.get('wwn')} ({d.get('bytes')} bytes)" for d in disks)
     raise NotReady(
         f"{len(matching)} disks answer to the root disk's description (known: {seen or 'none'})",
@@ -61,6 +61,16 @@ def _is(disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
         for key in ("serial", "wwn")
         if wanted.get(key)
     )
+
+
+def _named(wanted: Mapping[str, Any]) -> bool:
+    return bool(wanted.get("serial") or wanted.get("wwn"))
+
+
+def _plainest(disk: Mapping[str, Any]) -> dict[str, Any]:
+    """Return one name of *disk*: its serial, which BMCs and kernels spell alike, else its WWN."""
+    name = "serial" if disk.get("serial") else "wwn"
+    return {name: disk[name]}
 
 
 def _selector(disk: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,13 +7,20 @@ ONE = {"serial": "S1", "wwn": "W1", "bytes": 1 << 40}
 TWO = {"serial": "S2", "wwn": "W2", "bytes": 2 << 40}
 
 
-def test_the_only_disk_is_the_root_disk():
-    assert facts.root_disk(None, {"disks": [ONE]})["serial"] == "S1"
+def test_the_only_disk_is_the_root_disk_by_its_serial_alone():
+    # A BMC and a kernel spell the WWN of an NVMe disk differently.
+    assert facts.root_disk(None, {"disks": [ONE]}) == {"serial": "S1", "wwn": "", "min_bytes": 0}
+
+
+def test_a_disk_without_a_serial_is_named_by_its_wwn():
+    assert facts.root_disk(None, {"disks": [dict(ONE, serial="")]})["wwn"] == "W1"
 
 
 @pytest.mark.parametrize("chosen", [{"serial": "s2"}, {"wwn": "W2"}, {"serial": "S2", "wwn": "W2"}])
 def test_a_disk_is_chosen_by_what_it_is(chosen):
-    assert facts.root_disk(chosen, {"disks": [ONE, TWO]})["wwn"].upper() == "W2"
+    found = facts.root_disk(chosen, {"disks": [ONE, TWO]})
+
+    assert {name: value for name, value in found.items() if value} == chosen
 
 
 @pytest.mark.parametrize(
