@@ -48,6 +48,7 @@ def up(asked: argparse.Namespace) -> int:
         namespace=asked.netns,
         memory_mib=asked.memory,
         disk_bytes=asked.disk,
+        cores=asked.cores,
         bmc_port=asked.bmc_port,
         patience=Patience(insist=asked.insist),
     )
@@ -113,10 +114,13 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--address", default="10.77.0.1", help="ours, on the bridge")
     parser.add_argument("--netns", default="", help="default: a name with our pid")
     parser.add_argument("--memory", type=int, default=1024, help="MiB a machine")
+    parser.add_argument("--cores", type=int, default=1, help="a machine")
     parser.add_argument("--disk", type=_size, default=4 * GIB, help="a machine; default 4G")
-    parser.add_argument("--bmc-port", type=int, default=0, help="of r1, r2 has the next; 0: any")
     parser.add_argument(
-        "--insist", action="store_true", help="cut a machine that ignores its button for 30 s"
+        "--bmc-port", type=int, default=0, help="of r1, r2 has the next; default: as last time"
+    )
+    parser.add_argument(
+        "--insist", action="store_true", help="cut off who ignores the power button for 30 s"
     )
     parser.set_defaults(run=up)
 

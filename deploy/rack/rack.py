@@ -16,13 +16,14 @@ from deploy.rack.advertise import Advertiser
 from deploy.rack.emulator import Place
 from deploy.rack.hardware import Firmware, Hardware
 from deploy.rack.machine import PATIENT, Machine, Patience
-from deploy.rack.redfish.endpoint import Endpoints
+from deploy.rack.redfish.endpoint import HOST, Endpoints, is_free
 from deploy.rack.redfish.service import Credentials, Service
 
 log = logging.getLogger(__name__)
 
 USERNAME: Final = "admin"
 PASSWORD_FILE: Final = "bmc-password"  # noqa: S105 - the name of a file
+PORT_FILE: Final = "bmc-port"
 GIB: Final = 1 << 30
 
 _serials: Final = count(1)
@@ -32,7 +33,7 @@ class Rack:
     """`with Rack(folder, machines=2) as rack: rack.machines[0].start()`.
 
     The folder keeps disks, firmware settings and BMC passwords for the next rack there;
-    everything else is gone when the `with` ends.
+    everything else is gone when the `with` ends.  Needs root.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Rack:
         namespace: str = "",
         memory_mib: int = 1024,
         disk_bytes: int = 4 * GIB,
+        cores: int = 1,
         bmc_port: int = 0,
         patience: Patience = PATIENT,
     ) -> None:
@@ -63,12 +65,13 @@ class Rack:
                 firmware=self.firmware,
                 memory_mib=memory_mib,
                 disk_bytes=disk_bytes,
+                cores=cores,
             )
             for number in range(1, machines + 1)
         ]
         self._bmc_port = bmc_port
         self._patience = patience
-        self._addresses: list[str] = []
+        self._ports: list[int] = []
         self._stack = ExitStack()
 
     def __enter__(self) -> Self:
@@ -102,8 +105,8 @@ class Rack:
             "cidr": str(self.gateway.network),
             "firmware": str(self.firmware),
             "machines": [
-                _describe(machine, address)
-                for machine, address in zip(self.machines, self._addresses, strict=True)
+                _describe(machine, port)
+                for machine, port in zip(self.machines, self._ports, strict=True)
             ],
         }
 
@@ -124,9 +127,17 @@ class Rack:
         for machine in self.machines:
             stack.callback(machine.close)
         services = [Service(machine, _credentials(machine)) for machine in self.machines]
-        endpoints = Endpoints(services, first_port=self._bmc_port)
+        endpoints = Endpoints(services, self._wanted_ports())
         stack.callback(endpoints.close)
-        self._addresses = endpoints.addresses
+        self._ports = endpoints.ports
+        for machine, port in zip(self.machines, self._ports, strict=True):
+            (machine.place.folder / PORT_FILE).write_text(str(port))
+
+    def _wanted_ports(self) -> list[int]:
+        """As told, else those of the last time: who knows a BMC's address keeps knowing it."""
+        if self._bmc_port:
+            return [self._bmc_port + number for number in range(len(self.machines))]
+        return [_port_of_last_time(machine.place.folder) for machine in self.machines]
 
     def _machine(self, hardware: Hardware) -> Machine:
         place = Place(self.state / hardware.name, self.namespace, tap=hardware.name)
@@ -155,7 +166,14 @@ def _credentials(machine: Machine) -> Credentials:
     return Credentials(USERNAME, path.read_text().strip())
 
 
-def _describe(machine: Machine, address: str) -> dict[str, Any]:
+def _port_of_last_time(folder: Path) -> int:
+    """Return 0, any port, the first time and where another program has it now."""
+    record = folder / PORT_FILE
+    port = int(record.read_text()) if record.exists() else 0
+    return port if is_free(port) else 0
+
+
+def _describe(machine: Machine, port: int) -> dict[str, Any]:
     unit, folder = machine.hardware, machine.place.folder
     return {
         "name": unit.name,
@@ -165,7 +183,7 @@ def _describe(machine: Machine, address: str) -> dict[str, Any]:
         "disk": {"serial": unit.disk.serial, "wwn": unit.disk.wwn, "bytes": unit.disk.size},
         "memory_mib": unit.memory_mib,
         "bmc": {
-            "address": address,
+            "address": f"http://{HOST}:{port}",
             "system": f"/redfish/v1/Systems/{unit.uuid}",
             "username": USERNAME,
             "password_file": str(folder / PASSWORD_FILE),

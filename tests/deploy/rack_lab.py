@@ -12,6 +12,7 @@ from sushy.auth import BasicAuth
 from deploy.rack import Rack, bridge, netns
 from deploy.rack.hardware import Firmware
 from deploy.rack.machine import Machine
+from deploy.rack.serial import SerialLog
 
 ON_DISK = "BOOTED-FROM-DISK"
 ON_NETWORK = "BOOTED-FROM-NETWORK"
@@ -40,6 +41,9 @@ class Dhcp:
     """dnsmasq on the bridge, as the control: it hands out iPXE and its script."""
 
     log: Path
+
+    def wait_for(self, text: str) -> None:
+        SerialLog(self.log).wait_for(text, 30)
 
     def requests(self) -> int:
         return self.log.read_text().count("DHCPDISCOVER")

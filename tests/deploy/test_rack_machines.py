@@ -93,6 +93,19 @@ def test_a_continuous_override_holds_for_the_boot_after_too(machine, dhcp, bmc):
     assert ON_DISK not in machine.serial.read()
 
 
+@pytest.mark.parametrize("rack", [Firmware.UEFI], indirect=True)
+def test_http_boot_is_what_a_uefi_machine_tries_when_told_so(machine, dhcp, bmc):
+    bmc.set_system_boot_options(
+        target=sushy.BootSource.UEFI_HTTP, enabled=sushy.BootSourceOverrideEnabled.ONCE
+    )
+    machine.start()
+    machine.serial.wait_for("Start HTTP Boot over IPv4")
+
+    dhcp.wait_for("vendor class: HTTPClient:Arch:00016")
+
+    assert "PXEClient" not in dhcp.log.read_text()
+
+
 def test_the_power_follows_the_bmc(machine, bmc):
     bmc.reset_system(sushy.ResetType.ON)
     machine.wait_for(PowerState.ON)

@@ -160,6 +160,23 @@ def test_the_next_rack_in_the_folder_is_the_same(tmp_path):
         assert identity(rack) == first
 
 
+def test_a_bmc_keeps_its_address_from_one_rack_to_the_next(tmp_path):
+    with Rack(tmp_path) as rack:
+        before = rack.describe()["machines"][0]["bmc"]["address"]
+    with Rack(tmp_path) as rack:
+        assert rack.describe()["machines"][0]["bmc"]["address"] == before
+
+
+def test_bmcs_lie_on_the_ports_they_are_told(tmp_path):
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        base = one.getsockname()[1]
+    with Rack(tmp_path, machines=2, bmc_port=base) as rack:
+        addresses = [each["bmc"]["address"] for each in rack.describe()["machines"]]
+
+    assert addresses == [f"http://127.0.0.1:{base}", f"http://127.0.0.1:{base + 1}"]
+
+
 def test_two_racks_cannot_have_one_folder(tmp_path):
     with Rack(tmp_path), pytest.raises(leftovers.Occupied), Rack(tmp_path):
         pass

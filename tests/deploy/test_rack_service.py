@@ -7,14 +7,14 @@ import pytest
 
 from deploy.rack.emulator import Place
 from deploy.rack.machine import Machine
-from deploy.rack.redfish import sessions, tree
+from deploy.rack.redfish import sessions, shapes
 from deploy.rack.redfish.exchange import Request
 from deploy.rack.redfish.service import Credentials, Service
 from deploy.rack.redfish.sessions import Sessions
 from tests.deploy.test_rack_rules import unit
 
-SYSTEM = tree.system_path(unit())
-RESET = tree.reset_path(unit())
+SYSTEM = shapes.system_path(unit())
+RESET = shapes.reset_path(unit())
 BASIC = {"authorization": "Basic " + base64.b64encode(b"admin:secret").decode()}
 BOOT_ONCE = {"Boot": {"BootSourceOverrideTarget": "Pxe", "BootSourceOverrideEnabled": "Once"}}
 
@@ -38,7 +38,7 @@ def error_of(response):
 
 def log_in(service):
     body = {"UserName": "admin", "Password": "secret"}
-    return ask(service, "POST", tree.SESSIONS, body, headers={})
+    return ask(service, "POST", shapes.SESSIONS, body, headers={})
 
 
 @pytest.mark.parametrize("slash", ["", "/"])
@@ -79,7 +79,7 @@ def test_a_session_opens_the_rest_until_logout(service):
 def test_a_wrong_password_opens_no_session(service):
     body = {"UserName": "admin", "Password": "guessed"}
 
-    assert ask(service, "POST", tree.SESSIONS, body, headers={}).status == 401
+    assert ask(service, "POST", shapes.SESSIONS, body, headers={}).status == 401
 
 
 def test_a_bmc_has_only_so_many_sessions(service):
@@ -102,7 +102,7 @@ def test_a_session_ends_when_it_is_not_used():
 
 
 def test_the_time_a_session_lasts_can_be_set_within_bounds(service):
-    path = tree.SESSION_SERVICE
+    path = shapes.SESSION_SERVICE
 
     assert ask(service, "PATCH", path, {"SessionTimeout": 60}).status == 204
     assert json.loads(ask(service, "GET", path).body)["SessionTimeout"] == 60
@@ -124,7 +124,7 @@ def test_what_is_not_there_is_404(service, path, error):
     [
         ("DELETE", SYSTEM, "GET, HEAD, PATCH"),
         ("GET", RESET, "POST"),
-        ("PATCH", tree.CHASSIS, "GET, HEAD"),
+        ("PATCH", shapes.CHASSIS, "GET, HEAD"),
         ("BREW", "/redfish/v1", "GET, HEAD"),
     ],
 )

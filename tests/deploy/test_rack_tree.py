@@ -5,12 +5,12 @@ import pytest
 from deploy.rack.boot import Enabled, Override, Target
 from deploy.rack.hardware import Firmware
 from deploy.rack.power import PowerState, Reset
-from deploy.rack.redfish import documents, tree
-from deploy.rack.redfish.tree import View
+from deploy.rack.redfish import documents, shapes, tree
+from deploy.rack.redfish.shapes import View
 from tests.deploy.test_rack_rules import unit
 
 VIEW = View(unit(), sessions=(("5e55", "admin"),))
-ELSEWHERE = {tree.reset_path(VIEW.hardware)}
+ELSEWHERE = {shapes.reset_path(VIEW.hardware)}
 
 
 def links(value):
@@ -28,7 +28,7 @@ def links(value):
 
 
 def system(view):
-    return tree.tree(view)[tree.system_path(view.hardware)]
+    return tree.tree(view)[shapes.system_path(view.hardware)]
 
 
 def test_every_link_leads_to_a_resource():
@@ -48,7 +48,7 @@ def test_every_resource_lies_at_its_own_path_and_has_a_type_and_a_name():
 def test_a_collection_counts_its_members():
     collections = [each for each in tree.tree(VIEW).values() if "Members" in each]
 
-    assert len(collections) == 9
+    assert len(collections) == 10
     assert all(each["Members@odata.count"] == len(each["Members"]) for each in collections)
 
 

@@ -1,6 +1,7 @@
 """The BMC in front of a machine: a Redfish service that does what it says.
 
-tree, messages, sessions   decide; no sockets
-service                    one request in, one response out
+shapes, parts, tree        what a GET shows, as values
+messages, bodies, sessions what is refused, and why
+documents, service         one request in, one response out
 endpoint                   HTTP
 """

@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from deploy.rack.redfish.messages import Refused
-from deploy.rack.redfish.tree import Resource
+from deploy.rack.redfish.shapes import Resource
 
 E = TypeVar("E", bound=StrEnum)
 

@@ -9,7 +9,7 @@ from typing import Final
 from xml.sax.saxutils import quoteattr
 
 from deploy.rack.redfish.exchange import Response, shown
-from deploy.rack.redfish.tree import ROOT, Resource
+from deploy.rack.redfish.shapes import ROOT, Resource
 
 _SCHEMAS: Final = "http://redfish.dmtf.org/schemas/v1"
 _EDMX: Final = "http://docs.oasis-open.org/odata/ns/edmx"

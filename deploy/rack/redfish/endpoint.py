@@ -4,6 +4,7 @@ import logging
 import selectors
 import socket
 from collections.abc import Sequence
+from contextlib import ExitStack
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
@@ -16,6 +17,8 @@ from deploy.rack.redfish.service import Service
 
 log = logging.getLogger(__name__)
 
+HOST: Final = "127.0.0.1"
+
 _LARGEST_BODY: Final = 64 * 1024
 _BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
@@ -23,19 +26,22 @@ _BODILESS: Final = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 class Endpoints:
     """Answers for all services until closed."""
 
-    def __init__(self, services: Sequence[Service], *, first_port: int = 0) -> None:
-        """Listen on *first_port* and those after it, or on any free ones when it is 0."""
-        ports = [first_port and first_port + number for number in range(len(services))]
-        self._listeners = [_Listener(*pair) for pair in zip(ports, services, strict=True)]
+    def __init__(self, services: Sequence[Service], ports: Sequence[int]) -> None:
+        """Listen on the *ports*, where 0 is any free one.  Raise OSError when one is taken."""
+        with ExitStack() as opened:
+            self._listeners = [
+                opened.enter_context(_Listener(port, service))
+                for port, service in zip(ports, services, strict=True)
+            ]
+            opened.pop_all()
         self._wake, self._woken = socket.socketpair()
         self._thread = Thread(target=self._accept, name="bmc", daemon=True)
         self._thread.start()
 
     @property
-    def addresses(self) -> list[str]:
-        """The URLs, in the services' order."""
-        ports = [listener.server_address[1] for listener in self._listeners]
-        return [f"http://127.0.0.1:{port}" for port in ports]
+    def ports(self) -> list[int]:
+        """Where they listen, in the services' order."""
+        return [listener.server_address[1] for listener in self._listeners]
 
     def close(self) -> None:
         self._wake.close()
@@ -55,6 +61,17 @@ class Endpoints:
                     return
                 for listener in ready:
                     listener.handle_request()
+
+
+def is_free(port: int) -> bool:
+    """Whether one could listen on *port* at this moment."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind((HOST, port))
+        except OSError:
+            return False
+    return True
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -115,10 +132,13 @@ class _Listener(ThreadingMixIn, TCPServer):
     request_queue_size = 64
 
     def __init__(self, port: int, service: Service) -> None:
-        super().__init__(("127.0.0.1", port), _Handler)
         self.service = service
         self._open: set[socket.socket] = set()
         self._lock = Lock()
+        try:
+            super().__init__((HOST, port), _Handler)
+        except OSError as exc:
+            raise OSError(exc.errno, f"{exc.strerror}: BMC port {port}") from exc
 
     def process_request(self, request: Any, client_address: Any) -> None:
         with self._lock:

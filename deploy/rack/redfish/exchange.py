@@ -7,7 +7,7 @@ from http import HTTPStatus
 from types import MappingProxyType
 
 from deploy.rack.redfish.messages import Refused
-from deploy.rack.redfish.tree import Resource
+from deploy.rack.redfish.shapes import Resource
 
 _NONE: Mapping[str, str] = MappingProxyType({})
 

@@ -16,11 +16,11 @@ from typing import Final
 from deploy.rack import boot
 from deploy.rack.machine import Machine
 from deploy.rack.power import PowerState, Reset, WrongState
-from deploy.rack.redfish import bodies, documents, tree
+from deploy.rack.redfish import bodies, documents, shapes, tree
 from deploy.rack.redfish.exchange import Request, Response, refused, shown
 from deploy.rack.redfish.messages import Refused
 from deploy.rack.redfish.sessions import LONGEST, SHORTEST, Full, Session, Sessions
-from deploy.rack.redfish.tree import Resource
+from deploy.rack.redfish.shapes import Resource
 
 log = logging.getLogger(__name__)
 
@@ -94,21 +94,21 @@ class Service:
         methods: dict[str, Handler] = {}
         if path in resources:
             methods |= {"GET": self._get, "HEAD": self._get}
-        if path == tree.system_path(hardware):
+        if path == shapes.system_path(hardware):
             methods["PATCH"] = self._set_boot
-        if path == tree.reset_path(hardware):
+        if path == shapes.reset_path(hardware):
             methods["POST"] = self._reset
-        if path == tree.SESSION_SERVICE:
+        if path == shapes.SESSION_SERVICE:
             methods["PATCH"] = self._set_timeout
-        if path == tree.SESSIONS:
+        if path == shapes.SESSIONS:
             methods["POST"] = self._log_in
-        if path in resources and path.startswith(f"{tree.SESSIONS}/"):
+        if path in resources and path.startswith(f"{shapes.SESSIONS}/"):
             methods["DELETE"] = self._log_out
         return methods
 
     def _authenticate(self, request: Request) -> None:
         headers = request.headers
-        if request.method == "POST" and request.path == tree.SESSIONS:
+        if request.method == "POST" and request.path == shapes.SESSIONS:
             return
         if token := headers.get("x-auth-token"):
             known = self._sessions.user_of(token) is not None
@@ -156,7 +156,7 @@ class Service:
 
     def _log_in(self, request: Request) -> Response:
         session = self._session_for(bodies.parse(request.body))
-        path = f"{tree.SESSIONS}/{session.id}"
+        path = f"{shapes.SESSIONS}/{session.id}"
         headers = {"Location": path, "X-Auth-Token": session.token}
         return shown(self._resource(path), HTTPStatus.CREATED, headers)
 
@@ -181,9 +181,9 @@ class Service:
     def _resource(self, path: str) -> Resource:
         return tree.tree(self._view())[path]
 
-    def _view(self) -> tree.View:
+    def _view(self) -> shapes.View:
         machine = self.machine
-        return tree.View(
+        return shapes.View(
             hardware=machine.hardware,
             power=machine.state,
             override=machine.override,
@@ -224,4 +224,4 @@ def _refusal_of(wrong: WrongState) -> Refused:
     if wrong.state not in _SETTLED:
         return Refused("ResourceInUse")
     to_be = "Off" if wrong.reset in _OFF_REQUIRED else "On"
-    return Refused(f"ChassisPowerState{to_be}Required", tree.CHASSIS_ID)
+    return Refused(f"ChassisPowerState{to_be}Required", shapes.CHASSIS_ID)

@@ -1,0 +1,66 @@
+"""The shape that all resources have, and the paths that they lie at.
+
+Source: DMTF DSP0268; the versions are those of the 2023 schema bundles or older, which clients
+in the field know.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from deploy.rack.boot import NO_OVERRIDE, Override
+from deploy.rack.hardware import Hardware
+from deploy.rack.power import PowerState
+
+ROOT: Final = "/redfish/v1"
+SESSION_SERVICE: Final = f"{ROOT}/SessionService"
+SESSIONS: Final = f"{SESSION_SERVICE}/Sessions"
+CHASSIS_ID: Final = "Chassis1"
+CHASSIS: Final = f"{ROOT}/Chassis/{CHASSIS_ID}"
+DRIVE: Final = f"{CHASSIS}/Drives/1"
+MANAGER: Final = f"{ROOT}/Managers/BMC"
+
+Resource = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the BMC knows at one moment."""
+
+    hardware: Hardware
+    power: PowerState = PowerState.OFF
+    override: Override = NO_OVERRIDE
+    fault: str = ""
+    session_timeout: int = 600
+    sessions: tuple[tuple[str, str], ...] = ()
+    """The id and user of each."""
+
+
+def system_path(hardware: Hardware) -> str:
+    return f"{ROOT}/Systems/{hardware.uuid}"
+
+
+def reset_path(hardware: Hardware) -> str:
+    return f"{system_path(hardware)}/Actions/ComputerSystem.Reset"
+
+
+def resource(path: str, kind: str, name: str, **properties: Any) -> Resource:
+    own_id = path.rpartition("/")[2]
+    return {
+        "@odata.id": path,
+        "@odata.type": f"#{kind}.{kind.partition('.')[0]}",
+        "Id": own_id,
+        "Name": name,
+        **properties,
+    }
+
+
+def link(path: str) -> Resource:
+    return {"@odata.id": path}
+
+
+def status(view: View) -> Resource:
+    return {"State": "Enabled", "Health": "Critical" if view.fault else "OK"}
+
+
+def part_status() -> Resource:
+    return {"State": "Enabled", "Health": "OK"}
