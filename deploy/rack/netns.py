@@ -29,8 +29,8 @@ def delete(name: str) -> None:
     """Remove the namespace *name*, and first its links: another process may still hold it."""
     if not exists(name):
         return
-    for link in links(name):
-        ip("-n", name, "link", "delete", link, check=False)
+    script = "".join(f"link delete {link}\n" for link in links(name))
+    ip("-n", name, "-force", "-batch", "-", script=script, check=False)
     ip("netns", "delete", name)
 
 
