@@ -24,7 +24,7 @@ from actors.broker_contract import DeadLetters, Publisher
 from actors.broker_dramatiq import QueueBroker
 from actors.broker_rabbitmq_publisher import RabbitPublisher
 
-IDLE_MS: Final = 500
+IDLE_MS: Final = 250
 """How often an idle thread of a worker looks whether it is to stop."""
 
 log = structlog.get_logger()

@@ -126,6 +126,15 @@ class DeadLetters(Protocol):
         """Put the dead letters with these ids back on their queues; return how many there were."""
 
 
+class QueueConsumer(dramatiq.Consumer):
+    """One queue on one connection; when that ends, all that it delivered comes again."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class Delivery(dramatiq.MessageProxy):
     """A message in a worker's hands, and the consumer that alone may settle it.
 
@@ -134,7 +143,7 @@ class Delivery(dramatiq.MessageProxy):
     """
 
     def __init__(
-        self, message: dramatiq.Message[Any], consumer: dramatiq.Consumer, tag: int, body: bytes
+        self, message: dramatiq.Message[Any], consumer: QueueConsumer, tag: int, body: bytes
     ) -> None:
         super().__init__(message)
         self.consumer = consumer
@@ -142,7 +151,7 @@ class Delivery(dramatiq.MessageProxy):
         self.body = body
 
 
-def delivered_by(consumer: dramatiq.Consumer, message: Delivery) -> bool:
+def delivered_by(consumer: QueueConsumer, message: Delivery) -> bool:
     """Whether *consumer* may settle *message*: what an earlier connection held comes again."""
     if message.consumer is not consumer:
         log.info("queue.settled-too-late", message=message.message_id)

@@ -15,6 +15,7 @@ from actors.broker_contract import (
     ConnectionLost,
     DeadLetter,
     Delivery,
+    QueueConsumer,
     Unconfirmed,
     Unroutable,
     Unworkable,
@@ -48,7 +49,7 @@ class PostgresBroker(QueueBroker):
         return PostgresConsumer(self, queue_name, prefetch=prefetch, timeout_ms=timeout)
 
 
-class PostgresConsumer(dramatiq.Consumer):
+class PostgresConsumer(QueueConsumer):
     """One queue on one connection, owned by the thread that iterates; others only settle.
 
     What workers settle is noted and written by the owning thread, several at once under load.
@@ -90,6 +91,7 @@ class PostgresConsumer(dramatiq.Consumer):
         self._settle(message, blame(message._exception))  # noqa: SLF001 - dramatiq keeps it there
 
     def close(self) -> None:
+        super().close()
         with suppress(Disconnected, Refused):
             self._write_settled()
             self._owner.give_back(self._held)

@@ -12,7 +12,7 @@ import dramatiq
 import pika
 import structlog
 from dramatiq.middleware import Middleware
-from pika.exceptions import AMQPError
+from pika.exceptions import ConnectionBlockedTimeout, ConnectionWrongStateError
 
 from actors.broker_contract import (
     DEAD_LETTERS,
@@ -20,6 +20,7 @@ from actors.broker_contract import (
     ConnectionLost,
     DeadLetter,
     Delivery,
+    QueueConsumer,
     QueueError,
     Unconfirmed,
     Unworkable,
@@ -30,7 +31,7 @@ from actors.broker_contract import (
     read,
 )
 from actors.broker_dramatiq import QueueBroker
-from actors.broker_rabbitmq_publisher import Letter, RabbitPublisher, parameters
+from actors.broker_rabbitmq_publisher import FAILURES, Letter, RabbitPublisher, parameters
 
 # The delivery limit counts redeliveries (RabbitMQ, "Quorum Queues", poison message handling);
 # at-least-once dead lettering demands reject-publish ("Activating at-least-once dead-lettering").
@@ -45,6 +46,8 @@ QUEUE_ARGUMENTS: Final[Mapping[str, Any]] = MappingProxyType(
     }
 )
 DEAD_LETTER_ARGUMENTS: Final[Mapping[str, Any]] = MappingProxyType({"x-queue-type": "quorum"})
+
+ANSWER_TIMEOUT_S: Final = 20.0
 
 log = structlog.get_logger()
 
@@ -67,7 +70,7 @@ class RabbitBroker(QueueBroker):
         return RabbitConsumer(self, queue_name, prefetch=max(1, prefetch // 2), timeout_ms=timeout)
 
 
-class RabbitConsumer(dramatiq.Consumer):
+class RabbitConsumer(QueueConsumer):
     """One queue on one connection, owned by the thread that iterates; others only settle."""
 
     def __init__(self, broker: RabbitBroker, queue: str, *, prefetch: int, timeout_ms: int) -> None:
@@ -78,9 +81,10 @@ class RabbitConsumer(dramatiq.Consumer):
                 parameters(broker.url, name=f"queue {queue}")
             )
             undo.callback(self.close)
-            self._channel = self._connection.channel()
-            _declare(self._channel, {queue})
-            self._channel.basic_qos(prefetch_count=prefetch)
+            with _bounded(self._connection):
+                self._channel = self._connection.channel()
+                _declare(self._channel, {queue})
+                self._channel.basic_qos(prefetch_count=prefetch)
             self._deliveries = self._channel.consume(queue, inactivity_timeout=timeout_ms / 1000)
             undo.pop_all()
 
@@ -88,7 +92,7 @@ class RabbitConsumer(dramatiq.Consumer):
         return self
 
     def __next__(self) -> Delivery | None:
-        with _lost_on_failure():
+        with _lost_on_failure(), _bounded(self._connection):
             delivered = next(self._deliveries, None)
         if delivered is None:
             raise ConnectionLost(f"RabbitMQ took the queue {self._queue} away")
@@ -111,7 +115,9 @@ class RabbitConsumer(dramatiq.Consumer):
             self._bury(message.tag, message.body, blame(message._exception))  # noqa: SLF001 - dramatiq keeps it there
 
     def close(self) -> None:
-        with suppress(AMQPError, AssertionError):
+        super().close()
+        # Whatever pika makes of a connection that broke, the thread that closes it lives on.
+        with suppress(Exception), _bounded(self._connection):
             done = threading.Event()
             self._connection.add_callback_threadsafe(done.set)
             while not done.is_set():
@@ -132,7 +138,7 @@ class RabbitConsumer(dramatiq.Consumer):
 
     def _settle(self, call: partial[None]) -> None:
         # On a closed connection there is nothing to settle: the message is back on its queue.
-        with suppress(AMQPError):
+        with suppress(*FAILURES):
             self._connection.add_callback_threadsafe(call)
 
 
@@ -181,21 +187,40 @@ def _channel(url: str) -> Iterator[Any]:
     """A channel for the block; what was fetched and not acknowledged goes back at its end."""
     try:
         connection = pika.BlockingConnection(parameters(url, name="queue"))
-        try:
-            yield connection.channel()
-        finally:
-            with suppress(AMQPError):
-                connection.close()
-    except AMQPError as exc:
+        with _bounded(connection):
+            try:
+                yield connection.channel()
+            finally:
+                with suppress(*FAILURES):
+                    connection.close()
+    except FAILURES as exc:
         raise Unconfirmed(f"RabbitMQ: {exc!r}") from exc
 
 
 @contextmanager
-def _lost_on_failure() -> Iterator[None]:
-    """Turn pika's failures, its broken assertions too, into the one that workers recover from."""
+def _bounded(connection: Any) -> Iterator[None]:
+    """Drop *connection* unless the block ends in time: pika waits for ever for each answer.
+
+    A node that was killed within a second of declaring a quorum queue may start it again without a
+    leader (seen in 3.10, rabbitmq-server issue 15725): it answers everything but `basic.consume`.
+    """
+    if not connection.is_open:
+        raise ConnectionWrongStateError("the connection is closed")
+    line = connection._impl  # noqa: SLF001 - the public timers do not fire inside a call
+    why = ConnectionBlockedTimeout(f"no answer within {ANSWER_TIMEOUT_S:.0f} s")
+    alarm = line.ioloop.call_later(ANSWER_TIMEOUT_S, partial(line._terminate_stream, why))  # noqa: SLF001 - as pika's own timers do
     try:
         yield
-    except (AMQPError, AssertionError) as exc:
+    finally:
+        line.ioloop.remove_timeout(alarm)
+
+
+@contextmanager
+def _lost_on_failure() -> Iterator[None]:
+    """Turn pika's failures into the one that workers recover from."""
+    try:
+        yield
+    except FAILURES as exc:
         raise ConnectionLost(f"RabbitMQ: {exc!r}") from exc
 
 

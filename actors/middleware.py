@@ -44,6 +44,14 @@ class Expiry(Middleware):
             raise Expired(now - expires_at)
 
 
+class StillOurs(Middleware):
+    """Skips messages that waited here when their connection ended: they are delivered again."""
+
+    def before_process_message(self, broker: dramatiq.Broker, message: Any) -> None:
+        if message.consumer.closed:
+            raise SkipMessage("it comes again")
+
+
 class FailureIsFinal(Middleware):
     """Marks a message whose actor raised as failed, so that it is not acknowledged."""
 
@@ -83,4 +91,10 @@ class MessageContext(Middleware):
 
 def for_workers() -> list[Middleware]:
     """Return the middleware of a broker that a worker consumes from."""
-    return [MessageContext(), Expiry(), FailureIsFinal(), TimeLimit(time_limit=TIME_LIMIT_MS)]
+    return [
+        MessageContext(),
+        StillOurs(),
+        Expiry(),
+        FailureIsFinal(),
+        TimeLimit(time_limit=TIME_LIMIT_MS),
+    ]

@@ -6,12 +6,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from queue import Queue
 from typing import Any
 from uuid import uuid4
 
 import dramatiq
+from pika.exceptions import ConnectionWrongStateError
 
 from actors import broker
 from actors.broker_contract import DeadLetter, Unconfirmed
@@ -22,9 +23,11 @@ PATIENCE_S = 20.0
 
 
 class Lane:
-    def __init__(self, url: str, restart: Callable[[], None], drop: Callable[[Any], None]) -> None:
+    def __init__(
+        self, url: str, restart: Callable[[signal.Signals], None], drop: Callable[[Any], None]
+    ) -> None:
         self.url = url
-        self.restart = restart
+        self._restart = restart
         self.drop = drop
         self.queue = f"t.{uuid4().hex[:12]}.1"
         self.publisher = broker.publisher_for(url)
@@ -32,6 +35,19 @@ class Lane:
 
     def close(self) -> None:
         self.publisher.close()
+
+    def restart(self) -> None:
+        """Have the broker end in good order, and start again."""
+        self._restart(signal.SIGTERM)
+
+    def crash(self) -> None:
+        """Have the broker end without a word to anybody, and start again.
+
+        After a moment: RabbitMQ writes the name of a new quorum queue down half a second after it
+        has confirmed it (`_bounded` in actors/broker_rabbitmq.py says what happens otherwise).
+        """
+        threading.Event().wait(1.5)
+        self._restart(signal.SIGKILL)
 
     def message(self, *args: Any, actor: str = "work", **changes: Any) -> bytes:
         """Return the least message that is valid, with *changes* to its fields."""
@@ -143,16 +159,24 @@ def until(done: Callable[[], Any], *, seconds: float = PATIENCE_S) -> None:
 
 
 def on_rabbitmq(server: RabbitMQ) -> Lane:
-    def restart() -> None:
-        server.stop(signal.SIGTERM)
+    def restart(how: signal.Signals) -> None:
+        server.stop(how)
         server.start()
 
-    return Lane(server.url, restart, lambda consumer: consumer._connection.close())
+    def drop(consumer: Any) -> None:
+        with suppress(ConnectionWrongStateError):
+            consumer._connection.close()
+
+    return Lane(server.url, restart, drop)
+
+
+# To PostgreSQL SIGTERM means to wait for its clients, and after SIGKILL shared memory stays.
+_POSTGRES_SIGNALS = {signal.SIGTERM: signal.SIGINT, signal.SIGKILL: signal.SIGQUIT}
 
 
 def on_postgres(server: Postgres) -> Lane:
-    def restart() -> None:
-        server.stop()
+    def restart(how: signal.Signals) -> None:
+        server.stop(_POSTGRES_SIGNALS[how])
         server.start()
 
     return Lane(server.fresh_database(), restart, lambda consumer: consumer._session.close())

@@ -1,8 +1,12 @@
 """What RabbitMQ is told, and what it does when we cannot."""
 
+import os
+import signal
+
 import pika
 import pytest
 
+from actors import broker, broker_rabbitmq, broker_rabbitmq_publisher
 from actors.broker_contract import DEAD_LETTERS, Reason, Unconfirmed
 from actors.broker_rabbitmq import QUEUE_ARGUMENTS
 from tests.actors.lane import PATIENCE_S, until
@@ -73,6 +77,28 @@ def test_a_queue_that_is_taken_away_is_made_again(rabbitmq_lane, channel):
         rabbitmq_lane.send(rabbitmq_lane.message("anew"))
 
         assert heard.get(timeout=PATIENCE_S) == "anew"
+
+
+@pytest.fixture
+def hung(rabbitmq_server):
+    """Makes the node hang until the end of the test: its sockets stay, and say nothing."""
+    yield lambda: os.killpg(rabbitmq_server.node.pid, signal.SIGSTOP)
+    os.killpg(rabbitmq_server.node.pid, signal.SIGCONT)
+
+
+def test_a_node_that_hangs_is_a_failure_in_bounded_time(rabbitmq_lane, hung, monkeypatch):
+    monkeypatch.setattr(broker_rabbitmq, "ANSWER_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(broker_rabbitmq_publisher, "CONFIRM_TIMEOUT_S", 0.5)
+    monkeypatch.setattr(broker_rabbitmq_publisher, "CONNECT_TIMEOUT_S", 0.5)
+    rabbitmq_lane.send(rabbitmq_lane.message())
+
+    with rabbitmq_lane.consuming() as consumer:
+        hung()
+        consumer.close()
+    with pytest.raises(Unconfirmed):
+        rabbitmq_lane.send(rabbitmq_lane.message())
+    with pytest.raises(Unconfirmed):
+        broker.declare(rabbitmq_lane.url, [rabbitmq_lane.queue])
 
 
 def _consumers(channel, queue):

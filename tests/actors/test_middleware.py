@@ -2,8 +2,16 @@ from types import SimpleNamespace
 
 import pytest
 import structlog
+from dramatiq.middleware import SkipMessage
 
-from actors.middleware import Expired, Expiry, FailureIsFinal, MessageContext, for_workers
+from actors.middleware import (
+    Expired,
+    Expiry,
+    FailureIsFinal,
+    MessageContext,
+    StillOurs,
+    for_workers,
+)
 
 NOW_S = 1000.0
 
@@ -58,4 +66,14 @@ def test_log_lines_of_an_actor_carry_its_message_and_no_later_ones_do():
 def test_workers_neither_retry_nor_delay_nor_pipe():
     names = {type(each).__name__ for each in for_workers()}
 
-    assert names == {"MessageContext", "Expiry", "FailureIsFinal", "TimeLimit"}
+    assert names == {"MessageContext", "StillOurs", "Expiry", "FailureIsFinal", "TimeLimit"}
+
+
+def test_a_message_whose_connection_ended_is_left_to_its_next_delivery():
+    ours, lost = (Message(consumer=SimpleNamespace(closed=closed)) for closed in (False, True))
+
+    StillOurs().before_process_message(None, ours)
+    with pytest.raises(SkipMessage):
+        StillOurs().before_process_message(None, lost)
+
+    assert not lost.failed

@@ -1,6 +1,7 @@
 """What the services have in common: free ports, waiting until ready, stopping by pid."""
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -15,12 +16,25 @@ class NotReady(Exception):
 
 
 def free_ports(count: int) -> list[int]:
-    """Return *count* different loopback TCP ports that nobody listens on now."""
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [sock.getsockname()[1] for sock in sockets]
-    for sock in sockets:
-        sock.close()
+    """Return *count* different loopback TCP ports that nobody listens on now.
+
+    Below Linux's ephemeral ports: from those somebody's outgoing connection may take the port of a
+    server that is just being restarted, even the connection that looks whether it is back.
+    """
+    ports: list[int] = []
+    while len(ports) < count:
+        port = random.randrange(15_000, 32_000)
+        if port not in ports and _is_free(port):
+            ports.append(port)
     return ports
+
+
+def _is_free(port: int) -> bool:
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError:
+        return False
+    return True
 
 
 def launch(command: list[str], log: Path, **options: Any) -> subprocess.Popen[bytes]:

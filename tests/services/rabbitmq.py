@@ -6,6 +6,7 @@ starts one that outlives it.
 
 import os
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,7 @@ class RabbitMQ:
         return {f"RABBITMQ_{name}": value for name, value in names.items()} | erlang
 
     def _login(self) -> None:
+        socket.create_connection(("127.0.0.1", self.port)).close()  # says no more quietly than pika
         try:
             pika.BlockingConnection(pika.URLParameters(self.url)).close()
         except AMQPError as exc:
