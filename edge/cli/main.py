@@ -43,8 +43,11 @@ _VERBS: Final[dict[str, Callable[..., None]]] = {
     "ssh": processes.ssh,
     "login-url": processes.login_url,
 }
+# What follows the machine is the remote command's, dashes too.
+_WORDS: Final = {"ssh": {"ignore_unknown_options": True, "allow_interspersed_args": False}}
+
 for _name, _verb in _VERBS.items():
-    APP.command(_name)(_verb)
+    APP.command(_name, context_settings=_WORDS.get(_name))(_verb)
 
 
 @APP.command("version")
