@@ -1,0 +1,251 @@
+"""What control renders for one run: canonical text with its slots still empty.
+
+The only owner of Jinja for machine dialects.  iPXE scripts are templates of ours.  A profile's
+cloud-config is a template of the operator's: it fills in values and chooses by them; it does not
+loop, call or compute, so that no template can take long or grow large.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import jinja2
+from jinja2 import nodes
+from jinja2.meta import find_undeclared_variables
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from models import names
+from models.bootplan import SLOT_MARK, Access, Addressing, Document, slot
+from models.errors import Invalid
+from pxe_stack import kernel_args, seeds
+from pxe_stack.kernel_args import Part
+
+LARGEST: Final = 64 * 1024
+"""Characters of one document, and of a template; all of a plan must fit in one message."""
+
+CONSOLE: Final = "ttyS0,115200"
+
+_BASE: Final = slot("boot.base_url")
+_RUN: Final = f"{_BASE}/boot/{slot('run.id')}"
+SEED_URL: Final = f"{_RUN}/{slot('run.token.seed')}"
+CALLBACK_URL: Final = f"{_RUN}/{slot('run.token.callback')}/"
+
+_ALLOWED: Final = (
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.Name,
+    nodes.Const,
+    nodes.If,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.And,
+    nodes.Or,
+    nodes.Not,
+    nodes.Filter,
+    nodes.Keyword,
+)
+"""What an operator's template may be made of."""
+_FILTERS: Final = frozenset({"lower", "upper", "trim", "default"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """One machine's deployment.
+
+    Paths are below /artifacts/; *image_size* and *disk_min_bytes* in bytes; *kernel_args* one word
+    each.  *disk_serial* and *disk_wwn* may be empty, though not both.
+    """
+
+    hostname: str
+    mac: str
+    addressing: Addressing
+    kernel_path: str
+    initrd_path: str
+    image_path: str
+    image_sha256: str
+    image_size: int
+    instance_id: str
+    disk_serial: str | None = None
+    disk_wwn: str | None = None
+    disk_min_bytes: int = 0
+    kernel_args: tuple[str, ...] = ()
+    cloud_config_template: str = ""
+    ssh_keys: tuple[str, ...] = ()
+
+    @property
+    def fqdn(self) -> str:
+        """The host name with the network's domain, if it has none of its own."""
+        domain = self.addressing.domain
+        return self.hostname if "." in self.hostname or not domain else f"{self.hostname}.{domain}"
+
+
+def documents(order: Order) -> tuple[Document, ...]:
+    """Return everything that *order*'s machine is served.
+
+    Raises Invalid, with the field, for a template or a kernel argument that does not fit.
+    """
+    made = (
+        _document("script", Access.SCRIPT, script(order)),
+        _document("manifest", Access.SEED, manifest(order)),
+        _document("seed/meta-data", Access.SEED, meta_data(order)),
+        _document("seed/user-data", Access.SEED, user_data(order)),
+        _document("seed/vendor-data", Access.SEED, "#cloud-config\n{}\n"),
+        _document("seed/network-config", Access.SEED, network_config(order)),
+    )
+    for document in made:
+        if len(document.body) > LARGEST:
+            raise Invalid(
+                f"{document.name} would have {len(document.body)} characters, over {LARGEST}",
+                field=seeds.FIELD,
+                hint="Fetch large files at first boot instead of writing them in cloud-config.",
+            )
+    return made
+
+
+def _document(name: str, access: Access, body: str) -> Document:
+    return Document(name=name, access=access, media_type="text/plain", body=body)
+
+
+def script(order: Order) -> str:
+    """Return the iPXE script that starts the deploy kernel, or says why it could not."""
+    parts = (
+        Part("initrd", "initrd.img"),
+        Part("console", CONSOLE),
+        Part("sprout.manifest", f"{SEED_URL}/manifest"),
+        Part("BOOTIF", f"01-{order.mac.replace(':', '-')}"),
+        *map(Part.read, order.kernel_args),
+    )
+    return (
+        _ours()
+        .get_template("ipxe/install.ipxe")
+        .render(
+            hostname=names.hostname(order.hostname, field="/hostname"),
+            mac=names.mac(order.mac, field="/mac"),
+            kernel_url=_artifact(order.kernel_path, field="/kernelPath"),
+            initrd_url=_artifact(order.initrd_path, field="/initrdPath"),
+            arguments=kernel_args.line(parts),
+            callback_url=CALLBACK_URL,
+        )
+    )
+
+
+def manifest(order: Order) -> str:
+    """Return what the deploy system is to do: a key, one space and a value on each line."""
+    image = _artifact(order.image_path, field="/imagePath")
+    lines = {
+        "version": "1",
+        "run": slot("run.id"),
+        "hostname": names.hostname(order.hostname, field="/hostname"),
+        "image": image,
+        "image-size": str(order.image_size),
+        "image-sha256": order.image_sha256,
+        "chunks": f"{image}.chunks",
+        "disk-serial": _plain(order.disk_serial, field="/rootDisk/serial"),
+        "disk-wwn": _plain(order.disk_wwn, field="/rootDisk/wwn"),
+        "disk-min-bytes": str(order.disk_min_bytes),
+        "seed": f"{SEED_URL}/seed/",
+        "callback": CALLBACK_URL,
+    }
+    return "".join(f"{key} {value}\n" for key, value in lines.items() if value)
+
+
+def _plain(value: str | None, *, field: str) -> str:
+    text = (value or "").strip()
+    if not text.isprintable() or SLOT_MARK in text:
+        raise Invalid(f"{text!r} cannot name a disk", field=field, hint="Copy it from the BMC.")
+    return text
+
+
+def meta_data(order: Order) -> str:
+    """Return NoCloud's meta-data; a new instance-id makes cloud-init begin anew."""
+    return seeds.dump({"instance-id": order.instance_id, "local-hostname": order.hostname})
+
+
+def user_data(order: Order) -> str:
+    """Return the profile's cloud-config with what every machine gets."""
+    config = seeds.cloud_config(filled(order.cloud_config_template, variables(order)))
+    merged = seeds.user_data(
+        config,
+        hostname=order.hostname,
+        fqdn=order.fqdn,
+        ssh_keys=order.ssh_keys,
+        home_url=f"{CALLBACK_URL}phone-home",
+    )
+    return f"#cloud-config\n{seeds.dump(merged)}"
+
+
+def network_config(order: Order) -> str:
+    """Return the network of the installed system."""
+    return seeds.dump(seeds.network_config(order.mac, order.addressing))
+
+
+def variables(order: Order) -> dict[str, str]:
+    """Return the names that a profile's cloud-config may use between {{ and }}."""
+    told = order.addressing
+    return {
+        "hostname": order.hostname,
+        "fqdn": order.fqdn,
+        "domain": told.domain,
+        "mac": order.mac,
+        "address": told.address,
+        "prefix_length": str(told.prefix_length),
+        "gateway": told.gateway or "",
+        "instance_id": order.instance_id,
+    }
+
+
+def filled(template: str, values: Mapping[str, str]) -> str:
+    """Return an operator's *template* with *values* in it.
+
+    Raises Invalid for a slot, an undeclared variable, and anything but values and choices.
+    """
+    if len(template) > LARGEST:
+        raise seeds.unfit(f"it has more than {LARGEST} characters")
+    try:
+        tree = _sandbox().parse(template)
+        _check(tree, values)
+        text = _sandbox().from_string(tree).render(values)
+    except (jinja2.TemplateError, ValueError, TypeError, RecursionError) as exc:
+        raise seeds.unfit(str(exc)) from exc
+    if len(text) > LARGEST or SLOT_MARK in template + text:
+        raise seeds.unfit(f"it holds {SLOT_MARK}, or renders to more than {LARGEST} characters")
+    return text
+
+
+def _check(tree: nodes.Template, values: Mapping[str, str]) -> None:
+    for node in tree.find_all(nodes.Node):
+        if not isinstance(node, _ALLOWED):
+            raise seeds.unfit(
+                f"line {node.lineno}: {type(node).__name__} is not for these templates"
+            )
+        if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
+            raise seeds.unfit(f"line {node.lineno}: there is no filter {node.name} here")
+    strangers = find_undeclared_variables(tree) - values.keys()
+    if strangers:
+        raise seeds.unfit(f"it uses {', '.join(sorted(strangers))}; there is {', '.join(values)}")
+
+
+def _artifact(path: str, *, field: str) -> str:
+    return f"{_BASE}/artifacts/{names.path(path, field=field)}"
+
+
+@cache
+def _ours() -> jinja2.Environment:
+    # Not HTML: every value was checked for its dialect before it came here.
+    return ImmutableSandboxedEnvironment(
+        loader=jinja2.PackageLoader("pxe_stack"),
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+    )
+
+
+@cache
+def _sandbox() -> jinja2.Environment:
+    # Not HTML, and read as YAML afterwards: nothing is escaped.
+    return ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined,
+        autoescape=False,
+        keep_trailing_newline=True,
+    )
