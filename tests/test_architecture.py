@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("config", "models", "pxe_stack", "actors", "edge", "deploy")
 OURS = sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*.py"))
+TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 MODULE_LINES = 400
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "manager", "base", "common", "misc"}
 
@@ -27,6 +28,7 @@ DISTRIBUTIONS = {
     "playhouse": "peewee",
     "prometheus_flask_exporter": "prometheus-flask-exporter",
     "psycopg2": "psycopg2-binary",
+    "pydantic_core": "pydantic",
     "pydantic_settings": "pydantic-settings",
     "urllib3": "requests",
     "werkzeug": "flask",
@@ -170,11 +172,25 @@ def test_one_function_moves_a_machine():
     assert movers == {("models/commands/moves.py", "move")}
 
 
-def test_tests_neither_skip_nor_mock_nor_wait_by_sleeping():
-    tests = sorted((ROOT / "tests").rglob("test_*.py"))
-    forbidden = re.compile(r"pytest\.(skip|importorskip|mark\.skip\w*|mark\.xfail)|time\.sleep")
+def test_tests_neither_skip_nor_mock():
+    skips = re.compile(r"pytest\.(skip|importorskip|mark\.skip\w*|mark\.xfail)")
 
-    found = {(name(path), call) for path in tests for call in calls(path) if forbidden.match(call)}
-    mocked = {name(path) for path in tests if "unittest.mock" in set(imported(path))}
+    found = {(name(path), call) for path in TESTS for call in calls(path) if skips.match(call)}
+    mocked = {name(path) for path in TESTS if "unittest.mock" in set(imported(path))}
 
     assert (found, mocked) == (set(), set())
+
+
+def test_tests_sleep_only_between_two_looks():
+    loops = [loop for path in TESTS for loop in ast.walk(tree(path)) if isinstance(loop, ast.While)]
+    polls = {id(node) for loop in loops for node in ast.walk(loop)}
+
+    waits = [
+        f"{name(path)}:{node.lineno}"
+        for path in TESTS
+        for node in ast.walk(tree(path))
+        if isinstance(node, ast.Call)
+        if ast.unparse(node.func) == "time.sleep" and id(node) not in polls
+    ]
+
+    assert waits == []
