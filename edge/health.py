@@ -50,7 +50,7 @@ def broker_check(url: str) -> dict[str, Any]:
         return {
             "ok": False,
             "kind": "rabbitmq",
-            "detail": "RabbitMQ cannot be reached; promises wait",
+            "detail": "RabbitMQ is away; promises wait",
         }
     return {"ok": True, "kind": "rabbitmq", "detail": "RabbitMQ listens"}
 

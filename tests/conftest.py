@@ -1,8 +1,18 @@
-"""What holds for every suite: nothing is skipped, for a test that did not run proves nothing."""
+"""What holds for every suite: nothing is skipped, for a test that did not run proves nothing.
+
+The database of a test is real and its own: a copy of one that was migrated once a session.
+"""
 
 import os
+import secrets
+from contextlib import closing
 
+import psycopg2
 import pytest
+
+from models import database as pool
+from models.migrations import runner
+from tests.services import postgres as server
 
 
 @pytest.hookimpl(wrapper=True)
@@ -20,3 +30,39 @@ def no_settings_from_outside(monkeypatch):
     """Keep the tests apart from the SPROUT_* variables of whoever runs them."""
     for name in [name for name in os.environ if name.startswith("SPROUT_")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def postgres():
+    """A fresh cluster."""
+    with server.running() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def migrated(postgres):
+    """The name of a database with our schema and nothing in it, to be copied."""
+    url = postgres.fresh_database()
+    pool.configure(url, connections=4)
+    runner.migrate()
+    pool.database.close_all()
+    return url.rpartition("/")[2]
+
+
+@pytest.fixture
+def database_url(postgres, migrated):
+    """A clean database that the pool of this process points to."""
+    name = f"t{secrets.token_hex(6)}"
+    with closing(psycopg2.connect(postgres.url())) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f'CREATE DATABASE "{name}" TEMPLATE "{migrated}"')
+    pool.configure(postgres.url(name), connections=8)
+    yield postgres.url(name)
+    pool.database.close_all()
+
+
+@pytest.fixture
+def db(database_url):
+    """The same, with a connection borrowed for the whole test."""
+    with pool.borrowed():
+        yield database_url

@@ -1,0 +1,122 @@
+"""The edge as its callers meet it: in this process for most, as a process where that matters."""
+
+import hashlib
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+
+from edge.app import EdgeConfig, create_app
+from tests.edge import make
+from tests.services import process
+
+TOKEN = "t-0123456789abcdef"
+TOKEN_HASH = hashlib.sha256(TOKEN.encode()).hexdigest()
+ROOT = Path(__file__).parents[2]
+
+
+def config(**more):
+    fields = {
+        "public_url": "http://localhost",
+        "allowed_hosts": ("localhost", "127.0.0.1"),
+        "admin_token_hash": TOKEN_HASH,
+        "session_key": "k" * 32,
+        "broker": "postgres",
+    }
+    return EdgeConfig(**fields | more)
+
+
+class Api:
+    """A caller with a token, that speaks JSON."""
+
+    def __init__(self, app, token=TOKEN):
+        self._client = app.test_client()
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    def get(self, path, **more):
+        return self._client.get(path, headers=self._headers | more.pop("headers", {}), **more)
+
+    def post(self, path, json=None, **more):
+        headers = self._headers | more.pop("headers", {})
+        if "data" in more:
+            return self._client.post(path, headers=headers, **more)
+        return self._client.post(path, json={} if json is None else json, headers=headers, **more)
+
+    def made(self, path, body):
+        """Create something that must be good; return it."""
+        answer = self.post(path, body)
+        assert answer.status_code == 201, answer.json
+        return answer.json
+
+    def audit(self):
+        return self.get("/v1/audit").json["items"]
+
+
+@pytest.fixture
+def bare():
+    """The application without a database."""
+    return create_app(config())
+
+
+@pytest.fixture
+def app(database_url):
+    return create_app(config(database_url=database_url))
+
+
+@pytest.fixture
+def client(app):
+    """A caller without a token."""
+    return app.test_client()
+
+
+@pytest.fixture
+def api(app):
+    return Api(app)
+
+
+@pytest.fixture
+def site(api):
+    return api.made("/v1/sites", make.site())
+
+
+@dataclass
+class Edge:
+    """A running edge process."""
+
+    url: str
+    pid: int
+    log: Path
+
+    def get(self, path, **headers):
+        given = {"Authorization": f"Bearer {TOKEN}"} | headers
+        return requests.get(f"{self.url}{path}", headers=given, timeout=10)
+
+
+@pytest.fixture
+def served(database_url, tmp_path):
+    """The edge as `python -m edge.serve` runs it."""
+    (port,) = process.free_ports(1)
+    log = tmp_path / "edge.log"
+    env = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+        "MALLOC_ARENA_MAX": "2",
+        "SPROUT_DATABASE_URL": database_url,
+        "SPROUT_BROKER": "postgres",
+        "SPROUT_BIND": f"127.0.0.1:{port}",
+        "SPROUT_API_URL": f"http://127.0.0.1:{port}",
+        "SPROUT_ADMIN_TOKEN_HASH": TOKEN_HASH,
+        "SPROUT_SESSION_KEY": "k" * 32,
+    }
+    started = process.launch([sys.executable, "-m", "edge.serve"], log, env=env, cwd=tmp_path)
+    edge = Edge(env["SPROUT_API_URL"], started.pid, log)
+    try:
+        process.wait_until_ready(started, lambda: edge.get("/healthz"), log, seconds=30)
+        yield edge
+    finally:
+        process.stop(started, how=signal.SIGTERM)

@@ -1,0 +1,342 @@
+"""What can never be right is refused with its field and what to do; only the audit knows of it."""
+
+from contextlib import closing
+from uuid import UUID, uuid4
+
+import psycopg2
+import pytest
+
+from models.database import borrowed
+from tests.edge import make
+from tests.edge.make import interface
+from tests.models import make as domain
+
+pytestmark = pytest.mark.services
+
+NOWHERE = str(uuid4())
+
+
+@pytest.fixture
+def rows(database_url):
+    """Counts the rows of every table."""
+
+    def count():
+        with closing(psycopg2.connect(database_url)) as connection, connection.cursor() as cursor:
+            cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+            tables = [name for (name,) in cursor.fetchall()]
+            found = {}
+            for table in tables:
+                cursor.execute(f'SELECT count(*) FROM "{table}"')  # noqa: S608 - names of ours
+                (found[table],) = cursor.fetchone()
+        return found
+
+    return count
+
+
+@pytest.fixture
+def scene(api, site):
+    """A site with a network, an artifact and a machine that an agent serves."""
+    api.made("/v1/networks", make.network(site["id"]))
+    api.made("/v1/artifacts", make.artifact())
+    api.made("/v1/images", make.image())
+    api.made("/v1/profiles", make.profile())
+    api.made("/v1/machines", make.machine(site["id"]))
+    return site["id"]
+
+
+@pytest.fixture
+def served_site(scene):
+    with borrowed():
+        domain.Agent(UUID(scene))
+    return scene
+
+
+@pytest.fixture
+def refused(api, rows):
+    """Sends a body; it must be refused at *pointer*, and leave an audit row alone."""
+
+    def send(path, body, status, pointer):
+        before = rows()
+
+        answer = api.post(path, body, headers={"X-Request-Id": "bad"})
+
+        assert answer.status_code == status, answer.text
+        assert answer.mimetype == "application/problem+json"
+        assert pointer in [fault["pointer"] for fault in answer.json["errors"]]
+        assert all(fault["hint"] for fault in answer.json["errors"])
+        assert rows() == before | {"audit": before["audit"] + 1}
+        row = api.audit()[0]
+        assert (row["outcome"], row["requestId"]) == ("refused", "bad")
+        assert pointer in row["data"]["pointers"]
+
+    return send
+
+
+BAD_SITES = {
+    "slug of capitals": (make.site(slug="AMS"), 422, "/slug"),
+    "slug taken": (make.site(), 409, "/slug"),
+    "no slug": ({"name": "A"}, 422, "/slug"),
+    "no name": (make.site(slug="b", name=""), 422, "/name"),
+    "unknown field": (make.site(slug="b", slugg="b"), 422, "/slugg"),
+    "line break": (make.site(slug="b", name="a\nb"), 422, "/name"),
+    "null byte": (make.site(slug="b", name="a\x00"), 422, "/name"),
+    "labels of numbers": (make.site(slug="b", labels={"a/b~": 1}), 422, "/labels/a~1b~0"),
+    "a name too long": (make.site(slug="b", name="x" * 256), 422, "/name"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_SITES.values(), ids=BAD_SITES)
+def test_a_bad_site(refused, site, case):
+    refused("/v1/sites", *case)
+
+
+BAD_NETWORKS = {
+    "CIDR of no address": ({"cidr": "10.77.0/24"}, 422, "/cidr"),
+    "CIDR with host bits": ({"cidr": "10.77.0.1/24"}, 422, "/cidr"),
+    "CIDR of IPv6": ({"cidr": "fd00::/64"}, 422, "/cidr"),
+    "CIDR as number": ({"cidr": 10}, 422, "/cidr"),
+    "start outside": ({"rangeStart": "10.78.0.10"}, 422, "/rangeStart"),
+    "end outside": ({"rangeEnd": "10.78.0.10"}, 422, "/rangeEnd"),
+    "end is broadcast": ({"rangeEnd": "10.77.0.255"}, 422, "/rangeEnd"),
+    "range backwards": ({"rangeEnd": "10.77.0.5"}, 422, "/rangeEnd"),
+    "gateway outside": ({"gateway": "10.78.0.1"}, 422, "/gateway"),
+    "gateway in range": ({"gateway": "10.77.0.50"}, 422, "/gateway"),
+    "odd DNS": ({"dns": ["10.77.0.1", "dns"]}, 422, "/dns/1"),
+    "odd purpose": ({"purpose": "fun"}, 422, "/purpose"),
+    "VLAN too high": ({"vlan": 4095}, 422, "/vlan"),
+    "VLAN as text": ({"vlan": "7"}, 422, "/vlan"),
+    "boot URL of another scheme": ({"bootBaseUrl": "ftp://10.77.0.1"}, 422, "/bootBaseUrl"),
+    "boot URL with a path": ({"bootBaseUrl": "http://10.77.0.1/x"}, 422, "/bootBaseUrl"),
+    "unknown site": ({"siteId": NOWHERE}, 422, "/siteId"),
+    "site of no id": ({"siteId": "ams-1"}, 422, "/siteId"),
+    "no range": ({"rangeStart": None}, 422, "/rangeStart"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_NETWORKS.values(), ids=BAD_NETWORKS)
+def test_a_bad_network(refused, site, case):
+    change, *refusal = case
+
+    refused("/v1/networks", make.network(site["id"], **change), *refusal)
+
+
+def test_a_network_that_overlaps_another_names_it(api, refused, scene):
+    body = make.network(scene, name="other", cidr="10.77.0.0/25", rangeEnd="10.77.0.20")
+
+    refused("/v1/networks", body, 409, "/cidr")
+
+    assert "provisioning" in api.post("/v1/networks", body).json["detail"]
+
+
+def test_a_network_whose_name_is_taken(api, refused, scene):
+    change = {"cidr": "10.78.0.0/24", "rangeStart": "10.78.0.10", "rangeEnd": "10.78.0.99"}
+
+    refused("/v1/networks", make.network(scene, **change), 409, "/name")
+
+
+BAD_MACHINES = {
+    "MAC too short": ({"interfaces": [interface(macAddress="52:54:00:00:01")]}, 422, 0),
+    "MAC of no digits": ({"interfaces": [interface(macAddress="5g:54:00:00:00:01")]}, 422, 0),
+    "MAC multicast": ({"interfaces": [interface(macAddress="53:54:00:00:00:01")]}, 422, 0),
+    "MAC taken": ({"hostname": "node-02"}, 409, 0),
+    "MAC taken, written otherwise": (
+        {"hostname": "node-02", "interfaces": [interface(macAddress="52-54-00-00-00-01")]},
+        409,
+        0,
+    ),
+    "MAC twice": (
+        {
+            "hostname": "node-02",
+            "interfaces": [
+                interface(macAddress="52:54:00:00:00:02"),
+                interface(name="eth1", macAddress="52:54:00:00:00:02"),
+            ],
+        },
+        409,
+        1,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_MACHINES.values(), ids=BAD_MACHINES)
+def test_a_bad_mac(refused, scene, case):
+    change, status, place = case
+    pointer = f"/interfaces/{place}/macAddress"
+
+    refused("/v1/machines", make.machine(scene, **change), status, pointer)
+
+
+OTHER = {"hostname": "node-02", "interfaces": [interface(macAddress="52:54:00:00:00:02")]}
+
+BAD_FIELDS = {
+    "host name taken": ({"hostname": "node-01"}, 409, "/hostname"),
+    "host name taken, in capitals": ({"hostname": "NODE-01"}, 409, "/hostname"),
+    "host name of no form": ({"hostname": "node_01"}, 422, "/hostname"),
+    "unknown site": ({"siteId": NOWHERE}, 422, "/siteId"),
+    "unknown architecture": ({"architecture": "vax"}, 422, "/architecture"),
+    "no interfaces": ({"interfaces": []}, 422, "/interfaces"),
+    "interfaces of text": ({"interfaces": "eth0"}, 422, "/interfaces"),
+    "interface without name": (
+        {"interfaces": [{"macAddress": "52:54:00:00:00:02"}]},
+        422,
+        "/interfaces/0",
+    ),
+    "flag as text": (
+        {"interfaces": [interface(macAddress="52:54:00:00:00:02", pxeEnabled="true")]},
+        422,
+        "/interfaces/0/pxeEnabled",
+    ),
+    "memory beyond the column": ({"memoryMib": 1 << 31}, 422, "/memoryMib"),
+    "disk below nothing": ({"diskBytes": -1}, 422, "/diskBytes"),
+    "BMC of another protocol": ({"bmc": make.bmc(protocol="telnet")}, 422, "/bmc/protocol"),
+    "BMC with its password": ({"bmc": make.bmc(password="hunter22")}, 422, "/bmc/password"),
+    "BMC without reference": (
+        {"bmc": {"address": "http://127.0.0.1:1"}},
+        422,
+        "/bmc/secretRef",
+    ),
+    "password for a reference": ({"bmc": make.bmc(secretRef="hunter22")}, 422, "/bmc/secretRef"),
+    "root disk of nothing": ({"rootDisk": {"minBytes": 5}}, 422, "/rootDisk"),
+    "root disk by name": ({"rootDisk": {"name": "sda"}}, 422, "/rootDisk/name"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_FIELDS.values(), ids=BAD_FIELDS)
+def test_a_bad_machine(refused, scene, case):
+    change, *refusal = case
+
+    refused("/v1/machines", make.machine(scene, **OTHER | change), *refusal)
+
+
+@pytest.mark.parametrize("name", ["BMC with its password", "password for a reference"])
+def test_a_password_is_repeated_to_nobody(api, scene, name):
+    change = BAD_FIELDS[name][0]
+
+    answer = api.post("/v1/machines", make.machine(scene, **OTHER | change))
+
+    assert "hunter22" not in answer.text
+    assert "hunter22" not in api.get("/v1/audit").text
+
+
+BAD_IMAGES = {
+    "no checksum": ({"checksums": {"vmlinuz": "0" * 64}}, 422, "/checksums"),
+    "checksum of no form": (
+        {"checksums": make.image()["checksums"] | {"disk.raw": "beef"}},
+        422,
+        "/checksums/disk.raw",
+    ),
+    "path that climbs": ({"kernelPath": "../vmlinuz"}, 422, "/kernelPath"),
+    "unknown artifact": ({"artifactRef": "fedora"}, 422, "/artifactRef"),
+    "ref of no form": ({"ref": "debian 12"}, 422, "/ref"),
+    "size as text": ({"imageBytes": "many"}, 422, "/imageBytes"),
+    "ref taken": ({"ref": "debian-12"}, 409, "/ref"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_IMAGES.values(), ids=BAD_IMAGES)
+def test_a_bad_image(refused, scene, case):
+    change, *refusal = case
+
+    refused("/v1/images", make.image(**{"ref": "other"} | change), *refusal)
+
+
+BAD_PROFILES = {
+    "template of another kind": (
+        {"cloudConfigTemplate": "#!/bin/sh"},
+        422,
+        "/cloudConfigTemplate",
+    ),
+    "ref taken": ({}, 409, "/ref"),
+    "keys of numbers": ({"sshKeys": [1]}, 422, "/sshKeys/0"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_PROFILES.values(), ids=BAD_PROFILES)
+def test_a_bad_profile(refused, scene, case):
+    change, *refusal = case
+
+    refused("/v1/profiles", make.profile(**change), *refusal)
+
+
+BAD_ARTIFACTS = {
+    "backend of another kind": ({"backend": "s3"}, 422, "/backend"),
+    "prefix that climbs": ({"prefix": "/etc"}, 422, "/prefix"),
+    "ref taken": ({}, 409, "/ref"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ARTIFACTS.values(), ids=BAD_ARTIFACTS)
+def test_a_bad_artifact(refused, scene, case):
+    change, *refusal = case
+
+    refused("/v1/artifacts", make.artifact(**change), *refusal)
+
+
+ASKED = {"imageRef": "debian-12", "profileRef": "plain"}
+
+BAD_ASKS = {
+    "unknown image": ("provision", ASKED | {"imageRef": "fedora"}, 422, "/imageRef"),
+    "no image": ("provision", {"profileRef": "plain"}, 422, "/imageRef"),
+    "unknown profile": ("provision", ASKED | {"profileRef": "fancy"}, 422, "/profileRef"),
+    "unknown network": ("provision", ASKED | {"networkId": NOWHERE}, 422, "/networkId"),
+    "boot source of no kind": ("boot-source", {"bootSource": "tape"}, 422, "/bootSource"),
+    "reason too long": ("power-on", {"reason": "x" * 1001}, 422, "/reason"),
+    "typing error": ("reboot", {"reson": "x"}, 422, "/reson"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_ASKS.values(), ids=BAD_ASKS)
+def test_a_bad_ask(refused, served_site, case):
+    verb, *refusal = case
+
+    refused(f"/v1/machines/node-01/{verb}", *refusal)
+
+
+def test_no_agent_to_ask(api, refused, scene):
+    refused("/v1/machines/node-01/commission", {}, 409, "/siteId")
+
+
+@pytest.mark.parametrize("enabled", [0, 2])
+def test_a_machine_without_exactly_one_pxe_interface(api, refused, served_site, enabled):
+    interfaces = [
+        interface(name=f"eth{n}", macAddress=f"52:54:00:00:01:0{n}", pxeEnabled=n < enabled)
+        for n in range(2)
+    ]
+    body = make.machine(served_site, hostname="node-02", interfaces=interfaces)
+    api.made("/v1/machines", body)
+
+    refused("/v1/machines/node-02/provision", ASKED, 409, "/interfaces")
+
+
+def test_a_site_without_exactly_one_provisioning_network(api, refused, served_site):
+    change = {"cidr": "10.78.0.0/24", "rangeStart": "10.78.0.10", "rangeEnd": "10.78.0.99"}
+    api.made("/v1/networks", make.network(served_site, name="second", **change))
+
+    refused("/v1/machines/node-01/provision", ASKED, 409, "/networkId")
+
+
+def test_a_machine_without_a_bmc(api, refused, served_site):
+    api.made("/v1/machines", make.machine(served_site, **OTHER | {"bmc": None}))
+
+    refused("/v1/machines/node-02/power-on", {}, 409, "/bmc")
+
+
+def test_an_image_of_another_architecture(api, refused, served_site):
+    api.made("/v1/images", make.image(ref="arm", architecture="arm64"))
+
+    refused("/v1/machines/node-01/provision", ASKED | {"imageRef": "arm"}, 422, "/imageRef")
+
+
+def test_a_refused_verb_is_found_in_the_audit_of_its_machine(api, scene):
+    api.post("/v1/machines/NODE-01/commission")
+
+    machine = api.get("/v1/machines/node-01").json
+    row = api.get("/v1/audit?machineId=node-01").json["items"][0]
+    assert (row["action"], row["outcome"]) == ("machine.commission", "refused")
+    assert (row["machineId"], row["siteId"]) == (machine["id"], scene)
+
+
+def test_a_verb_on_an_unknown_machine_is_audited_by_the_name_that_was_asked(api, site):
+    assert api.post("/v1/machines/nowhere/reboot").status_code == 404
+
+    assert api.audit()[0]["objectId"] == "nowhere"

@@ -1,0 +1,115 @@
+"""The contract is generated from the code, valid, and whole."""
+
+import re
+
+import pytest
+from jsonschema import Draft202012Validator, FormatChecker
+from openapi_spec_validator import validate
+from referencing import Registry, Resource
+
+from edge.api.fields import Body
+from tests.edge.conftest import Api
+
+
+@pytest.fixture
+def contract(bare):
+    return bare.api_doc
+
+
+def operations(contract):
+    for path, methods in contract["paths"].items():
+        for method, operation in methods.items():
+            yield f"{method} {path}", operation
+
+
+def accepts(contract, reference, value):
+    """Raise unless *value* is good by the schema that *reference* names."""
+    document = Resource.opaque(contract)
+    registry = Registry().with_resource("contract:", document)
+    Draft202012Validator(
+        {"$ref": f"contract:{reference}"}, registry=registry, format_checker=FormatChecker()
+    ).validate(value)
+
+
+def test_it_is_openapi_3_1(contract):
+    validate(contract)
+
+    assert contract["openapi"] == "3.1.0"
+
+
+def test_every_route_of_v1_stands_in_it(bare, contract):
+    served = {
+        (method, re.sub(r"<([^>]+)>", r"{\1}", rule.rule))
+        for rule in bare.url_map.iter_rules()
+        if rule.rule.startswith("/v1/") and rule.endpoint != "specification.show"
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    }
+
+    told = {(m.upper(), path) for path, methods in contract["paths"].items() for m in methods}
+    assert told == served
+
+
+def test_every_operation_has_an_id_of_its_own(contract):
+    ids = [operation["operationId"] for _, operation in operations(contract)]
+
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"[a-z][A-Za-z]+", each) for each in ids)
+
+
+def test_every_operation_says_how_it_can_fail(contract):
+    lacking = {
+        name
+        for name, operation in operations(contract)
+        if not {"401", "403", "421", "500", "503"} <= operation["responses"].keys()
+    }
+
+    assert lacking == set()
+
+
+def test_every_reference_leads_somewhere(contract):
+    names = set(re.findall(r"'\$ref': '#/components/(\w+)/(\w+)'", str(contract)))
+
+    missing = {(kind, n) for kind, n in names if n not in contract["components"][kind]}
+    assert missing == set()
+
+
+def test_every_example_of_a_body_is_what_it_shows(contract):
+    shown = 0
+    for _, operation in operations(contract):
+        body = operation.get("requestBody", {}).get("content", {}).get("application/json")
+        if body is not None:
+            accepts(contract, body["schema"]["$ref"], body["example"])
+            shown += 1
+
+    assert shown > 10
+
+
+def test_every_good_answer_has_an_example_that_is_what_it_shows(contract):
+    for name, operation in operations(contract):
+        (good,) = [code for code in operation["responses"] if code < "300"]
+        content = operation["responses"][good]["content"]["application/json"]
+        assert content.get("example"), name
+        accepts(contract, content["schema"]["$ref"], content["example"])
+
+
+def test_bodies_are_closed(contract):
+    for model in Body.__subclasses__():
+        assert contract["components"]["schemas"][model.__name__]["additionalProperties"] is False
+
+
+def test_verbs_answer_202_with_a_workflow(contract):
+    verbs = [
+        operation
+        for name, operation in operations(contract)
+        if re.fullmatch(r"post /v1/machines/\{machine\}/[a-z-]+", name)
+    ]
+
+    assert len(verbs) == 6
+    for verb in verbs:
+        assert "Location" in verb["responses"]["202"]["headers"]
+
+
+def test_it_is_served(bare):
+    answer = Api(bare).get("/v1/openapi.json")
+
+    assert answer.json["info"]["title"] == "Sprout"
