@@ -46,6 +46,8 @@ def translated(target: Target) -> Iterator[None]:
         ours = next(ours for theirs, ours in _OURS if isinstance(exc, theirs))
         passing = getattr(exc, "status_code", None) in _PASSING
         raise (Unreachable if passing else ours)(target.clean(f"{target.address}: {exc}")) from exc
+    except requests.exceptions.SSLError as exc:
+        raise Refused(target.clean(f"{target.address}: its TLS is not accepted: {exc}")) from exc
     except requests.RequestException as exc:
         raise Unreachable(target.clean(f"{target.address}: {exc}")) from exc
     except _NONSENSE as exc:

@@ -118,7 +118,6 @@ class Agent:
             voice,
             self.journal,
             broker.publisher_for(url),
-            declare=partial(broker.declare, url, [agent_queue(self.id)]),
             greeting=self.greeting,
             pulse=self.pulse,
         )
@@ -143,12 +142,14 @@ def run(setup: Setup) -> None:
     agent = Agent(setup)
     log.info("agent.started", agent=str(agent.id), site=setup.enrolment.slug)
     _in_background("desk", partial(agent.desk.run, stop))
-    _in_background("uplink", partial(agent.uplink().run, setup.directory, stop))
+    uplink = agent.uplink()
+    _in_background("uplink", partial(uplink.run, setup.directory, stop))
     agent.runner.resume()
-    _consume(agent, setup.broker_url, stop)
+    _hear(agent, setup.broker_url, uplink.greet, stop)
 
 
-def _consume(agent: Agent, url: str, stop: threading.Event) -> None:
+def _hear(agent: Agent, url: str, on_connect: Callable[[], None], stop: threading.Event) -> None:
+    """Work on the agent's queue; call *on_connect* whenever a connection to it was made."""
     queue = agent_queue(agent.id)
     queues = broker.broker_for(url, queues=[queue], consume=True)
 
@@ -159,6 +160,15 @@ def _consume(agent: Agent, url: str, stop: threading.Event) -> None:
             log.warning("command.refused", why=str(exc), field=exc.field)
             raise
 
+    connect = queues.consume
+
+    def connected(*args: Any, **kwargs: Any) -> dramatiq.Consumer:
+        consumer = connect(*args, **kwargs)
+        on_connect()
+        return consumer
+
+    # The one place where dramatiq lets a reconnection be seen.
+    queues.consume = connected  # type: ignore[method-assign]
     named = dramatiq.actor(actor_name=Actor.COMMAND.value, queue_name=queue, broker=queues)
     named(command)
     broker.run_worker(queues, threads=WORKER_THREADS, queues=[queue], stop=stop, grace_s=GRACE_S)

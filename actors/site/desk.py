@@ -21,6 +21,8 @@ from pxe_stack.store import JournalStore, PlanStore
 
 LOOK_S: Final = 0.25
 """How often it is looked whether the serving processes are ready, while a plan waits for them."""
+IDLE_S: Final = 5.0
+"""How often it looks whether it is to stop, while nothing waits."""
 
 log = structlog.get_logger()
 
@@ -53,20 +55,15 @@ class Desk:
         self._wake.set()
 
     def run(self, stop: threading.Event) -> None:
-        """Settle what comes until *stop* is set (look for it with `nudge`)."""
-        waiting = True
+        """Settle what comes, and first what a former life left, until *stop* is set."""
         while not stop.is_set():
-            self._wake.wait(LOOK_S if waiting else None)
             self._wake.clear()
+            waiting = True
             try:
                 waiting = self.settle_all()
             except Exception:
                 log.exception("plan.failed")
-                waiting = stop.wait(LOOK_S * 4) or True
-
-    def nudge(self) -> None:
-        """Have the thread look again now."""
-        self._wake.set()
+            self._wake.wait(LOOK_S if waiting else IDLE_S)
 
     def settle_all(self) -> bool:
         """Settle what can be; return whether a plan waits for the serving processes."""

@@ -5,6 +5,7 @@ Rule 2: while the broker is away the journal is the spool; nothing else waits fo
 """
 
 import json
+import os
 import selectors
 import socket
 import threading
@@ -28,7 +29,7 @@ LOOK_S: Final = 1.0
 """How long a lost ring of the bell can delay a report."""
 
 FIRST_PAUSE_S: Final = 0.25
-LONGEST_PAUSE_S: Final = 5.0
+LONGEST_PAUSE_S: Final = 2.0
 BATCH_ROWS: Final = 200
 BATCH_BYTES: Final = 160 * 1024
 """Of one message; the rest of its limit is for the envelope and for escapes."""
@@ -60,29 +61,39 @@ class Uplink:
         journal: JournalStore,
         publisher: Publisher,
         *,
-        declare: Callable[[], None],
         greeting: Callable[[], Mapping[str, Any]],
         pulse: Callable[[], Mapping[str, Any]],
     ) -> None:
         self._voice = voice
         self._journal = journal
         self._publisher = publisher
-        self._declare = declare
         self._greeting = greeting
         self._pulse = pulse
-        self._greeted = False
+        self._to_greet = False
+        self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._beat_at = 0.0
         self._quiet_until = 0.0
         self._pause = 0.0
+
+    def greet(self) -> None:
+        """Register at the next turn: whenever the agent begins to hear control, again too.
+
+        Only then does control send the site's plans, and they would wait in the queue before.
+        """
+        self._to_greet = True
+        os.eventfd_write(self._wake, 1)
 
     def run(self, directory: Path, stop: threading.Event) -> None:
         """Publish until *stop* is set; the bell is a socket in *directory*."""
         with _bell(directory / BELL) as bell, selectors.DefaultSelector() as selector:
             selector.register(bell, selectors.EVENT_READ)
+            selector.register(self._wake, selectors.EVENT_READ)
             while not stop.is_set():
                 self.turn()
                 selector.select(LOOK_S)
                 _hush(bell)
+                with suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
                 stop.wait(self._quiet_until - time.monotonic())
 
     def turn(self) -> None:
@@ -90,7 +101,7 @@ class Uplink:
         try:
             self._speak()
         except QueueError as exc:
-            self._greeted = False
+            self._to_greet = True
             self._pause = min(LONGEST_PAUSE_S, self._pause * 2 or FIRST_PAUSE_S)
             self._quiet_until = time.monotonic() + self._pause
             log.warning("uplink.away", why=str(exc), again_s=self._pause)
@@ -101,10 +112,9 @@ class Uplink:
             self._pause = 0.0
 
     def _speak(self) -> None:
-        if not self._greeted:
-            self._declare()
+        if self._to_greet:
             self._say(Kind.REGISTER, self._greeting())
-            self._greeted = True
+            self._to_greet = False
             log.info("uplink.registered")
         while self._report():
             pass

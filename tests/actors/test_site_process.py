@@ -292,6 +292,20 @@ def observe(journal):
     return str(run)
 
 
+def test_a_site_registers_again_when_the_broker_was_restarted(rabbitmq_server, tmp_path):
+    control = Control(rabbitmq_server.url)
+    site = Site(tmp_path, control)
+    site.start()
+    try:
+        control.agent()
+        rabbitmq_server.stop()
+        rabbitmq_server.start()
+        until(lambda: len(control.of(Kind.REGISTER)) > 1, seconds=60)
+    finally:
+        site.end()
+        control.close()
+
+
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["told", "killed"])
 def test_nothing_outlives_the_site(site, control, how):
     control.agent()

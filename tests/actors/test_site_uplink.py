@@ -63,14 +63,15 @@ def queue():
 
 @pytest.fixture
 def uplink(site, queue):
-    return Uplink(
+    made = Uplink(
         Voice(site=SITE, agent=AGENT, key=KEY),
         site.journal,
         queue,
-        declare=lambda: None,
         greeting=lambda: {"hostname": "here"},
         pulse=lambda: {"plan_digest": "d", "clock": 1.0},
     )
+    made.greet()
+    return made
 
 
 def see(site, data=None, kind=Seen.INSTALLED):
@@ -130,6 +131,15 @@ def test_it_registers_again_after_the_broker_was_away(uplink, queue, site):
     uplink.turn()
 
     queue.away = False
+    uplink.turn()
+
+    assert len(queue.bodies(Kind.REGISTER)) == 2
+
+
+def test_it_registers_again_when_the_agent_hears_control_again(uplink, queue):
+    uplink.turn()
+
+    uplink.greet()
     uplink.turn()
 
     assert len(queue.bodies(Kind.REGISTER)) == 2
