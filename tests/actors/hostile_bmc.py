@@ -1,6 +1,7 @@
 """A small Redfish BMC that does what a test tells it to, right or wrong."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -163,12 +164,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def running(**state: Any) -> Iterator[Bmc]:
-    """A BMC on a loopback port for the block."""
+def running(tls: ssl.SSLContext | None = None, **state: Any) -> Iterator[Bmc]:
+    """A BMC on a loopback port for the block; https with *tls*."""
     bmc = Bmc(**state)
     server = ThreadingHTTPServer(("127.0.0.1", 0), type("Bound", (Handler,), {"bmc": bmc}))
     server.daemon_threads = True
-    bmc.url = f"http://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+    bmc.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

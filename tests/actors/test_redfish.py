@@ -1,11 +1,17 @@
 """The Redfish driver against a BMC that errs, stalls, lies and forgets."""
 
 import socket
+import ssl
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_network
 
 import pytest
 import requests
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from sushy import exceptions as upstream
 
 from actors.drivers import redfish, redfish_line
@@ -363,3 +369,39 @@ def test_a_bmc_that_is_not_there_may_come_back():
 
     with pytest.raises(Unreachable), machine_at(gone):
         pass
+
+
+@pytest.fixture
+def tls_bmc(tmp_path):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(self_signed(tmp_path))
+    with hostile_bmc.running(tls=context) as running:
+        yield running
+
+
+def self_signed(folder):
+    """Return the file of a key and a certificate as BMCs make their own."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bmc")])
+    now = datetime.now(UTC)
+    builder = x509.CertificateBuilder(issuer_name=name, subject_name=name)
+    builder = builder.public_key(key.public_key()).serial_number(x509.random_serial_number())
+    builder = builder.not_valid_before(now).not_valid_after(now + timedelta(days=1))
+    certificate = builder.sign(key, hashes.SHA256())
+    pem = serialization.Encoding.PEM
+    plain = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    path = folder / "bmc.pem"
+    path.write_bytes(key.private_bytes(pem, *plain) + certificate.public_bytes(pem))
+    return path
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused_before_the_password_is_sent(tls_bmc):
+    with pytest.raises(Refused, match="its TLS is not accepted"), machine_at(tls_bmc):
+        pass
+
+    assert tls_bmc.requests == []
+
+
+def test_a_bmc_with_its_own_certificate_works_where_that_was_allowed(tls_bmc):
+    with machine_at(tls_bmc, verify=False) as machine:
+        assert machine.power() == "off"
