@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import MappingProxyType
 from typing import Any, Final
 
 import structlog
@@ -21,6 +22,15 @@ log = structlog.get_logger()
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_S: Final = 5
+
+_SAID: Final[Mapping[int, str]] = MappingProxyType(
+    {
+        HTTPStatus.NOT_FOUND: "there is nothing at this URL",
+        HTTPStatus.METHOD_NOT_ALLOWED: "this URL has no such method",
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "the body is larger than 1 MiB",
+    }
+)
+"""Our words, where the framework's are long."""
 
 problems: Final = Blueprint("problems", __name__)
 
@@ -91,7 +101,7 @@ def _http(exc: HTTPException) -> ResponseReturnValue:
     if status < HTTPStatus.BAD_REQUEST:
         return exc.get_response()
     headers = methods_of(exc)
-    detail = exc.description or HTTPStatus(status).phrase
+    detail = _SAID.get(status) or exc.description or HTTPStatus(status).phrase
     if code := BY_STATUS.get(status):
         return _answer(_of(code, detail, (), headers))
     title = HTTPStatus(status).phrase

@@ -5,7 +5,7 @@ The database of a test is real and its own: a copy of one that was migrated once
 
 import os
 import secrets
-from contextlib import closing
+from contextlib import closing, contextmanager
 
 import psycopg2
 import pytest
@@ -49,16 +49,23 @@ def migrated(postgres):
     return url.rpartition("/")[2]
 
 
+@contextmanager
+def copied(cluster, template):
+    """The URL of a clean database that the pool of this process points to, for the block."""
+    name = f"t{secrets.token_hex(6)}"
+    with closing(psycopg2.connect(cluster.url())) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    pool.configure(cluster.url(name), connections=8)
+    yield cluster.url(name)
+    pool.database.close_all()
+
+
 @pytest.fixture
 def database_url(postgres, migrated):
-    """A clean database that the pool of this process points to."""
-    name = f"t{secrets.token_hex(6)}"
-    with closing(psycopg2.connect(postgres.url())) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(f'CREATE DATABASE "{name}" TEMPLATE "{migrated}"')
-    pool.configure(postgres.url(name), connections=8)
-    yield postgres.url(name)
-    pool.database.close_all()
+    """A clean database of the test's own."""
+    with copied(postgres, migrated) as url:
+        yield url
 
 
 @pytest.fixture

@@ -3,13 +3,14 @@
 import json
 from pathlib import Path
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 import click
 import typer
 
 from edge.cli import show
 from edge.cli.client import Api, Told, api
-from edge.cli.options import given, labels
+from edge.cli.options import Named, OfSite, given, labels
 from edge.cli.show import AsJson
 
 SITES: Final = typer.Typer(help="Places where machines stand.", no_args_is_help=True)
@@ -45,19 +46,19 @@ def list_sites(as_json: AsJson = False) -> None:
 
 
 @SITES.command("show")
-def show_site(site: str, as_json: AsJson = False) -> None:
+def show_site(site: Named, as_json: AsJson = False) -> None:
     """Show one site, by id or slug."""
     show.record(api().get(f"/v1/sites/{site}"), as_json=as_json)
 
 
 @SITES.command("health")
-def health(site: str, as_json: AsJson = False) -> None:
+def health(site: Named, as_json: AsJson = False) -> None:
     """Show a site's agents, and whether they live."""
     show.record(api().get(f"/v1/sites/{site}/health"), as_json=as_json)
 
 
 @SITES.command("enrol")
-def enrol(site: str) -> None:
+def enrol(site: Named) -> None:
     """Print the file that an agent of the site needs; it holds the site's key.
 
     Keep it to yourself: sprout sites enrol SITE > FILE; chmod 600 FILE
@@ -102,11 +103,11 @@ def create_network(
 
 
 def _site_id(site: str) -> str:
-    return str(api().get(f"/v1/sites/{site}")["id"])
+    return str(api().get(f"/v1/sites/{quote(site, safe='')}")["id"])
 
 
 @NETWORKS.command("list")
-def list_networks(as_json: AsJson = False) -> None:
+def list_networks(site_id: OfSite = "", as_json: AsJson = False) -> None:
     """List networks."""
     columns = {
         "name": "name",
@@ -116,7 +117,7 @@ def list_networks(as_json: AsJson = False) -> None:
         "purpose": "purpose",
         "id": "id",
     }
-    show.rows(api().items("/v1/networks"), columns, as_json=as_json)
+    show.rows(api().items("/v1/networks", siteId=site_id), columns, as_json=as_json)
 
 
 @ARTIFACTS.command("create")

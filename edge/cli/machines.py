@@ -1,13 +1,15 @@
 """`sprout machines`: register them, and ask them to do things."""
 
 from typing import Annotated, Any, Final
+from urllib.parse import quote
+from uuid import UUID
 
 import click
 import typer
 
 from edge.cli import follow, show
-from edge.cli.client import Api, api
-from edge.cli.options import given, labels, pairs
+from edge.cli.client import Api, Told, api
+from edge.cli.options import Named, OfSite, given, labels, pairs
 from edge.cli.show import AsJson
 
 MACHINES: Final = typer.Typer(help="Physical machines.", no_args_is_help=True)
@@ -25,6 +27,7 @@ _BMC: Final = {
     "system": "system",
     "username": "username",
     "secretRef": "secretRef",
+    "verifyTls": "verifyTls",
 }
 _DISK: Final = {"serial": "serial", "wwn": "wwn", "minBytes": "minBytes"}
 
@@ -53,7 +56,7 @@ def create(
         disk["minBytes"] = int(disk["minBytes"])
     board = pairs(bmc, _BMC, "--bmc")
     body = {
-        "siteId": client.get(f"/v1/sites/{site_id}")["id"],
+        "siteId": client.get(f"/v1/sites/{quote(site_id, safe='')}")["id"],
         "hostname": hostname,
         "architecture": architecture,
         "interfaces": [pairs(text, _INTERFACE, "--interface") for text in interface or []],
@@ -64,8 +67,7 @@ def create(
         "diskBytes": disk_bytes,
     }
     for number, made in enumerate(body["interfaces"]):
-        made.pop("id", None)
-        made.setdefault("name", f"eth{number}")
+        made.setdefault("name", made.get("id", f"eth{number}"))
     answer = client.post("/v1/machines", given(body))
     click.echo(answer["id"])
     click.echo(f"registered {hostname}", err=True)
@@ -74,6 +76,8 @@ def create(
 @MACHINES.command("list")
 def listed(
     state: Annotated[str, typer.Option(help="Only this state.")] = "",
+    search: Annotated[str, typer.Option(help="Part of a host name or MAC.")] = "",
+    site_id: OfSite = "",
     as_json: AsJson = False,
 ) -> None:
     """List machines."""
@@ -86,17 +90,18 @@ def listed(
         "image": "imageRef",
         "id": "id",
     }
-    show.rows(api().items("/v1/machines", state=state), columns, as_json=as_json)
+    found = api().items("/v1/machines", state=state, search=search, siteId=site_id)
+    show.rows(found, columns, as_json=as_json)
 
 
 @MACHINES.command("show")
-def shown(machine: str, as_json: AsJson = False) -> None:
+def shown(machine: Named, as_json: AsJson = False) -> None:
     """Show one machine, by host name or id."""
     show.record(api().get(f"/v1/machines/{machine}"), as_json=as_json)
 
 
 @MACHINES.command("timeline")
-def timeline(machine: str, as_json: AsJson = False) -> None:
+def timeline(machine: Named, as_json: AsJson = False) -> None:
     """Show what was seen of a machine, and when."""
     columns = {"at": "at", "source": "source", "kind": "kind", "data": "data"}
     show.rows(api().items(f"/v1/machines/{machine}/timeline"), columns, as_json=as_json)
@@ -120,17 +125,17 @@ def ask(client: Api, machine: str, verb: str, body: dict[str, Any]) -> str:
 
 
 @MACHINES.command("commission")
-def commission(machine: str, reason: Reason = "", wait: Wait = False) -> None:
+def commission(machine: Named, reason: Reason = "", wait: Wait = False) -> None:
     """Take the BMC's inventory; the machine becomes available."""
     _ask(machine, "commission", {"reason": reason}, wait=wait)
 
 
 @MACHINES.command("provision")
 def provision(
-    machine: str,
+    machine: Named,
     image_ref: Annotated[str, typer.Option()],
     profile_ref: Annotated[str, typer.Option()],
-    network_id: Annotated[str, typer.Option(help="Else the site's only one.")] = "",
+    network_id: Annotated[str, typer.Option(help="Id or name; else the site's only one.")] = "",
     reason: Reason = "",
     wait: Wait = False,
 ) -> None:
@@ -138,33 +143,55 @@ def provision(
     body = {
         "imageRef": image_ref,
         "profileRef": profile_ref,
-        "networkId": network_id,
+        "networkId": _network_id(machine, network_id),
         "reason": reason,
     }
     _ask(machine, "provision", body, wait=wait)
 
 
+def _network_id(machine: str, network: str) -> str:
+    """Return the id of the *network* of the machine's site, given its id or name."""
+    if not network or _is_id(network):
+        return network
+    client = api()
+    site = client.get(f"/v1/machines/{machine}")["siteId"]
+    rows = client.items("/v1/networks", siteId=site)
+    named = [str(row["id"]) for row in rows if row["name"] == network]
+    if not named:
+        known = ", ".join(str(row["name"]) for row in rows)
+        raise Told(f"the machine's site has no network {network}", f"It has: {known or 'none'}.")
+    return named[0]
+
+
+def _is_id(word: str) -> bool:
+    try:
+        UUID(word)
+    except ValueError:
+        return False
+    return True
+
+
 @MACHINES.command("power-on")
-def power_on(machine: str, reason: Reason = "", wait: Wait = False) -> None:
+def power_on(machine: Named, reason: Reason = "", wait: Wait = False) -> None:
     """Switch it on; on already is no error."""
     _ask(machine, "power-on", {"reason": reason}, wait=wait)
 
 
 @MACHINES.command("power-off")
-def power_off(machine: str, reason: Reason = "", wait: Wait = False) -> None:
+def power_off(machine: Named, reason: Reason = "", wait: Wait = False) -> None:
     """Switch it off; off already is no error."""
     _ask(machine, "power-off", {"reason": reason}, wait=wait)
 
 
 @MACHINES.command("reboot")
-def reboot(machine: str, reason: Reason = "", wait: Wait = False) -> None:
+def reboot(machine: Named, reason: Reason = "", wait: Wait = False) -> None:
     """Switch it off, then on."""
     _ask(machine, "reboot", {"reason": reason}, wait=wait)
 
 
 @MACHINES.command("boot-source")
 def boot_source(
-    machine: str,
+    machine: Named,
     boot_source: Annotated[str, typer.Option(help="pxe, disk, cd, http or bios.")],
     persistent: Annotated[bool, typer.Option("--persistent", help="Not only once.")] = False,
     reason: Reason = "",

@@ -1,9 +1,26 @@
 """Options that are written as name=value,name=value."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+
+import typer
 
 from edge.cli.client import Told
+
+
+def _in_path(word: str) -> str:
+    """Return *word* as it can stand in a URL's path: a name with a slash stays one name."""
+    return quote(word, safe="")
+
+
+Named = Annotated[str, typer.Argument(callback=_in_path)]
+"""A thing by its id or name."""
+
+OfSite = Annotated[str, typer.Option("--site-id", help="Only this site's, by id or slug.")]
+OfMachine = Annotated[
+    str, typer.Option("--machine-id", help="Only this machine's, by id or host name.")
+]
 
 _TRUE: Final = {"true": True, "false": False}
 

@@ -8,6 +8,7 @@ import click
 import typer
 
 from edge.cli.client import Told, api
+from edge.cli.options import Named
 
 RACK: Final = typer.Typer(help="Virtual machines with BMCs, for rehearsal.")
 MODULES: Final = {"edge": "edge.serve", "control": "actors.control", "site": "actors.site"}
@@ -74,7 +75,7 @@ def _rack(verb: str, arguments: list[str]) -> None:
     become("deploy.rack", verb, *arguments)
 
 
-def ssh(machine: str, command: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+def ssh(machine: Named, command: Annotated[list[str] | None, typer.Argument()] = None) -> None:
     """Open a shell on a machine, its host key pinned at its first boot."""
     from edge.cli import ssh as door
 

@@ -7,6 +7,7 @@ import typer
 
 from edge.cli import follow, show
 from edge.cli.client import api
+from edge.cli.options import Named, OfMachine
 from edge.cli.show import AsJson
 
 WORKFLOWS: Final = typer.Typer(help="What was asked, and how it goes.", no_args_is_help=True)
@@ -15,7 +16,7 @@ AUDIT: Final = typer.Typer(help="Who asked for what.", no_args_is_help=True)
 
 
 @WORKFLOWS.command("list")
-def listed(as_json: AsJson = False) -> None:
+def listed(machine_id: OfMachine = "", as_json: AsJson = False) -> None:
     """List workflows, the newest first."""
     columns = {
         "kind": "kind",
@@ -24,18 +25,18 @@ def listed(as_json: AsJson = False) -> None:
         "id": "id",
         "detail": "detail",
     }
-    show.rows(api().items("/v1/workflows"), columns, as_json=as_json)
+    show.rows(api().items("/v1/workflows", machineId=machine_id), columns, as_json=as_json)
 
 
 @WORKFLOWS.command("show")
-def shown(workflow: str, as_json: AsJson = False) -> None:
+def shown(workflow: Named, as_json: AsJson = False) -> None:
     """Show one workflow."""
     show.record(api().get(f"/v1/workflows/{workflow}"), as_json=as_json)
 
 
 @WORKFLOWS.command("events")
 def events(
-    workflow: str,
+    workflow: Named,
     follow_it: Annotated[bool, typer.Option("--follow", help="Wait for its end.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -48,24 +49,25 @@ def events(
 
 
 @WORKFLOWS.command("cancel")
-def cancel(workflow: str, reason: Annotated[str, typer.Option()] = "") -> None:
+def cancel(workflow: Named, reason: Annotated[str, typer.Option()] = "") -> None:
     """Stop a running workflow; its machine becomes failed."""
     api().post(f"/v1/workflows/{workflow}/cancel", {"reason": reason} if reason else {})
     click.echo("cancelled", err=True)
 
 
 @ALLOCATIONS.command("list")
-def allocations(
-    machine_id: Annotated[str, typer.Option(help="Only this machine's.")] = "",
-    as_json: AsJson = False,
-) -> None:
+def allocations(machine_id: OfMachine = "", as_json: AsJson = False) -> None:
     """List addresses."""
     columns = {"address": "address", "mac": "mac", "state": "state", "machine": "machineId"}
     show.rows(api().items("/v1/ip-allocations", machineId=machine_id), columns, as_json=as_json)
 
 
 @AUDIT.command("list")
-def audit(as_json: AsJson = False) -> None:
+def audit(
+    machine_id: OfMachine = "",
+    limit: Annotated[int, typer.Option(help="Rows at most.")] = 100,
+    as_json: AsJson = False,
+) -> None:
     """List what was asked, the newest first."""
     columns = {
         "at": "at",
@@ -75,11 +77,11 @@ def audit(as_json: AsJson = False) -> None:
         "outcome": "outcome",
         "reason": "reason",
     }
-    page = api().get("/v1/audit")
+    page = api().get("/v1/audit", machineId=machine_id, limit=limit)
     show.rows(page["items"], columns, as_json=as_json)
 
 
-def why(machine: str, as_json: AsJson = False) -> None:
+def why(machine: Named, as_json: AsJson = False) -> None:
     """Say what a machine waits for, until when, and from whom."""
     told = api().get(f"/v1/machines/{machine}/why")
     if as_json:

@@ -3,7 +3,9 @@
 import hashlib
 import os
 import signal
+import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -88,7 +90,7 @@ class Edge:
     """A running edge process."""
 
     url: str
-    pid: int
+    master: subprocess.Popen[bytes]
     log: Path
 
     def get(self, path, **headers):
@@ -96,14 +98,12 @@ class Edge:
         return requests.get(f"{self.url}{path}", headers=given, timeout=10)
 
 
-@pytest.fixture
-def served(database_url, tmp_path):
-    """The edge as `python -m edge.serve` runs it."""
+def variables(database_url, home):
+    """The settings of an edge on a free port."""
     (port,) = process.free_ports(1)
-    log = tmp_path / "edge.log"
-    env = {
+    return {
         "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
+        "HOME": str(home),
         "PYTHONPATH": str(ROOT),
         "MALLOC_ARENA_MAX": "2",
         "SPROUT_DATABASE_URL": database_url,
@@ -113,10 +113,28 @@ def served(database_url, tmp_path):
         "SPROUT_ADMIN_TOKEN_HASH": TOKEN_HASH,
         "SPROUT_SESSION_KEY": "k" * 32,
     }
-    started = process.launch([sys.executable, "-m", "edge.serve"], log, env=env, cwd=tmp_path)
-    edge = Edge(env["SPROUT_API_URL"], started.pid, log)
+
+
+@pytest.fixture
+def settings(database_url, tmp_path):
+    return variables(database_url, tmp_path)
+
+
+@contextmanager
+def serving(settings, folder):
+    """The edge as `python -m edge.serve` runs it, for the block."""
+    log = folder / "edge.log"
+    command = [sys.executable, "-m", "edge.serve"]
+    started = process.launch(command, log, env=settings, cwd=folder)
+    edge = Edge(settings["SPROUT_API_URL"], started, log)
     try:
         process.wait_until_ready(started, lambda: edge.get("/healthz"), log, seconds=30)
         yield edge
     finally:
         process.stop(started, how=signal.SIGTERM)
+
+
+@pytest.fixture
+def served(settings, tmp_path):
+    with serving(settings, tmp_path) as edge:
+        yield edge

@@ -1,0 +1,253 @@
+"""The command line against a running edge: results on stdout, all else on stderr."""
+
+import json
+import subprocess
+import sys
+from itertools import count
+from uuid import UUID
+
+import pytest
+
+from actors.site import enrolment
+from models import queries
+from models.database import borrowed
+from tests.conftest import copied
+from tests.edge.conftest import ROOT, TOKEN, serving, variables
+from tests.edge.make import MAC
+from tests.models import make as domain
+
+pytestmark = pytest.mark.services
+
+RUN = "import sys; sys.argv[0] = 'sprout'; from edge.cli.main import run; run()"
+SHA = "0" * 64
+
+SITE = ("sites", "create", "--name", "Amsterdam", "--slug", "ams-1")
+NETWORK = (
+    *("networks", "create", "--site-id", "ams-1", "--name", "provisioning"),
+    *("--cidr", "10.77.0.0/24", "--gateway", "10.77.0.1", "--dns", "10.77.0.1,9.9.9.9"),
+    *("--range-start", "10.77.0.10", "--range-end", "10.77.0.99", "--purpose", "provisioning"),
+)
+ARTIFACT = (
+    *("artifacts", "create", "--ref", "debian", "--name", "Debian", "--backend", "filesystem"),
+    *("--base-url", "http://10.77.0.1:8081", "--prefix", "debian-12"),
+)
+IMAGE = (
+    *("images", "create", "--ref", "debian-12", "--name", "Debian 12", "--architecture", "x86_64"),
+    *("--artifact-ref", "debian", "--kernel-path", "vmlinuz", "--initrd-path", "initrd.img"),
+    *("--image-path", "disk.raw", "--image-bytes", "4096", "--checksum", f"vmlinuz={SHA}"),
+    *("--checksum", f"initrd.img={SHA}", "--checksum", f"disk.raw={SHA}"),
+)
+PROFILE = (
+    *("profiles", "create", "--ref", "plain", "--name", "Plain"),
+    *("--cloud-config-template", "#cloud-config\nhostname: {{ hostname }}\n"),
+)
+MACHINE = (
+    *("machines", "create", "--site-id", "ams-1", "--hostname", "node-01"),
+    *("--architecture", "x86_64"),
+    *("--interface", f"id=nic-1,name=eth0,macAddress={MAC},pxeEnabled=true,networkName=p"),
+    *("--bmc", "address=http://127.0.0.1:1,username=admin,secretRef=env:BMC,verifyTls=false"),
+    *("--root-disk", "serial=S1,minBytes=4096", "--label", "role=worker"),
+)
+NUMBERS = count(1)
+INVENTORY = (SITE, NETWORK, ARTIFACT, IMAGE, PROFILE, MACHINE)
+
+
+@pytest.fixture(scope="module")
+def served(postgres, migrated, tmp_path_factory):
+    """One edge for all of these: they make what they need under names of their own."""
+    folder = tmp_path_factory.mktemp("edge")
+    with copied(postgres, migrated) as url, serving(variables(url, folder), folder) as edge:
+        yield edge
+
+
+@pytest.fixture(scope="module")
+def sprout(served, tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    given = {
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(home),
+        "SPROUT_API_URL": served.url,
+        "SPROUT_API_TOKEN": TOKEN,
+    }
+
+    def run(*words, **more):
+        return subprocess.run(
+            [sys.executable, "-c", RUN, *words],
+            env=given | more,
+            cwd=home,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def inventory(sprout):
+    for words in INVENTORY:
+        done = sprout(*words)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture
+def asked(inventory):
+    """A machine of its own, at a site with a live agent."""
+    number = next(NUMBERS)
+    with borrowed():
+        site = queries.site("ams-1").id
+        domain.Agent(site)
+        nic = domain.interface(mac=f"52:54:00:00:01:{number:02x}")
+        domain.machine(site, hostname=f"asked-{number}", interfaces=[nic])
+    return f"asked-{number}"
+
+
+def test_a_machine_is_registered_line_by_line(sprout, inventory):
+    machine = json.loads(sprout("machines", "show", "node-01", "--json").stdout)
+
+    (nic,) = machine["interfaces"]
+    assert (nic["name"], nic["macAddress"], nic["pxeEnabled"]) == ("eth0", MAC, True)
+    assert machine["bmc"]["secretRef"] == "env:BMC"
+    assert machine["bmc"]["verifyTls"] is False
+    assert machine["rootDisk"] == {"serial": "S1", "wwn": "", "minBytes": 4096}
+    assert machine["labels"] == {"role": "worker"}
+
+
+def test_creating_prints_the_id_alone(sprout):
+    done = sprout(*SITE[:-1], "ber-1")
+
+    assert str(UUID(done.stdout.strip())) == done.stdout.strip()
+    assert "created site" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sites", "list"),
+        ("sites", "health", "ams-1"),
+        ("networks", "list", "--site-id", "ams-1"),
+        ("artifacts", "list"),
+        ("images", "list"),
+        ("profiles", "list"),
+        ("machines", "list", "--site-id", "ams-1", "--state", "registered", "--search", "node"),
+        ("machines", "timeline", "node-01"),
+        ("workflows", "list", "--machine-id", "node-01"),
+        ("ip-allocations", "list", "--machine-id", "node-01"),
+        ("audit", "list", "--machine-id", "node-01", "--limit", "5"),
+        ("why", "node-01"),
+    ],
+    ids=" ".join,
+)
+def test_what_can_be_looked_at_can_be_read_by_programs_and_people(sprout, inventory, words):
+    shown, told = sprout(*words), sprout(*words, "--json")
+
+    assert (shown.returncode, told.returncode) == (0, 0)
+    json.loads(told.stdout)
+    assert shown.stdout != told.stdout
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("commission", "--reason", "new"),
+        ("provision", "--image-ref", "debian-12", "--profile-ref", "plain"),
+        (
+            *("provision", "--image-ref", "debian-12", "--profile-ref", "plain"),
+            *("--network-id", "provisioning"),
+        ),
+        ("power-on", "--reason", "new"),
+        ("power-off",),
+        ("reboot",),
+        ("boot-source", "--boot-source", "pxe"),
+    ],
+    ids=" ".join,
+)
+def test_a_verb_prints_its_workflow_and_how_to_follow_it(sprout, asked, words):
+    verb, *options = words
+
+    done = sprout("machines", verb, asked, *options)
+
+    assert done.returncode == 0, done.stderr
+    flow = json.loads(sprout("workflows", "show", done.stdout.strip(), "--json").stdout)
+    assert (flow["kind"], flow["state"]) == (verb, "running")
+    assert done.stdout.strip() in done.stderr
+
+
+def test_waiting_ends_with_the_workflow_and_its_reason(sprout, asked):
+    flow = sprout("machines", "commission", asked).stdout.strip()
+
+    assert sprout("workflows", "cancel", flow, "--reason", "wrong one").returncode == 0
+    done = sprout("workflows", "events", flow, "--follow")
+
+    assert done.returncode == 1
+    assert "wrong one" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_enrolment_is_the_file_that_a_site_reads(sprout, inventory, tmp_path):
+    path = tmp_path / "enrolment.json"
+    path.write_text(sprout("sites", "enrol", "ams-1").stdout)
+    path.chmod(0o600)
+
+    assert enrolment.read(path).slug == "ams-1"
+
+
+def test_a_login_url_lets_a_browser_in(sprout, served):
+    url = sprout("login-url").stdout.strip()
+
+    assert url.startswith(f"{served.url}/sign-in?code=")
+
+
+def test_the_contract_is_printed(sprout):
+    assert json.loads(sprout("openapi").stdout)["openapi"] == "3.1.0"
+
+
+def test_the_token_that_up_kept_is_found(sprout, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "secrets.json").write_text(json.dumps({"admin_token": TOKEN}))
+    more = {"SPROUT_API_TOKEN": "", "SPROUT_DATA_DIR": str(tmp_path / "data")}
+
+    assert sprout("sites", "list", **more).returncode == 0
+
+
+WRONG = {
+    "refused": (("sites", "show", "nowhere"), {}, 3, "sprout sites list"),
+    "bad field": (
+        (*SITE[:-1], "AMS"),
+        {},
+        3,
+        "/slug Use lower-case letters",
+    ),
+    "no token": (("sites", "list"), {"SPROUT_API_TOKEN": ""}, 4, "SPROUT_API_TOKEN"),
+    "wrong token": (("sites", "list"), {"SPROUT_API_TOKEN": "x"}, 4, "SPROUT_API_TOKEN"),
+    "away": (("sites", "list"), {"SPROUT_API_URL": "http://127.0.0.1:1"}, 5, "sprout up"),
+    "bad settings": (("sites", "list"), {"SPROUT_API_URL": "ftp://x"}, 1, "SPROUT_API_URL"),
+    "no such command": (("sits",), {}, 2, "sits"),
+    "no such option": (("sites", "list", "--x"), {}, 2, "--x"),
+    "odd pair": ((*MACHINE[:6], "--bmc", "adress=x"), {}, 1, "Known words"),
+    "slash in a name": (("machines", "show", "a/../../x?y"), {}, 3, "nothing at this URL"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG.values(), ids=WRONG)
+def test_what_is_wrong_is_a_sentence_with_what_to_do_and_a_status(sprout, case):
+    words, more, status, advice = case
+
+    done = sprout(*words, **more)
+
+    assert done.returncode == status, done.stderr
+    assert advice in done.stderr
+    assert done.stdout == ""
+    assert "Traceback" not in done.stderr
+
+
+def test_help_is_not_kept_waiting_by_what_it_does_not_need():
+    heavy = {"flask", "requests", "peewee", "psycopg2", "sqlite3", "cryptography"}
+    look = f"import sys, edge.cli.main; print({heavy!r} & sys.modules.keys())"
+
+    done = subprocess.run(
+        [sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+
+    assert done.stdout.strip() == "set()"
