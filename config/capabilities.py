@@ -1,6 +1,6 @@
 """The six capabilities that a site's own systems may take over, and who provides each."""
 
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings
@@ -9,11 +9,12 @@ from config.values import WebUrl
 
 Provider = Literal["builtin", "external"]
 
-CAPABILITIES: Final = ("network", "ipam", "dhcp", "dns", "hardware_testing", "allocation")
-
 
 def _provider(what: str) -> Any:
-    return Field("builtin", description=f"Who provides {what}: `builtin` or `external`.")
+    return Field(
+        "builtin",
+        description=f"Who provides {what}: `builtin`; `external` comes with a later version.",
+    )
 
 
 def _url(what: str) -> Any:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 from uuid import UUID
 
@@ -16,11 +17,26 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsConfigDict
 
-from config.capabilities import CAPABILITIES, Capabilities
+from config.capabilities import Capabilities
 from config.values import Commas, Folder, Folders, Listen, Networks, WebUrl
 
 PREFIX: Final = "SPROUT_"
 ENV_FILE: Final = ".env"
+
+
+_LATER: Final[Mapping[str, object]] = MappingProxyType(
+    {
+        "network_provider": "builtin",
+        "ipam_provider": "builtin",
+        "dhcp_provider": "builtin",
+        "dns_provider": "builtin",
+        "hardware_testing_provider": "builtin",
+        "allocation_provider": "builtin",
+        "dns_bind_addr": None,
+        "tls_enabled": False,
+    }
+)
+"""Switches whose other position is not built yet, and where they stand."""
 
 
 class BadSettings(Exception):
@@ -140,7 +156,7 @@ class Settings(Capabilities):
         None, description="Own address that DHCP answers from; empty: the interface's first."
     )
     dns_bind_addr: IPv4Address | None = Field(
-        None, description="Address that DNS listens on; empty: DNS is off."
+        None, description="Address that DNS listens on; DNS comes with a later version."
     )
     tftp_bind_addr: IPv4Address | None = Field(
         None, description="Address that TFTP listens on; empty: the one that DHCP answers from."
@@ -163,7 +179,7 @@ class Settings(Capabilities):
     vault_address: WebUrl = Field("", description="URL of Vault, for `vault:PATH#KEY` references.")
     vault_token: SecretStr = Field(SecretStr(""), description="Token that Vault is asked with.")
     tls_enabled: bool = Field(
-        default=False, description="Whether processes prove themselves to each other by mutual TLS."
+        default=False, description="Mutual TLS between processes; comes with a later version."
     )
     tls_ca_file: Path | None = Field(None, description="Certificates of the trusted authority.")
     tls_cert_file: Path | None = Field(None, description="This process's certificate chain.")
@@ -194,20 +210,11 @@ class Settings(Capabilities):
         return self
 
     @model_validator(mode="after")
-    def _tls_has_its_files(self) -> Self:
-        files = {"tls_ca_file", "tls_cert_file", "tls_key_file"}
-        missing = sorted(variable(name) for name in files if getattr(self, name) is None)
-        if self.tls_enabled and missing:
-            raise ValueError(f"SPROUT_TLS_ENABLED: also want {', '.join(missing)}")
-        return self
-
-    @model_validator(mode="after")
-    def _external_providers_have_urls(self) -> Self:
-        for name in CAPABILITIES:
-            external = getattr(self, f"{name}_provider") == "external"
-            if external and not getattr(self, f"{name}_external_url"):
-                wanted = variable(f"{name}_external_url")
-                raise ValueError(f"{variable(f'{name}_provider')}: external also wants {wanted}")
+    def _what_comes_later_is_off(self) -> Self:
+        # Refused rather than ignored: who asks for mutual TLS must not go on without it.
+        for field, off in _LATER.items():
+            if getattr(self, field) != off:
+                raise ValueError(f"{variable(field)}: this version has it only off or builtin")
         return self
 
     @classmethod

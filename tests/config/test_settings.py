@@ -96,10 +96,11 @@ def test_lists_are_split_at_their_marks(monkeypatch):
         ("SPROUT_NETNS", "../run", "match pattern"),
         ("SPROUT_LOG_FORMAT", "xml", "'json' or 'console'"),
         ("SPROUT_DHCP_PROVIDER", "kea", "'builtin' or 'external'"),
-        ("SPROUT_DHCP_PROVIDER", "external", "SPROUT_DHCP_EXTERNAL_URL"),
+        ("SPROUT_DHCP_PROVIDER", "external", "this version has it only off or builtin"),
         ("SPROUT_BROKER", "nats://bus", "want an amqp:// URL, or postgres"),
         ("SPROUT_DATABASE_URL", "sqlite:///x", "want a postgresql:// URL"),
-        ("SPROUT_TLS_ENABLED", "true", "SPROUT_TLS_CA_FILE"),
+        ("SPROUT_TLS_ENABLED", "true", "this version has it only off or builtin"),
+        ("SPROUT_DNS_BIND_ADDR", "10.0.0.1", "this version has it only off or builtin"),
     ],
 )
 def test_bad_value_is_refused_by_name_with_what_is_wanted(monkeypatch, name, value, wanted):
