@@ -109,6 +109,8 @@ def _live(child: Child, parent: int) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the supervisor to pass on
         child.main()
         code = 0
+    except SystemExit as exc:
+        code = exc.code if isinstance(exc.code, int) else int(exc.code is not None)
     except Exception:
         log.exception("site.failed", child=child.name)
     finally:
@@ -116,15 +118,21 @@ def _live(child: Child, parent: int) -> None:
 
 
 def _bury(seat: _Seat, selector: selectors.BaseSelector) -> None:
+    """Take leave of a child that has ended, and say when it is due again."""
+    code = _ended(seat, selector)
+    lived = time.monotonic() - seat.born
+    seat.pause = 0.0 if lived >= STEADY_S else _longer(seat.pause)
+    seat.due = time.monotonic() + seat.pause
+    log.warning("site.died", child=seat.child.name, pid=seat.pid, code=code, again_s=seat.pause)
+
+
+def _ended(seat: _Seat, selector: selectors.BaseSelector) -> int:
+    """Wait for a child's end, and return its exit status, or minus the signal that ended it."""
     selector.unregister(seat.pidfd)
     _, status = os.waitpid(seat.pid, 0)
     os.close(seat.pidfd)
     seat.pidfd = -1
-    lived = time.monotonic() - seat.born
-    seat.pause = 0.0 if lived >= STEADY_S else _longer(seat.pause)
-    seat.due = time.monotonic() + seat.pause
-    code = os.waitstatus_to_exitcode(status)
-    log.warning("site.ended", child=seat.child.name, pid=seat.pid, code=code, again_s=seat.pause)
+    return os.waitstatus_to_exitcode(status)
 
 
 def _longer(pause: float) -> float:
@@ -139,13 +147,14 @@ def _end_all(seats: Sequence[_Seat], selector: selectors.BaseSelector) -> None:
     while any(seat.alive for seat in seats) and (left := until - time.monotonic()) > 0:
         for key, _ in selector.select(left):
             if isinstance(key.data, _Seat):
-                _bury(key.data, selector)
+                code = _ended(key.data, selector)
+                log.info("site.ended", child=key.data.child.name, code=code)
             else:
                 key.fileobj.recv(64)  # type: ignore[union-attr] # the socket of _signals
     for seat in seats:
         if seat.alive:
             signal.pidfd_send_signal(seat.pidfd, signal.SIGKILL)
-            _bury(seat, selector)
+            log.warning("site.ended", child=seat.child.name, code=_ended(seat, selector))
 
 
 @contextmanager
