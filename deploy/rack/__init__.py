@@ -7,7 +7,3 @@ redfish                          the BMC: resources, sessions, HTTP
 leftovers, needs                 what a killed rack left; what is missing to run one
 rack                             all of it together, as a context manager
 """
-
-from deploy.rack.rack import Rack
-
-__all__ = ["Rack"]

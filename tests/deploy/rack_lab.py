@@ -9,9 +9,10 @@ from pathlib import Path
 import sushy
 from sushy.auth import BasicAuth
 
-from deploy.rack import Rack, bridge, netns
+from deploy.rack import bridge, netns
 from deploy.rack.hardware import Firmware
 from deploy.rack.machine import Machine
+from deploy.rack.rack import Rack
 from deploy.rack.serial import SerialLog
 
 ON_DISK = "BOOTED-FROM-DISK"

@@ -12,10 +12,11 @@ from time import monotonic
 import pytest
 import sushy
 
-from deploy.rack import Rack, netns
+from deploy.rack import netns
 from deploy.rack.hardware import Firmware
 from deploy.rack.machine import Patience
 from deploy.rack.power import PowerState
+from deploy.rack.rack import Rack
 from tests.deploy.rack_lab import ON_DISK, ON_NETWORK, bmc_of, dhcp_on, put_guest_on
 
 pytestmark = pytest.mark.machines

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.rack import Rack, bridge, children, leftovers, netns
+from deploy.rack import bridge, children, leftovers, netns
 from deploy.rack.advertise import NO_ROUTER, Advertiser
+from deploy.rack.rack import Rack
 
 pytestmark = pytest.mark.services
 
