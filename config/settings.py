@@ -130,9 +130,11 @@ class Settings(Capabilities):
     edge_threads: int = Field(24, ge=1, le=256, description="Threads of each edge process.")
     control_threads: int = Field(4, ge=1, le=64, description="Threads of control's worker.")
 
-    site_id: UUID | None = Field(None, description="Id of the site that this agent serves.")
+    site_id: UUID | None = Field(
+        None, description="Id of the site served here; checked against the enrolment."
+    )
     enrolment_file: Path | None = Field(
-        None, description="One-time file of `sprout sites enrol`, read at the agent's first start."
+        None, description="File that `sprout sites enrol` printed: who this site is; mode 600."
     )
     boot_bind_addr: IPv4Address = Field(
         IPv4Address("0.0.0.0"),  # noqa: S104 - booting machines come by any interface of the site
