@@ -15,6 +15,7 @@ from models.views import MachineView
 log = structlog.get_logger()
 
 _LONGEST: Final = 200
+_MOST: Final = 20
 
 _View = TypeVar("_View", bound=Callable[..., Any])
 
@@ -44,24 +45,32 @@ def record(*, code: str, status: int, pointers: Sequence[str]) -> None:
     if not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return
     try:
-        _write(code, pointers)
+        _write(code, [printable(pointer) for pointer in pointers[:_MOST]])
     except Unavailable as exc:
         log.warning("audit.lost-refusal", code=code, why=str(exc))
 
 
-def _write(code: str, pointers: Sequence[str]) -> None:
+def printable(text: str) -> str:
+    """Return *text* as it can be kept and shown: bounded, and without what PostgreSQL refuses.
+
+    Names of unknown fields are the caller's own words.
+    """
+    return "".join(c if c.isprintable() else "\ufffd" for c in text[:_LONGEST])
+
+
+def _write(code: str, pointers: list[str]) -> None:
     view = current_app.view_functions[request.endpoint or ""]
     action = str(getattr(view, "audit_action", request.endpoint))
     subject: MachineView | None = g.get("subject")
-    named = ",".join(str(value) for value in (request.view_args or {}).values())
+    named = printable(",".join(str(value) for value in (request.view_args or {}).values()))
     with borrowed(), database.atomic():
         audit.record(
             caller(),
             action,
             kind=action.partition(".")[0],
-            id=named[:_LONGEST] if subject is None else subject.id,
+            id=named if subject is None else subject.id,
             site=None if subject is None else subject.site_id,
             machine=None if subject is None else subject.id,
             refused=True,
-            data={"code": code, "pointers": list(pointers)},
+            data={"code": code, "pointers": pointers},
         )

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from edge import auth
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Body, Line, Page, Path, Word, example
+from edge.api.fields import Answer, Body, Line, Page, Path, Ref, RelativePath, Word, example
 from models import queries
 from models.commands import inventory
 
@@ -32,11 +32,11 @@ class ArtifactRef(Path):
 class NewArtifact(Body):
     model_config = ConfigDict(json_schema_extra=example(_EXAMPLE))
 
-    ref: Line
+    ref: Ref
     name: Line
     backend: Literal["filesystem"] = "filesystem"
     base_url: Word = ""
-    prefix: Annotated[Line, Field(description="Folder under the site's artifact folder.")]
+    prefix: Annotated[RelativePath, Field(description="Folder under the site's artifact folder.")]
 
 
 class Artifact(Answer):

@@ -62,7 +62,7 @@ class AuditRecords(Page):
     items: list[AuditRecord]
 
 
-@operation(api, "get", "/v1/audit", "listAudit", answer=AuditRecords)
+@operation(api, "get", "/v1/audit", "listAudit", answer=AuditRecords, refuses=("not-found",))
 def index(query: AuditFilter) -> Response:
     """List audit records, the newest first; `next` is the cursor of the following page."""
     machine_id = None if query.machine_id is None else queries.machine(query.machine_id).id

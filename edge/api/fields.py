@@ -27,6 +27,31 @@ Line = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=_P
 Word = Annotated[str, StringConstraints(max_length=255, pattern=_PRINTABLE)]
 """One line that may be empty."""
 
+
+def _written(pattern: str, most: int, shown: str) -> Any:
+    """Return the form of a name for the contract; the domain judges it, with a better hint."""
+    schema: dict[str, Any] = {"pattern": pattern, "maxLength": most}
+    return Field(examples=[shown], json_schema_extra=schema)
+
+
+_LABEL: Final = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+
+Slug = Annotated[Line, _written("^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$", 40, "ams-1")]
+Ref = Annotated[Line, _written("^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$", 100, "debian-12")]
+HostName = Annotated[
+    Line, _written(f"^{_LABEL}(\\.{_LABEL})*$".replace("a-z", "A-Za-z"), 253, "node-01")
+]
+MacAddress = Annotated[
+    Line,
+    _written("^[0-9A-Fa-f][02468ACEace]([:-]?[0-9A-Fa-f]{2}){5}$", 17, "52:54:00:12:34:56"),
+]
+RelativePath = Annotated[
+    Line,
+    _written("^[A-Za-z0-9._+-]+(/[A-Za-z0-9._+-]+)*$", 255, "debian-12/vmlinuz"),
+]
+Cidr = Annotated[Line, _written(r"^[0-9]{1,3}(\.[0-9]{1,3}){3}/[0-9]{1,2}$", 18, "10.77.0.0/24")]
+Address = Annotated[Line, _written(r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$", 15, "10.77.0.10")]
+
 Reason = Annotated[
     str,
     StringConstraints(max_length=1000, pattern=_PRINTABLE),

@@ -10,7 +10,18 @@ from pydantic import ConfigDict, Field
 
 from edge import auth
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Body, Int64, Line, Page, Path, Sha256, example
+from edge.api.fields import (
+    Answer,
+    Body,
+    Int64,
+    Line,
+    Page,
+    Path,
+    Ref,
+    RelativePath,
+    Sha256,
+    example,
+)
 from models import queries
 from models.commands import inventory
 
@@ -40,13 +51,13 @@ class ImageRef(Path):
 class NewImage(Body):
     model_config = ConfigDict(json_schema_extra=example(_EXAMPLE))
 
-    ref: Line
+    ref: Ref
     name: Line
     architecture: Architecture
-    artifact_ref: Line
-    kernel_path: Line
-    initrd_path: Line
-    image_path: Line
+    artifact_ref: Ref
+    kernel_path: RelativePath
+    initrd_path: RelativePath
+    image_path: RelativePath
     checksums: Annotated[
         dict[Line, Sha256], Field(max_length=64, description="SHA-256 by path, of all three files.")
     ]

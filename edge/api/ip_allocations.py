@@ -51,7 +51,14 @@ class Allocations(Page):
     items: list[Allocation]
 
 
-@operation(api, "get", "/v1/ip-allocations", "listIpAllocations", answer=Allocations)
+@operation(
+    api,
+    "get",
+    "/v1/ip-allocations",
+    "listIpAllocations",
+    answer=Allocations,
+    refuses=("not-found",),
+)
 def index(query: AllocationFilter) -> Response:
     """List allocations, the newest first."""
     machine_id = None if query.machine_id is None else queries.machine(query.machine_id).id

@@ -9,11 +9,13 @@ from pydantic import ConfigDict, Field, model_validator
 from edge.api.fields import (
     Answer,
     Body,
+    HostName,
     Int32,
     Int64,
     Labels,
     Limit,
     Line,
+    MacAddress,
     Page,
     Path,
     Query,
@@ -79,7 +81,7 @@ class NewInterface(Body):
 
     id: Annotated[Line | None, Field(description="The caller's own word for it.")] = None
     name: Line | None = None
-    mac_address: Line
+    mac_address: MacAddress
     pxe_enabled: bool = False
     network_name: Line | None = None
 
@@ -130,7 +132,7 @@ class NewMachine(Body):
     model_config = ConfigDict(json_schema_extra=example(_NEW))
 
     site_id: UUID
-    hostname: Line
+    hostname: HostName
     architecture: Architecture
     interfaces: Annotated[list[NewInterface], Field(min_length=1, max_length=64)]
     labels: Labels = Field(default_factory=dict)

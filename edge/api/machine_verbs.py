@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from edge import auth, refusals
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Body, Line, Reason, example
+from edge.api.fields import Body, Reason, Ref, example
 from edge.api.machine_forms import MachineRef
 from edge.api.workflows import Workflow
 from models import queries
@@ -36,8 +36,8 @@ class Provision(Body):
         )
     )
 
-    image_ref: Line
-    profile_ref: Line
+    image_ref: Ref
+    profile_ref: Ref
     network_id: UUID | None = Field(
         default=None, description="Left out: the site's only network for provisioning."
     )

@@ -63,7 +63,7 @@ def create(body: NewMachine) -> Response:
     return answered(made, HTTPStatus.CREATED, location=f"/v1/machines/{machine_id}")
 
 
-@operation(api, "get", "/v1/machines", "listMachines", answer=Machines)
+@operation(api, "get", "/v1/machines", "listMachines", answer=Machines, refuses=("not-found",))
 def index(query: MachineFilter) -> Response:
     """List machines, by host name; `next` is the cursor of the following page."""
     found = queries.machines(

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from edge import auth
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Body, Line, Page, Path, Query, Word, example
+from edge.api.fields import Address, Answer, Body, Cidr, Line, Page, Path, Query, Word, example
 from models import queries
 from models.commands import inventory
 
@@ -49,11 +49,11 @@ class NewNetwork(Body):
 
     site_id: UUID
     name: Line
-    cidr: Line
-    range_start: Line
-    range_end: Line
-    gateway: Line | None = None
-    dns: Annotated[list[Line], Field(max_length=8)] = Field(default_factory=list)
+    cidr: Cidr
+    range_start: Address
+    range_end: Address
+    gateway: Address | None = None
+    dns: Annotated[list[Address], Field(max_length=8)] = Field(default_factory=list)
     purpose: Purpose = "provisioning"
     domain: Word = ""
     vlan: Annotated[int, Field(ge=1, le=4094)] | None = None
@@ -117,7 +117,7 @@ def create(body: NewNetwork) -> Response:
     return answered(made, HTTPStatus.CREATED, location=f"/v1/networks/{network_id}")
 
 
-@operation(api, "get", "/v1/networks", "listNetworks", answer=Networks)
+@operation(api, "get", "/v1/networks", "listNetworks", answer=Networks, refuses=("not-found",))
 def index(query: NetworkFilter) -> Response:
     """List networks, by name."""
     site_id = None if query.site_id is None else queries.site(query.site_id).id

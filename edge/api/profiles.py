@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from edge import auth
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Body, Document, Line, Page, Path, example
+from edge.api.fields import Answer, Body, Document, Line, Page, Path, Ref, example
 from models import queries
 from models.commands import inventory
 
@@ -35,7 +35,7 @@ class ProfileRef(Path):
 class NewProfile(Body):
     model_config = ConfigDict(json_schema_extra=example(_EXAMPLE))
 
-    ref: Line
+    ref: Ref
     name: Line
     cloud_config_template: Annotated[
         Document, Field(description="#cloud-config with placeholders such as {{ hostname }}.")

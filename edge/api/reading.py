@@ -12,6 +12,9 @@ from edge.errors import Fault, Malformed, NotJson, Unreadable
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
+_MOST: Final = 50
+"""Faults that are told; who has more has another problem."""
+
 _HINTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "missing": "Add it.",
@@ -65,7 +68,7 @@ def pointer(place: Sequence[int | str]) -> str:
 def _refused(errors: Sequence[ErrorDetails]) -> Malformed | Unreadable:
     if any(error["type"] == "json_invalid" for error in errors):
         return Malformed(errors[0]["msg"])
-    faults = tuple(map(_fault, errors))
+    faults = tuple(map(_fault, errors[:_MOST]))
     return Unreadable(f"{faults[0].pointer or 'the request'}: {faults[0].detail}", faults)
 
 

@@ -11,7 +11,7 @@ from pydantic import ConfigDict, Field
 
 from edge import auth
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Body, Labels, Line, Page, Path, example
+from edge.api.fields import Answer, Body, Labels, Line, Page, Path, Slug, example
 from models import queries
 from models.commands import inventory
 from models.lifecycle import State
@@ -33,7 +33,7 @@ class NewSite(Body):
     )
 
     name: Line
-    slug: Annotated[Line, Field(description="Stands in URLs and queue names; unique.")]
+    slug: Annotated[Slug, Field(description="Stands in URLs and queue names; unique.")]
     labels: Labels = Field(default_factory=dict)
 
 

@@ -185,7 +185,7 @@ class Observations(Page):
     items: list[Observation]
 
 
-@operation(api, "get", "/v1/workflows", "listWorkflows", answer=Workflows)
+@operation(api, "get", "/v1/workflows", "listWorkflows", answer=Workflows, refuses=("not-found",))
 def index(query: WorkflowFilter) -> Response:
     """List workflows, the newest first."""
     machine_id = None if query.machine_id is None else queries.machine(query.machine_id).id

@@ -62,7 +62,8 @@ def refused(api, rows):
 
         assert answer.status_code == status, answer.text
         assert answer.mimetype == "application/problem+json"
-        assert pointer in [fault["pointer"] for fault in answer.json["errors"]]
+        told = [fault["pointer"].replace("\x00", "\ufffd") for fault in answer.json["errors"]]
+        assert pointer in told
         assert all(fault["hint"] for fault in answer.json["errors"])
         assert rows() == before | {"audit": before["audit"] + 1}
         row = api.audit()[0]
@@ -80,6 +81,7 @@ BAD_SITES = {
     "unknown field": (make.site(slug="b", slugg="b"), 422, "/slugg"),
     "line break": (make.site(slug="b", name="a\nb"), 422, "/name"),
     "null byte": (make.site(slug="b", name="a\x00"), 422, "/name"),
+    "null byte in an unknown field": (make.site(slug="b", **{"a\x00": 1}), 422, "/a\ufffd"),
     "labels of numbers": (make.site(slug="b", labels={"a/b~": 1}), 422, "/labels/a~1b~0"),
     "a name too long": (make.site(slug="b", name="x" * 256), 422, "/name"),
 }
@@ -334,6 +336,22 @@ def test_a_refused_verb_is_found_in_the_audit_of_its_machine(api, scene):
     row = api.get("/v1/audit?machineId=node-01").json["items"][0]
     assert (row["action"], row["outcome"]) == ("machine.commission", "refused")
     assert (row["machineId"], row["siteId"]) == (machine["id"], scene)
+
+
+def test_a_thousand_faults_are_told_and_kept_in_part(api, site):
+    answer = api.post("/v1/sites", make.site(**{f"f{n}" * 100: n for n in range(1000)}))
+
+    assert (answer.status_code, len(answer.json["errors"])) == (422, 50)
+    pointers = api.audit()[0]["data"]["pointers"]
+    assert len(pointers) == 20
+    assert max(map(len, pointers)) == 200
+
+
+@pytest.mark.parametrize("name", ["%00", "%ff", "a%0Ab", "x" * 300])
+def test_a_verb_on_a_name_of_no_form_is_audited_all_the_same(api, site, name):
+    assert api.post(f"/v1/machines/{name}/reboot").status_code in {404, 422}
+
+    assert api.audit()[0]["objectId"].isprintable()
 
 
 def test_a_verb_on_an_unknown_machine_is_audited_by_the_name_that_was_asked(api, site):
