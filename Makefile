@@ -5,6 +5,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 BIN := .venv/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 UNIT := not services and not machines and not long
 SERVICES := services and not machines and not long
@@ -29,13 +30,16 @@ setup-test: .venv/dev.stamp ## the same, with what the tests need
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sprout needs Python 3.11 or newer")'
 	$(PYTHON) -m venv .venv
 
-.venv/run.stamp: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+# deploy/ is no part of the package; a .pth lets the checkout's own `sprout` find the virtual rack.
+.venv/run.stamp: pyproject.toml Makefile | .venv/bin/python
+	$(PIP) install --editable .
+	@$(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))' \
+		| { read -r site && echo '$(CURDIR)' > "$$site/sprout-checkout.pth"; }
 	@touch $@
 
-.venv/dev.stamp: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
-	@touch .venv/run.stamp $@
+.venv/dev.stamp: .venv/run.stamp
+	$(PIP) install --editable '.[dev]'
+	@touch $@
 
 # --- the product ---
 
@@ -95,7 +99,7 @@ dev-down: .venv/run.stamp ## stop them
 # --- what is shipped ---
 
 build: .venv/run.stamp ## the wheel, in dist/
-	$(BIN)/python -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(PIP) wheel --no-deps --wheel-dir dist .
 
 docker: ## the container image
 	$$(command -v docker || command -v podman) build --file deploy/Dockerfile --tag sprout .

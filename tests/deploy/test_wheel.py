@@ -40,3 +40,8 @@ def test_wheel_has_every_file_of_the_product(wheel):
 @pytest.mark.services
 def test_wheel_has_no_tool_of_the_checkout(wheel):
     assert {name.split("/")[0] for name in wheel} & TOOLS == set()
+
+
+@pytest.mark.services
+def test_checkout_finds_its_tools_from_any_folder(tmp_path):
+    subprocess.run([sys.executable, "-c", "import deploy.rack"], cwd=tmp_path, check=True)
