@@ -68,12 +68,6 @@ def caller() -> Caller:
     )
 
 
-def operator() -> Operator | None:
-    """Return who asks, None on an open route."""
-    found: Operator | None = g.get("operator")
-    return found
-
-
 def sessions_possible() -> bool:
     """Whether there are a token and a key to bind sessions to."""
     return current_app.secret_key is not None

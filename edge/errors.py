@@ -71,7 +71,7 @@ CATALOGUE: Final[Mapping[str, ProblemType]] = MappingProxyType(
         ),
         "unauthenticated": ProblemType(
             S.UNAUTHORIZED,
-            "Who asks is not known",
+            "Sign in first",
             "Send `Authorization: Bearer TOKEN`, or sign in by the URL of `sprout login-url`.",
         ),
         "csrf": ProblemType(

@@ -38,7 +38,7 @@ def ask() -> ResponseReturnValue:
     """Show the button that uses up the code."""
     code = request.args.get("code", "")
     if not code:
-        return plain.page("Sign in", "Print a one-time URL in a terminal: sprout login-url")
+        return plain.page("Sign in", "Print a one-time URL in a terminal: `sprout login-url`")
     return plain.page(
         "Sign in", "This browser stays signed in for 12 hours.", _FORM.format(code=code)
     )

@@ -157,6 +157,13 @@ def test_a_browser_is_told_on_a_page(client):
     assert "sprout login-url" in answer.text
 
 
+def test_what_was_asked_for_is_text_on_a_page(api):
+    answer = api.get("/v1/sites/<b>`<i>`", headers={"Accept": "text/html"})
+
+    assert answer.status_code == 404
+    assert "&lt;b&gt;<code>&lt;i&gt;</code>" in answer.text
+
+
 def test_a_page_does_not_run_what_was_sent(client):
     answer = client.get("/sign-in?code=<script>alert(1)</script>", headers={"Accept": "text/html"})
 
