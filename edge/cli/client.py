@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from config.settings import BadSettings, Settings
+from edge.cli.local.core import api_reached_at
 
 TIMEOUT_S: Final = (5.0, 30.0)
 """To connect, and to be answered."""
@@ -139,7 +140,7 @@ def api() -> Api:
     except BadSettings as exc:
         raise Told(str(exc)) from exc
     token = settings.api_token.get_secret_value() or _kept_token(settings.data_dir)
-    return Api(settings.api_url, token)
+    return Api(api_reached_at(settings), token)
 
 
 def _kept_token(folder: Path) -> str:

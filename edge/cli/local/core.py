@@ -36,8 +36,7 @@ def describe(settings: Settings, folder: Folder, database: Service, broker: Serv
     # With a hash of the operator's own there is another admin's token, which we do not know.
     ours = not settings.admin_token_hash
     token = folder.secret("admin_token") if ours else settings.api_token.get_secret_value()
-    said = "api_url" in settings.model_fields_set
-    api_url = settings.api_url if said else f"http://{reached_at(settings.bind)}"
+    api_url = api_reached_at(settings)
     given = {
         "SPROUT_DATA_DIR": str(settings.data_dir),
         "SPROUT_API_URL": api_url,
@@ -54,6 +53,12 @@ def describe(settings: Settings, folder: Folder, database: Service, broker: Serv
         broker_url=broker.url,
         broker=broker.title,
     )
+
+
+def api_reached_at(settings: Settings) -> str:
+    """Return the edge's URL: what was said, else where the edge is told to listen."""
+    said = "api_url" in settings.model_fields_set
+    return settings.api_url if said else f"http://{reached_at(settings.bind)}"
 
 
 def reached_at(bind: str) -> str:
