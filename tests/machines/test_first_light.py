@@ -1,0 +1,89 @@
+"""`sprout up --rack 1 --once`: real firmware, real services, from power-off to active."""
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.machines
+
+ROOT = Path(__file__).parents[2]
+SPROUT = ROOT / ".venv" / "bin" / "sprout"
+LIMIT_S = 480
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def image_cache(tmp_path_factory):
+    """The image, built once for all machines."""
+    cache = tmp_path_factory.mktemp("image-cache")
+    words = [sys.executable, "-m", "deploy.image", "--cache", str(cache), "--output"]
+    subprocess.run([*words, str(cache / "out")], check=True, cwd=ROOT, timeout=LIMIT_S)
+    return cache
+
+
+@pytest.fixture
+def environment(image_cache, tmp_path):
+    data = tmp_path / "data"
+    data.mkdir(mode=0o700)
+    (data / "image-cache").symlink_to(image_cache)
+    return {
+        **os.environ,
+        "SPROUT_DATA_DIR": str(data),
+        "SPROUT_BIND": f"127.0.0.1:{free_port()}",
+    }
+
+
+def remains(data):
+    """Return what is left of a start: processes that bear its mark, and namespaces."""
+    mark = f"SPROUT_UP_FOLDER={data}".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark in process.read_bytes():
+                found.append(process.parent.name)
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.timeout(LIMIT_S + 60)
+@pytest.mark.parametrize(
+    ("firmware", "broker"), [("bios", "postgres"), ("uefi", "")], ids=["bios", "uefi"]
+)
+def test_a_machine_is_led_from_power_off_to_active_and_nothing_is_left_behind(
+    environment, firmware, broker
+):
+    before = set(Path("/run/netns").glob("*"))
+
+    done = subprocess.run(
+        [str(SPROUT), "up", "--rack", "1", "--firmware", firmware, "--once"],
+        env={**environment, "SPROUT_BROKER": broker},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=LIMIT_S,
+    )
+
+    assert done.returncode == 0, done.stderr[-4000:]
+    assert "all machines are active" in done.stderr
+    assert ("embedded queue" in done.stderr) == bool(broker)
+    assert remains(environment["SPROUT_DATA_DIR"]) == []
+    mine = {p for p in set(Path("/run/netns").glob("*")) - before if p.name.startswith("sprout-")}
+    assert not [p for p in mine if not _of_others(p)]
+
+
+def _of_others(namespace):
+    """Whether the namespace has processes: ours have ended, so they are another run's."""
+    listed = subprocess.run(
+        ["ip", "netns", "pids", namespace.name], capture_output=True, text=True, check=False
+    )
+    return bool(listed.stdout.strip())
