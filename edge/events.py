@@ -4,7 +4,9 @@ Events carry ids, never state: whoever hears one reads again.  Each stream holds
 edge, so a worker has at most STREAMS of them and then asks the page to poll.
 """
 
+import math
 import threading
+import time
 from collections.abc import Iterator
 from typing import Final
 
@@ -15,9 +17,12 @@ from models.commands.moves import CHANNEL
 from models.database import Listener, Unavailable
 
 STREAMS: Final = 16
-KEEP_ALIVE_S: Final = 15.0
+KEEP_ALIVE_S: Final = 5.0
+"""Seconds of silence after which a comment is sent: only writing tells that a browser has left."""
+
 RETRY_MS: Final = 2000
 PAUSE_S: Final = 1.0
+FLEET_EVERY_S: Final = 1.0
 EVERYTHING: Final = "*"
 """What a stream is told when hints may have been lost."""
 
@@ -101,17 +106,27 @@ class Hub:
             listener.close()
 
 
-def lines(stream: Stream) -> Iterator[str]:
-    """Yield the stream's text for ever: hints as they come, a comment when there are none."""
+def lines(stream: Stream, *, fleet_every_s: float = FLEET_EVERY_S) -> Iterator[str]:
+    """Yield the stream's text for ever: hints as they come, a comment when there are none.
+
+    That the fleet changed is said at most every *fleet_every_s* seconds, and always in the end:
+    each time, a page reads all of its tiles.
+    """
     yield f"retry: {RETRY_MS}\n\n"
+    owed, told_at = False, -math.inf
     while True:
-        changed = stream.take(KEEP_ALIVE_S)
-        if not changed:
-            yield ": still here\n\n"
-            continue
-        for machine in sorted(changed - {EVERYTHING}):
-            yield f"event: machine-{machine}\ndata: {machine}\n\n"
-        yield "event: fleet\ndata: changed\n\n"
+        rest_s = max(0.0, told_at + fleet_every_s - time.monotonic())
+        changed = stream.take(rest_s if owed else KEEP_ALIVE_S)
+        owed = owed or bool(changed)
+        yield "".join(map(_hint, sorted(changed))) or ": still here\n\n"
+        if owed and time.monotonic() >= told_at + fleet_every_s:
+            owed, told_at = False, time.monotonic()
+            yield "event: fleet\ndata: changed\n\n"
+
+
+def _hint(machine: str) -> str:
+    name = "everything" if machine == EVERYTHING else f"machine-{machine}"
+    return f"event: {name}\ndata: {machine}\n\n"
 
 
 @blueprint.get("/events")

@@ -54,6 +54,7 @@ class Tile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
+    id: int
     at: datetime
     source: str
     sentence: str
@@ -235,6 +236,7 @@ def _rows(rows: Sequence[ObservationView]) -> list[Row]:
         before = row.at
         shown.append(
             Row(
+                id=row.id,
                 at=row.at,
                 source=row.source,
                 sentence=sentence(row.kind, row.data),

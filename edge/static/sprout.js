@@ -14,36 +14,30 @@
   document.addEventListener("htmx:afterSettle", tick);
   tick();
 
-  let lost = false;
-  const banner = (shown) => {
-    document.getElementById("stale").hidden = !shown;
+  // Without a stream the page asks by itself.  When one opens, whatever happened between the
+  // reading of the page and the opening was not heard: read again.
+  let polling = 0;
+  const reread = () => htmx.trigger(document.body, "sprout:reread");
+  const listening = (heard) => {
+    document.getElementById("stale").hidden = heard;
+    clearInterval(polling);
+    polling = heard ? 0 : setInterval(reread, 5000);
   };
-  document.body.addEventListener("htmx:sseError", () => {
-    lost = true;
-    banner(true);
-  });
   document.body.addEventListener("htmx:sseOpen", () => {
-    banner(false);
-    if (lost) {
-      lost = false;
-      htmx.trigger(document.body, "sprout:reread");
-    }
+    listening(true);
+    reread();
   });
-  document.body.addEventListener("htmx:sseClose", () => {
-    lost = true;
-    banner(true);
-  });
+  document.body.addEventListener("htmx:sseError", () => listening(false));
 
   // Open details stay open when their section is swapped.
   const open = new Set();
-  const key = (node) => node.closest("tr")?.querySelector("time")?.dateTime;
   document.body.addEventListener("htmx:beforeSwap", () => {
     open.clear();
-    for (const node of document.querySelectorAll("details.data[open]")) open.add(key(node));
+    for (const node of document.querySelectorAll("details.data[open]")) open.add(node.id);
   });
   document.body.addEventListener("htmx:afterSwap", () => {
     for (const node of document.querySelectorAll("details.data")) {
-      if (open.has(key(node))) node.open = true;
+      if (open.has(node.id)) node.open = true;
     }
   });
 
