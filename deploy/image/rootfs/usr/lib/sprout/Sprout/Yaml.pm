@@ -156,6 +156,7 @@ sub unquoted {
 # One line break is a space, more are one break fewer (YAML 1.2, 6.5).
 sub folded {
     my ($text, @lines) = @_;
+    $text //= '';    # split makes nothing of an empty text
     my $breaks = 0;
     for my $index (0 .. $#lines) {
         my $line = $lines[$index];

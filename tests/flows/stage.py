@@ -1,0 +1,102 @@
+"""One `sprout up --rack 1` under way, asked over its API and its command line."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import requests
+
+ROOT = Path(__file__).parents[2]
+SPROUT = ROOT / ".venv" / "bin" / "sprout"
+LIMIT_S = 480
+ENDED = {"succeeded", "failed", "cancelled"}
+
+
+class Running:
+    """The product on a data folder of its own, with one BIOS machine."""
+
+    def __init__(self, data, *, once=False):
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+        self.data = data
+        self.env = {
+            **os.environ,
+            "SPROUT_DATA_DIR": str(data),
+            "SPROUT_BIND": self.url.removeprefix("http://"),
+        }
+        words = [str(SPROUT), "up", "--rack", "1", "--firmware", "bios", *(["--once"] * once)]
+        self.told = data.parent / "told"
+        with self.told.open("wb") as out:
+            self.process = subprocess.Popen(words, env=self.env, stdout=out, stderr=out)
+
+    def call(self, method, path, body=None):
+        token = json.loads((self.data / "secrets.json").read_text())["admin_token"]
+        head = {"Authorization": f"Bearer {token}"}
+        return requests.request(method, f"{self.url}{path}", headers=head, json=body, timeout=10)
+
+    def get(self, path):
+        return self.call("GET", path).json()
+
+    def machine(self):
+        return self.get("/v1/machines")["items"][0]
+
+    def until(self, wanted):
+        """Return the machine when *wanted* holds for it."""
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                found = self.machine()
+            except (OSError, LookupError, ValueError):
+                found = None
+            if found and wanted(found):
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"it never came: {self.told.read_text()}")
+
+    def ended(self, workflow):
+        """Return the workflow when it has ended."""
+        deadline = time.monotonic() + LIMIT_S
+        while time.monotonic() < deadline:
+            found = self.get(f"/v1/workflows/{workflow}")
+            if found["state"] in ENDED:
+                return found
+            time.sleep(0.1)
+        raise AssertionError("the workflow never ended")
+
+    def ask(self, machine, verb, **body):
+        """Ask for *verb* and return its workflow's end."""
+        answer = self.call("POST", f"/v1/machines/{machine}/{verb}", body)
+        assert answer.status_code == 202, answer.text
+        return self.ended(answer.headers["Location"].rpartition("/")[2])
+
+    def sprout(self, *words):
+        """Run the command line against this product."""
+        command = [str(SPROUT), *words]
+        return subprocess.run(
+            command, env=self.env, capture_output=True, text=True, check=False, timeout=120
+        )
+
+    def pid(self, name):
+        roster = json.loads((self.data / "processes.json").read_text())
+        return next(entry["pid"] for entry in roster["entries"] if entry["name"] == name)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            self.process.wait(timeout=60)
+
+
+def prepared(folder, cache):
+    """Return a data folder that finds the image in *cache*, built there when it is not."""
+    words = [sys.executable, "-m", "deploy.image", "--cache", str(cache), "--output"]
+    subprocess.run([*words, str(cache / "out")], check=True, cwd=ROOT, timeout=LIMIT_S)
+    data = folder / "data"
+    data.mkdir(mode=0o700)
+    (data / "image-cache").symlink_to(cache)
+    return data
