@@ -10,7 +10,7 @@ from uuid import UUID
 from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from edge.wording import TONES, duration, sentence
+from edge.wording import TONES, duration, percent, sentence
 from models import queries
 from models.errors import NotFound
 from models.lifecycle import WORKING, State
@@ -36,6 +36,7 @@ class Mark:
     name: str
     mark: str
     took: str = ""
+    percent: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,14 +182,21 @@ def _phases(machine: MachineView) -> list[Mark]:
 
 def _steps(flow: WorkflowView, rows: Sequence[ObservationView], now: datetime) -> list[Mark]:
     begun, ended = _times(flow, rows, Seen.STEP_BEGUN), _times(flow, rows, Seen.STEP_DONE)
+    written = _written(flow, rows)
     marks = []
     for number, step in enumerate(flow.steps):
         start, end = begun.get(step.name), ended.get(step.name)
         mark = _mark(flow, number)
         stop = end or (now if mark == "now" else flow.finished_at)
         took = "" if start is None or stop is None else duration((stop - start).total_seconds())
-        marks.append(Mark(name=step.name, mark=mark, took=took))
+        share = written if mark == "now" and step.until is Seen.INSTALLED else None
+        marks.append(Mark(name=step.name, mark=mark, took=took, percent=share))
     return marks
+
+
+def _written(flow: WorkflowView, rows: Sequence[ObservationView]) -> int | None:
+    own = (r for r in rows if r.run_id == flow.run_id and r.kind == Seen.INSTALL_PROGRESS)
+    return max((share for row in own if (share := percent(row.data)) is not None), default=None)
 
 
 def _mark(flow: WorkflowView, number: int) -> str:

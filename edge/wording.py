@@ -42,6 +42,21 @@ def _filled(part: str, data: Data) -> str:
         return ""
 
 
+def percent(data: Data) -> int | None:
+    """Return how much of the image is written, 0 to 100; None when the report makes no sense."""
+    try:
+        written, total = int(data["written"]), int(data["total"])
+        return min(100, 100 * written // total) if written >= 0 else None
+    except (KeyError, ValueError, TypeError, ZeroDivisionError):
+        return None
+
+
+def _progress(data: Data) -> str:
+    if (share := percent(data)) is None:
+        return "Writing the image"
+    return f"Written {share} %, {int(data['written']) >> 20} of {int(data['total']) >> 20} MiB"
+
+
 _WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
     {
         Seen.DHCP_OFFERED: _said("Offered {address}", " and {file}"),
@@ -55,7 +70,7 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
         Seen.ARTIFACT_SERVED: _said("Serving {path}", ", {bytes} bytes"),
         Seen.SEED_SERVED: _said("Seed document served", ": {path}"),
         Seen.INSTALL_STARTED: _said("The deploy kernel reports", ", disk {disk}"),
-        Seen.INSTALL_PROGRESS: _said("Written {written} of {total} bytes"),
+        Seen.INSTALL_PROGRESS: _progress,
         Seen.INSTALL_FAILED: _said("The install failed", " at {stage}", ": {reason}"),
         Seen.INSTALLED: _said("The image is written and verified", ", {written} bytes"),
         Seen.PHONED_HOME: _said("The installed system phoned home", " as {hostname}"),

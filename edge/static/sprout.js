@@ -7,7 +7,7 @@
       const minutes = Math.floor(Math.abs(left) / 60);
       const seconds = String(Math.abs(left) % 60).padStart(2, "0");
       time.title ||= time.dateTime;
-      time.textContent = left < 0 ? `${minutes}:${seconds} ago` : `${minutes}:${seconds} from now`;
+      time.textContent = left < 0 ? `${minutes}:${seconds} ago` : `in ${minutes}:${seconds}`;
     }
   };
   setInterval(tick, 1000);

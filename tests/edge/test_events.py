@@ -6,7 +6,7 @@ import pytest
 import requests
 
 from edge import events
-from edge.wording import TONES, duration, sentence
+from edge.wording import TONES, duration, percent, sentence
 from models.lifecycle import State
 from models.observations import Seen
 from tests.edge.conftest import TOKEN
@@ -56,6 +56,22 @@ def test_a_sentence_leaves_out_what_was_not_told():
 def test_data_of_a_strange_shape_breaks_no_sentence(data):
     assert sentence(Seen.TFTP_SENT, data)
     assert sentence(Seen.TASK_DONE, {"result": "none", "kind": "power-on"})
+
+
+@pytest.mark.parametrize(
+    ("told", "share"),
+    [
+        ({"written": "62914560", "total": "629145600"}, 10),
+        ({"written": 7, "total": 5}, 100),
+        ({"written": -1, "total": 5}, None),
+        ({"written": 1, "total": 0}, None),
+        ({"written": "much", "total": None}, None),
+        ({}, None),
+    ],
+)
+def test_progress_is_a_percentage_or_nothing(told, share):
+    assert percent(told) == share
+    assert sentence(Seen.INSTALL_PROGRESS, told)
 
 
 def test_every_state_has_a_tone():

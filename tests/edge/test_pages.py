@@ -145,6 +145,20 @@ def test_a_machine_grows_its_timeline_without_a_reload(page, scene):
     assert page.evaluate("window.same") is True
 
 
+def test_the_writing_of_the_image_is_seen_as_it_goes_on(page, scene):
+    scene.powered(scene.provision())
+    scene.boots(Seen.SCRIPT_SERVED, Seen.INSTALL_STARTED)
+    listening(page, f"/machines/{scene.machine}")
+
+    for written in (10, 40):
+        told = {"written": str(written << 20), "total": str(100 << 20)}
+        run = scene.view.run_id
+        scene.agent.report(Seen.INSTALL_PROGRESS, scene.machine, run=run, data=told)
+
+    expect(page.locator(".step.now")).to_contain_text("40 %")
+    expect(page.get_by_text("Written 40 %, 40 of 100 MiB")).to_be_visible()
+
+
 def test_a_new_machine_appears_by_itself(page, scene):
     listening(page, "/")
     expect(page.locator(".tile")).to_have_count(1)
