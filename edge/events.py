@@ -5,20 +5,24 @@ edge, so a worker has at most STREAMS of them and then asks the page to poll.
 """
 
 import math
+import select
+import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final
 
 import structlog
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response, current_app, request
 
 from models.commands.moves import CHANNEL
 from models.database import Listener, Unavailable
 
 STREAMS: Final = 16
-KEEP_ALIVE_S: Final = 5.0
-"""Seconds of silence after which a comment is sent: only writing tells that a browser has left."""
+KEEP_ALIVE_S: Final = 15.0
+LOOK_S: Final = 1.0
+"""Seconds after which a browser that has left is noticed: it holds a place until then."""
 
 RETRY_MS: Final = 2000
 PAUSE_S: Final = 1.0
@@ -106,27 +110,45 @@ class Hub:
             listener.close()
 
 
-def lines(stream: Stream, *, fleet_every_s: float = FLEET_EVERY_S) -> Iterator[str]:
-    """Yield the stream's text for ever: hints as they come, a comment when there are none.
+def lines(
+    stream: Stream,
+    left: Callable[[], bool] = lambda: False,
+    *,
+    fleet_every_s: float = FLEET_EVERY_S,
+) -> Iterator[str]:
+    """Yield the stream's text until the browser has *left*: hints as they come.
 
     That the fleet changed is said at most every *fleet_every_s* seconds, and always in the end:
     each time, a page reads all of its tiles.
     """
     yield f"retry: {RETRY_MS}\n\n"
-    owed, told_at = False, -math.inf
-    while True:
-        rest_s = max(0.0, told_at + fleet_every_s - time.monotonic())
-        changed = stream.take(rest_s if owed else KEEP_ALIVE_S)
+    owed, fleet_at, said_at = False, -math.inf, time.monotonic()
+    while not left():
+        changed = stream.take(LOOK_S)
+        text, now = "".join(map(_hint, sorted(changed))), time.monotonic()
         owed = owed or bool(changed)
-        yield "".join(map(_hint, sorted(changed))) or ": still here\n\n"
-        if owed and time.monotonic() >= told_at + fleet_every_s:
-            owed, told_at = False, time.monotonic()
-            yield "event: fleet\ndata: changed\n\n"
+        if owed and now >= fleet_at + fleet_every_s:
+            owed, fleet_at = False, now
+            text += "event: fleet\ndata: changed\n\n"
+        if not text and now >= said_at + KEEP_ALIVE_S:
+            text = ": still here\n\n"
+        if text:
+            said_at = now
+            yield text
 
 
 def _hint(machine: str) -> str:
     name = "everything" if machine == EVERYTHING else f"machine-{machine}"
     return f"event: {name}\ndata: {machine}\n\n"
+
+
+def _has_left(peer: socket.socket) -> bool:
+    """Whether the browser closed its end; it sends nothing else, once it has asked."""
+    try:
+        readable, _, _ = select.select([peer], [], [], 0)
+        return bool(readable) and not peer.recv(1, socket.MSG_PEEK)
+    except (OSError, ValueError):
+        return True
 
 
 @blueprint.get("/events")
@@ -136,7 +158,9 @@ def stream() -> Response:
     opened = hub.open()
     if opened is None:
         return Response("Too many streams: poll instead.\n", 503, {"Retry-After": "5"})
-    response = Response(lines(opened), mimetype="text/event-stream")
+    peer: socket.socket | None = request.environ.get("gunicorn.socket")
+    told = lines(opened) if peer is None else lines(opened, partial(_has_left, peer))
+    response = Response(told, mimetype="text/event-stream")
     response.headers["Cache-Control"] = "no-store"
     response.headers["X-Accel-Buffering"] = "no"
     response.call_on_close(lambda: hub.close(opened))
