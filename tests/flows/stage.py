@@ -18,9 +18,9 @@ ENDED = {"succeeded", "failed", "cancelled"}
 
 
 class Running:
-    """The product on a data folder of its own, with one BIOS machine."""
+    """The product on a data folder of its own, with one machine of *firmware*."""
 
-    def __init__(self, data, *, once=False):
+    def __init__(self, data, *, firmware="bios", once=False):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -30,7 +30,7 @@ class Running:
             "SPROUT_DATA_DIR": str(data),
             "SPROUT_BIND": self.url.removeprefix("http://"),
         }
-        words = [str(SPROUT), "up", "--rack", "1", "--firmware", "bios", *(["--once"] * once)]
+        words = [str(SPROUT), "up", "--rack", "1", "--firmware", firmware, *(["--once"] * once)]
         self.told = data.parent / "told"
         with self.told.open("wb") as out:
             self.process = subprocess.Popen(words, env=self.env, stdout=out, stderr=out)
@@ -81,6 +81,11 @@ class Running:
         return subprocess.run(
             command, env=self.env, capture_output=True, text=True, check=False, timeout=120
         )
+
+    def booted(self, name):
+        """Return the name of the machine's boot, as its kernel has it; None while it is away."""
+        done = self.sprout("ssh", name, "cat", "/proc/sys/kernel/random/boot_id")
+        return done.stdout.strip() or None
 
     def pid(self, name):
         roster = json.loads((self.data / "processes.json").read_text())
