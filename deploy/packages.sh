@@ -17,7 +17,8 @@ named() {
 }
 
 missing() {
-  for section in "$@"; do named "$section"; done | sort -u | while read -r package; do
+  for section in "$@"; do named "$section"; done | sort -u | while read -r package command; do
+    [ -n "$command" ] && command -v "$command" >/dev/null && continue
     [ "$(dpkg-query --show --showformat '${db:Status-Status}' "$package" 2>/dev/null)" = installed ] \
       || echo "$package"
   done
