@@ -171,6 +171,7 @@ _PROVISION: Final = Table(
             Seen.SCRIPT_SERVED,
             "its firmware to boot from the network and fetch its boot script",
             900,
+            Seen.INSTALL_FAILED,
             party=_MACHINE,
         ),
         _expect(

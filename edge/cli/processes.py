@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final
 import click
 import typer
 
+from config.settings import Settings
 from edge.cli.client import Told, api
 from edge.cli.options import Named
 
@@ -54,7 +55,7 @@ def login_url() -> None:
 
 @RACK.command("up", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def rack_up(context: typer.Context) -> None:
-    """Run a rack until Ctrl-C: --machines N --firmware bios|uefi --state FOLDER."""
+    """Run a rack until Ctrl-C: --machines N --firmware bios|uefi [--state FOLDER]."""
     _rack("up", context.args)
 
 
@@ -72,6 +73,8 @@ def _rack(verb: str, arguments: list[str]) -> None:
             "the rack is a tool of development, and not installed here",
             "Run this from a checkout of Sprout.",
         )
+    if verb == "up" and not any(word.startswith("--state") for word in arguments):
+        arguments = [*arguments, "--state", str(Settings.load().data_dir / "rack")]
     become("deploy.rack", verb, *arguments)
 
 

@@ -138,6 +138,10 @@ def _of_run(machine: Machine, seen: Observation) -> Workflow | None:
     if seen.run is None or flow is None or machine.run_id != seen.run:
         return None
     further(machine, seen.kind, flow)
+    if seen.kind is Seen.INSTALL_FAILED:
+        # The deploy system switches the machine off after it told why: nobody saw it happen.
+        machine.power = "unknown"
+        machine.save()
     if seen.kind is Seen.PHONED_HOME:
         keys = [str(v) for k, v in sorted(seen.data.items()) if k.startswith("pub_key_")]
         # Where there is no key of a kind, cloud-init posts "N/A".

@@ -198,6 +198,20 @@ def test_a_refused_plan_fails_the_run_with_its_reason_and_a_retry_works(scene):
     assert queries.workflow(again).step.name == "netbooted"
 
 
+def test_a_failed_install_ends_the_run_with_its_reason_and_leaves_the_power_unknown(scene):
+    flow = scene.provision()
+    scene.powered(flow)
+    scene.agent.report(
+        Seen.INSTALL_FAILED,
+        scene.machine,
+        run=scene.view.run_id,
+        data={"reason": "no disk matches"},
+    )
+
+    assert (scene.view.state, scene.view.power) == (State.FAILED, "unknown")
+    assert queries.workflow(flow).detail == "netbooted: no disk matches"
+
+
 def test_a_task_that_failed_for_now_is_granted_again_and_not_for_ever(scene):
     flow = asks.power(make.ADA, scene.machine, asks.Kind.POWER_ON)
     walks.advance(flow, make.render)
