@@ -50,13 +50,22 @@ def start(
     """
     with log.open("ab") as output:
         return subprocess.Popen(
-            ["setpriv", "--pdeathsig", "KILL", "--", *words],
+            ["setpriv", "--pdeathsig", "KILL", "--", *_while_we_live(), *words],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
             pass_fds=pass_fds,
         )
+
+
+def _while_we_live() -> list[str]:
+    """Return words that run what follows only if we live still.
+
+    Whoever lost its parent before it asked for the death signal never gets one: it looks once more
+    after it has asked.
+    """
+    return ["sh", "-c", 'test "$PPID" = "$0" && exec "$@"', str(os.getpid())]
 
 
 def kill(identity: Identity) -> bool:

@@ -1,10 +1,11 @@
 """The rack's tables: hardware, boot override, power button, QEMU's command line."""
 
+import subprocess
 from itertools import pairwise, product
 
 import pytest
 
-from deploy.rack import boot, hardware, power, qemu
+from deploy.rack import boot, children, hardware, power, qemu
 from deploy.rack.boot import NO_OVERRIDE, Enabled, First, Override, Target
 from deploy.rack.hardware import Firmware
 from deploy.rack.power import ACTS, MEANWHILE, Act, PowerState, Reset, WrongState
@@ -118,3 +119,14 @@ def test_a_machine_is_emulated_and_its_reboot_ends_the_process(firmware, first):
     assert "accel=tcg" in words_after("-machine", words)[0]
     assert words_after("-action", words) == ["reboot=shutdown,shutdown=poweroff"]
     assert not any("kvm" in word for word in words)
+
+
+def test_a_child_that_lost_its_parent_before_it_could_ask_for_its_death_does_not_run():
+    words = children._while_we_live()
+    stranger = [*words[:-1], "1", "echo", "ran"]
+
+    done = subprocess.run(stranger, capture_output=True, check=False)
+    mine = subprocess.run([*words, "echo", "ran"], capture_output=True, check=False)
+
+    assert done.stdout == b""
+    assert mine.stdout == b"ran\n"
