@@ -24,13 +24,12 @@ import dramatiq
 import structlog
 from dramatiq.errors import BrokerConnectionError
 
-from models.messages import LIMIT
+from models.messages import DELIVERIES, LIMIT
 
 DEAD_LETTERS: Final = "sprout.dead-letters.1"
 """Where messages end that nobody could work on; the last part is the version of its arguments."""
 
-MOST_DELIVERIES: Final = 6
-"""How often one message is handed to a worker before it counts as poison."""
+MOST_DELIVERIES: Final = DELIVERIES
 
 DETAIL_LIMIT: Final = 500
 """Characters of a dead letter's detail."""

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -22,6 +23,13 @@ LIMIT: Final = 256 * 1024
 
 CONTROL_QUEUE: Final = "sprout.control.1"
 REPORT_QUEUE: Final = "sprout.reports.1"
+LEASE_QUEUE: Final = "sprout.leases.1"
+"""Renewals have a queue of their own, so that no flood of reports delays them."""
+
+AUTOMATION_QUEUE: Final = "sprout.automation"
+EVENTS_EXCHANGE: Final = "sprout.events"
+UPWARD_EXCHANGE: Final = "sprout.up"
+"""The one exchange that a site's account may publish to; its keys are what an agent may say."""
 
 
 class Actor(StrEnum):
@@ -29,17 +37,50 @@ class Actor(StrEnum):
 
     ADVANCE = "advance"
     REPORT = "report"
+    RENEW = "renew"
     COMMAND = "command"
 
 
 class Kind(StrEnum):
-    """What an envelope holds.  Control → agent: plan, task.  Agent → control: the others."""
+    """What an envelope holds.
+
+    Control → agent: plan, task, cancel, renewed.  Agent → control: the others.
+    """
 
     PLAN = "plan"
     TASK = "task"
+    CANCEL = "cancel"
+    RENEWED = "renewed"
     REGISTER = "register"
     HEARTBEAT = "heartbeat"
     OBSERVATIONS = "observations"
+    RENEW = "renew"
+
+
+@dataclass(frozen=True, slots=True)
+class Answering:
+    """How an actor is called: its queue, how long it may run (seconds), how often it is tried."""
+
+    queue: str
+    limit_s: int
+    tries: int
+
+
+DELIVERIES: Final = 6
+"""How often one message is handed to a worker before it counts as poison."""
+
+_PATIENT_S: Final = 24 * 3600
+"""Long: such an actor ends by itself in milliseconds, or waits for the database."""
+
+ACTORS: Final[Mapping[Actor, Answering]] = MappingProxyType(
+    {
+        Actor.ADVANCE: Answering(CONTROL_QUEUE, _PATIENT_S, DELIVERIES),
+        Actor.REPORT: Answering(REPORT_QUEUE, _PATIENT_S, DELIVERIES),
+        Actor.RENEW: Answering(LEASE_QUEUE, _PATIENT_S, DELIVERIES),
+        Actor.COMMAND: Answering("sprout.agent.SITE.AGENT.1", 60, DELIVERIES),
+    }
+)
+"""Every actor; `sprout actors` prints it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +98,17 @@ class Envelope:
     v: int = VERSION
 
 
-def agent_queue(agent: UUID) -> str:
-    """Return the name of the queue that only this agent reads."""
-    return f"sprout.agent.{agent}.1"
+def agent_queues(site: UUID) -> str:
+    """Return what the names of the site's agents' queues begin with: what its account may read."""
+    return f"sprout.agent.{site.hex[:16]}."
+
+
+def agent_queue(site: UUID, agent: UUID) -> str:
+    """Return the name of the queue that only this agent reads.
+
+    The first 16 hexadecimal digits of each id: names of the embedded queue hold 60 characters.
+    """
+    return f"{agent_queues(site)}{agent.hex[:16]}.1"
 
 
 def sealed(envelope: Envelope, key: bytes) -> dict[str, Any]:

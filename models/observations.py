@@ -44,9 +44,11 @@ class Seen(StrEnum):
     STRANGE_REQUEST = "strange-request"
     PLAN_SERVED = "plan-served"
     PLAN_REFUSED = "plan-refused"
+    PLAN_WITHDRAWN = "plan-withdrawn"
     TASK_STARTED = "task-started"
     TASK_DONE = "task-done"
     TASK_FAILED = "task-failed"
+    TASK_PROGRESS = "task-progress"
     BMC_CALL = "bmc-call"
     ASKED = "asked"
     STEP_BEGUN = "step-begun"
@@ -64,6 +66,7 @@ DURABLE: Final = frozenset(
         Seen.PHONED_HOME,
         Seen.PLAN_SERVED,
         Seen.PLAN_REFUSED,
+        Seen.PLAN_WITHDRAWN,
         Seen.TASK_STARTED,
         Seen.TASK_DONE,
         Seen.TASK_FAILED,

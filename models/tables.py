@@ -12,6 +12,7 @@ from peewee import (
     BigIntegerField,
     BlobField,
     BooleanField,
+    CompositeKey,
     IntegerField,
     Model,
     TextField,
@@ -94,6 +95,9 @@ class Agent(Table):
     clock_offset_ms = IntegerField()
     registered_at = DateTimeTZField()
     last_seen_at = DateTimeTZField()
+    contact_since = DateTimeTZField()
+    drained = BooleanField()
+    snapshot_at = DateTimeTZField(null=True)
 
     class Meta:
         table_name = "agents"
@@ -113,9 +117,25 @@ class Network(Stamped):
     vlan = IntegerField(null=True)
     mtu = IntegerField(null=True)
     boot_base_url = TextField(null=True)
+    pool_start = Inet(null=True)
+    pool_end = Inet(null=True)
 
     class Meta:
         table_name = "networks"
+
+
+class Range(Table):
+    """A slice of a network's dynamic pool, and the one agent that may lease from it."""
+
+    id = UUIDField(primary_key=True, default=uuid4)
+    network_id = UUIDField()
+    first = Inet()
+    last = Inet()
+    agent_id = UUIDField()
+    cut_at = DateTimeTZField()
+
+    class Meta:
+        table_name = "ranges"
 
 
 class Artifact(Stamped):
@@ -185,6 +205,7 @@ class Machine(Stamped):
     epoch = IntegerField()
     plan_version = IntegerField()
     event_seq = BigIntegerField()
+    fence = IntegerField()
 
     class Meta:
         table_name = "machines"
@@ -238,6 +259,8 @@ class Workflow(Table):
     deadline_at = DateTimeTZField()
     created_at = DateTimeTZField()
     finished_at = DateTimeTZField(null=True)
+    wake_at = DateTimeTZField()
+    parent_id = UUIDField(null=True)
 
     class Meta:
         table_name = "workflows"
@@ -254,6 +277,8 @@ class Run(Table):
     receipts = jsonb()
     created_at = DateTimeTZField()
     ended_at = DateTimeTZField(null=True)
+    valid_until = DateTimeTZField(null=True)
+    withdrawn_at = DateTimeTZField(null=True)
 
     class Meta:
         table_name = "runs"
@@ -366,10 +391,69 @@ class SignInCode(Table):
         table_name = "sign_in_codes"
 
 
+class Key(Table):
+    """A key that the deployment made for itself."""
+
+    name = TextField(primary_key=True)
+    value = BlobField()
+
+    class Meta:
+        table_name = "keys"
+
+
+class DomainEvent(Table):
+    """What other systems are told, in order per machine: *seq* grows under the machine's lock."""
+
+    id = BigAutoField()
+    machine_id = UUIDField()
+    site_id = UUIDField()
+    shard = IntegerField()
+    seq = BigIntegerField()
+    kind = TextField()
+    at = DateTimeTZField()
+    request_id = TextField()
+    data = jsonb()
+    published_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "events"
+
+
+class AutomationCommand(Table):
+    """A command that came by message and how it was answered, so that a repetition does nothing."""
+
+    user_name = TextField()
+    message_id = TextField()
+    digest = TextField()
+    answer = jsonb()
+    at = DateTimeTZField()
+
+    class Meta:
+        table_name = "automation_commands"
+        primary_key = CompositeKey("user_name", "message_id")
+
+
+class DeadLetter(Table):
+    id = UUIDField(primary_key=True, default=uuid4)
+    message_id = TextField()
+    queue = TextField()
+    reason = TextField()
+    detail = TextField()
+    body = BlobField()
+    died_at = DateTimeTZField(null=True)
+    kept_at = DateTimeTZField()
+    replayed_at = DateTimeTZField(null=True)
+    replayed_by = TextField(null=True)
+
+    class Meta:
+        table_name = "dead_letters"
+
+
 ALL: Final = (
     Site,
     Agent,
     Network,
+    Range,
     Artifact,
     Image,
     Profile,
@@ -385,4 +469,8 @@ ALL: Final = (
     AuditSeal,
     Outbox,
     SignInCode,
+    Key,
+    DomainEvent,
+    AutomationCommand,
+    DeadLetter,
 )

@@ -145,13 +145,15 @@ def run(setup: Setup) -> None:
     uplink = agent.uplink()
     _in_background("uplink", partial(uplink.run, setup.directory, stop))
     agent.runner.resume()
-    _hear(agent, setup.broker_url, uplink.greet, stop)
+    _hear(agent, setup, uplink.greet, stop)
 
 
-def _hear(agent: Agent, url: str, on_connect: Callable[[], None], stop: threading.Event) -> None:
+def _hear(
+    agent: Agent, setup: Setup, on_connect: Callable[[], None], stop: threading.Event
+) -> None:
     """Work on the agent's queue; call *on_connect* whenever a connection to it was made."""
-    queue = agent_queue(agent.id)
-    queues = broker.broker_for(url, queues=[queue], consume=True)
+    queue = agent_queue(setup.enrolment.site, agent.id)
+    queues = broker.broker_for(setup.broker_url, queues=[queue], consume=True)
 
     def command(message: dict[str, Any]) -> None:
         try:

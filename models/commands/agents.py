@@ -106,7 +106,7 @@ def send(  # every argument is a column of the envelope
         request_id=request_id,
         body=body,
     )
-    queue = messages.agent_queue(agent_id)
+    queue = messages.agent_queue(site_id, agent_id)
     sealed = messages.sealed(envelope, signing_key(site_id))
     data = messages.encoded(
         Actor.COMMAND, queue, {"message": sealed}, now=time.time(), expires_in_s=expires_in_s

@@ -90,7 +90,7 @@ class Control:
     def send(self, kind, body):
         agent = self.agent()
         envelope = Envelope(kind=kind, site=SITE, agent=agent, body=body)
-        queue = agent_queue(agent)
+        queue = agent_queue(SITE, agent)
         message = {"message": sealed(envelope, self.key)}
         self._publisher.publish([(queue, encoded(Actor.COMMAND, queue, message, now=time.time()))])
 
