@@ -77,13 +77,18 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
         Seen.STRANGE_REQUEST: _said("A request that does not belong to this run", ": {why}"),
         Seen.PLAN_SERVED: _said("The site holds boot plan", " {version}", ", files verified"),
         Seen.PLAN_REFUSED: _said("The site refuses the boot plan", ": {reason}"),
+        Seen.PLAN_WITHDRAWN: _said("The site boots it from its own disk", ", plan {version}"),
         Seen.TASK_STARTED: _said("The agent begins", " {kind}"),
         Seen.TASK_DONE: _said("The agent has done", " {kind}", " (power {result[power]})"),
         Seen.TASK_FAILED: _said("The agent failed", " {kind}", ": {reason}"),
+        Seen.TASK_PROGRESS: _said("The agent is busy", " with {kind}", ": {stage}"),
         Seen.BMC_CALL: _said("BMC: {verb}", ", {status}", " in {ms:.0f} ms"),
         Seen.ASKED: _said("{by} asked to {verb}", ": {reason}"),
         Seen.STEP_BEGUN: _said("Step {step} begins", ", try {try}"),
         Seen.STEP_DONE: _said("Step {step} is done", "Workflow {workflow} is done"),
+        Seen.STEP_FAILED: _said(
+            "Step {step} failed", ", try {try}", ": {reason}", "; again in {again_s:.0f} s"
+        ),
         Seen.STATE_MOVED: _said("State: {from} → {to}"),
         Seen.PHASE_MOVED: _said("Phase: {from} → {to}"),
         Seen.GAVE_UP: _said("Gave up", ": {reason}"),

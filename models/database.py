@@ -16,7 +16,7 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 database: Final = PooledPostgresqlDatabase(None, autoconnect=False)
 
 
-_LOST: Final = (
+LOST: Final = (
     peewee.OperationalError,
     peewee.InterfaceError,
     psycopg2.OperationalError,
@@ -55,7 +55,7 @@ def borrowed() -> Iterator[None]:
         raise Unavailable(str(exc).strip()) from exc
     try:
         yield
-    except _LOST as exc:
+    except LOST as exc:
         _discard()
         raise Unavailable(str(exc).strip()) from exc
     finally:

@@ -6,6 +6,7 @@ The commands ask, carry out the answer inside their transaction, and ask again.
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from models.observations import Seen
 from models.workflows import Step, StepKind, Table
@@ -19,6 +20,9 @@ class Outcome(StrEnum):
     FAILED = "failed"
     REFUSED = "refused"
     """Failed, and trying again would not help."""
+
+    PAUSED = "paused"
+    """Failed, and resting before it is tried again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,14 @@ class Begin:
 
     step: Step
     attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """The try failed; wait *seconds* before the next."""
+
+    step: Step
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +77,18 @@ class Finish:
     """The table is at its end."""
 
 
-Move = Begin | Wait | Pass | GiveUp | Finish
+LONGEST_REST_S: Final = 60.0
+
+Move = Begin | Rest | Wait | Pass | GiveUp | Finish
 
 
-def next_move(table: Table, cursor: Cursor, seen: Collection[Seen]) -> Move:
-    """Return what to do at *cursor*, when *seen* are the kinds observed in this run."""
+def next_move(
+    table: Table, cursor: Cursor, seen: Collection[Seen], *, rested: bool = False
+) -> Move:
+    """Return what to do at *cursor*, when *seen* are the kinds observed in this run.
+
+    *rested* says that the pause after a failed try is over.
+    """
     if cursor.index >= len(table.steps):
         return Finish()
     step = table.steps[cursor.index]
@@ -81,19 +100,40 @@ def next_move(table: Table, cursor: Cursor, seen: Collection[Seen]) -> Move:
         return Begin(step, 1)
     if step.kind is StepKind.EXPECTATION:
         return Wait(step)
-    return _of_outcome(step, cursor)
+    return _of_outcome(step, cursor, rested=rested)
 
 
-def _of_outcome(step: Step, cursor: Cursor) -> Move:
+def _of_outcome(step: Step, cursor: Cursor, *, rested: bool) -> Move:
     match cursor.outcome:
         case Outcome.DONE:
             return Pass(step)
         case Outcome.OPEN:
             return Wait(step)
         case Outcome.FAILED if cursor.attempt < step.tries:
-            return Begin(step, cursor.attempt + 1)
+            return Rest(step, rest_s(step, cursor.attempt))
+        case Outcome.PAUSED:
+            return Begin(step, cursor.attempt + 1) if rested else Wait(step)
         case _:
             return GiveUp(step)
+
+
+def rest_s(step: Step, attempt: int) -> float:
+    """Return the seconds between try number *attempt* and the next: doubled each time, bounded."""
+    return min(float(step.backoff_s * 2 ** (attempt - 1)), LONGEST_REST_S)
+
+
+def cleans_up(table: Table, cursor: Cursor) -> bool:
+    """Whether a workflow that ends badly at *cursor* left something that must be undone.
+
+    A step that was begun may have done its work, whatever was heard of it.
+    """
+    begun = table.steps[: cursor.index + (1 if cursor.attempt else 0)]
+    passed = table.steps[: cursor.index]
+    return (
+        table.clean_up is not None
+        and any(step.dirties for step in begun)
+        and not any(step.settles for step in passed)
+    )
 
 
 def after_deadline(step: Step, cursor: Cursor) -> Move:

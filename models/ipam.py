@@ -35,6 +35,33 @@ def check_range(
         )
 
 
+def check_pool(
+    network: IPv4Network,
+    pool: tuple[IPv4Address, IPv4Address],
+    reserved: tuple[IPv4Address, IPv4Address],
+    gateway: IPv4Address | None,
+) -> None:
+    """Refuse a pool that leaves its network, runs backwards, or holds what others are given.
+
+    Raises Invalid with the field that is wrong.
+    """
+    start, end = pool
+    usable = (network.network_address, network.broadcast_address)
+    for field, value in (("/poolStart", start), ("/poolEnd", end)):
+        if value not in network or value in usable:
+            raise Invalid(f"{value} is not a host address of {network}", field=field)
+    if start > end:
+        raise Invalid(f"the pool ends at {end}, before it starts at {start}", field="/poolEnd")
+    if start <= reserved[1] and reserved[0] <= end:
+        raise Invalid(
+            f"the pool overlaps the range {reserved[0]} to {reserved[1]}",
+            field="/poolStart",
+            hint="The range is for machines of the inventory, the pool for all others.",
+        )
+    if gateway is not None and start <= gateway <= end:
+        raise Invalid(f"the gateway {gateway} lies inside the pool", field="/poolStart")
+
+
 def next_free(start: IPv4Address, end: IPv4Address, taken: Container[IPv4Address]) -> IPv4Address:
     """Return the lowest address of the range that is not in *taken*, or raise Exhausted."""
     for number in range(int(start), int(end) + 1):

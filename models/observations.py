@@ -53,6 +53,7 @@ class Seen(StrEnum):
     ASKED = "asked"
     STEP_BEGUN = "step-begun"
     STEP_DONE = "step-done"
+    STEP_FAILED = "step-failed"
     STATE_MOVED = "state-moved"
     PHASE_MOVED = "phase-moved"
     GAVE_UP = "gave-up"

@@ -8,7 +8,7 @@ from uuid import UUID
 from peewee import JOIN, SQL, fn
 
 from models import tables as t
-from models.commands.agents import LIVE_S
+from models.commands.contact import LIVE_S
 from models.commands.moves import now
 from models.errors import NotFound
 from models.lifecycle import State
@@ -33,7 +33,7 @@ LIMIT: Final = 100
 """Rows of one page, unless told."""
 
 _View = TypeVar("_View")
-_TUPLES: Final = frozenset({"capabilities", "dns", "kernel_args", "ssh_keys"})
+_TUPLES: Final = frozenset({"capabilities", "dns", "kernel_args", "speaks", "ssh_keys"})
 
 
 def _as(view: type[_View], row: Any, **more: Any) -> _View:
@@ -226,7 +226,7 @@ def _newest_workflows(machine_ids: list[UUID]) -> list[WorkflowView]:
         return []
     query = (
         t.Workflow.select()
-        .where(t.Workflow.machine_id.in_(machine_ids))
+        .where(t.Workflow.machine_id.in_(machine_ids) & t.Workflow.parent_id.is_null())
         .distinct(t.Workflow.machine_id)
         .order_by(t.Workflow.machine_id, t.Workflow.created_at.desc())
     )

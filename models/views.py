@@ -36,6 +36,10 @@ class AgentView:
     clock_offset_ms: int
     registered_at: datetime
     last_seen_at: datetime
+    contact_since: datetime
+    drained: bool
+    synced_at: datetime | None
+    speaks: tuple[int, ...]
     live: bool
 
 
@@ -54,6 +58,8 @@ class NetworkView:
     vlan: int | None
     mtu: int | None
     boot_base_url: str | None
+    pool_start: str | None
+    pool_end: str | None
     version: int
     created_at: datetime
     updated_at: datetime

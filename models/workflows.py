@@ -24,6 +24,8 @@ class Kind(StrEnum):
     POWER_OFF = "power-off"
     REBOOT = "reboot"
     BOOT_SOURCE = "boot-source"
+    CLEAN_UP = "clean-up"
+    """What follows a failure: control asks for it, nobody else."""
 
 
 class Progress(StrEnum):
@@ -71,7 +73,11 @@ class Decision(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One row of a workflow's table; *deadline_s* in seconds, *tries* counts the first."""
+    """One row of a workflow's table; *deadline_s* in seconds, *tries* counts the first.
+
+    *backoff_s*: seconds before the second try, doubled for each further one.  *dirties*: what it
+    does must be undone if the workflow ends badly, until a step that *settles* has passed.
+    """
 
     name: str
     kind: StepKind
@@ -84,6 +90,9 @@ class Step:
     params: Mapping[str, Any] = field(default_factory=dict)
     decision: Decision | None = None
     tries: int = 1
+    backoff_s: int = 2
+    dirties: bool = False
+    settles: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,11 +100,13 @@ class Table:
     """A workflow: its steps, and the event that its end is for the machine's lifecycle.
 
     *begins* and *ends* are None for what leaves the lifecycle alone (power, boot source).
+    *clean_up* is the workflow that undoes what a bad end left behind.
     """
 
     steps: tuple[Step, ...]
     begins: Event | None = None
     ends: Event | None = None
+    clean_up: Kind | None = None
 
 
 def _decide(name: str, decision: Decision, expects: str) -> Step:
@@ -109,7 +120,15 @@ def _decide(name: str, decision: Decision, expects: str) -> Step:
     )
 
 
-def _assign(name: str, task: Task, expects: str, deadline_s: int = 180, **params: Any) -> Step:
+def _assign(
+    name: str,
+    task: Task,
+    expects: str,
+    deadline_s: int = 180,
+    *,
+    dirties: bool = False,
+    **params: Any,
+) -> Step:
     return Step(
         name=name,
         kind=StepKind.ASSIGNMENT,
@@ -119,11 +138,18 @@ def _assign(name: str, task: Task, expects: str, deadline_s: int = 180, **params
         deadline_s=deadline_s,
         tries=3,
         params=params,
+        dirties=dirties,
     )
 
 
 def _expect(
-    name: str, until: Seen, expects: str, deadline_s: int, *fails_on: Seen, party: Party
+    name: str,
+    until: Seen,
+    expects: str,
+    deadline_s: int,
+    *fails_on: Seen,
+    party: Party,
+    settles: bool = False,
 ) -> Step:
     return Step(
         name=name,
@@ -133,6 +159,7 @@ def _expect(
         party=party,
         deadline_s=deadline_s,
         fails_on=frozenset(fails_on),
+        settles=settles,
     )
 
 
@@ -153,6 +180,7 @@ _COMMISSION: Final = Table(
 _PROVISION: Final = Table(
     begins=Event.PROVISION,
     ends=Event.PROVISIONED,
+    clean_up=Kind.CLEAN_UP,
     steps=(
         _decide("run-prepared", Decision.PREPARE_RUN, "an address, a run and a boot plan"),
         _expect(
@@ -164,8 +192,14 @@ _PROVISION: Final = Table(
             party=_AGENT,
         ),
         _assign("powered-off", Task.POWER_OFF, "the BMC to report power off", force=True),
-        _assign("boot-override", Task.BOOT_SOURCE, "the BMC to keep the override", source="pxe"),
-        _assign("powered-on", Task.POWER_ON, "the BMC to report power on"),
+        _assign(
+            "boot-override",
+            Task.BOOT_SOURCE,
+            "the BMC to keep the override",
+            dirties=True,
+            source="pxe",
+        ),
+        _assign("powered-on", Task.POWER_ON, "the BMC to report power on", dirties=True),
         _expect(
             "netbooted",
             Seen.SCRIPT_SERVED,
@@ -189,6 +223,7 @@ _PROVISION: Final = Table(
             2700,
             Seen.INSTALL_FAILED,
             party=_MACHINE,
+            settles=True,
         ),
         _expect(
             "phoned-home",
@@ -200,6 +235,15 @@ _PROVISION: Final = Table(
         _decide("active", Decision.FINISH, "the machine becomes active"),
     ),
 )
+
+
+_CLEAN_UP: Final = Table(
+    steps=(
+        _assign("switched-off", Task.POWER_OFF, "the BMC to report power off", force=True),
+        _assign("override-cleared", Task.BOOT_SOURCE, "the BMC to drop it", source="none"),
+    ),
+)
+"""A machine that may still be writing its disk is switched off, and boots by its own order."""
 
 
 def _single(task: Task, expects: str) -> Table:
@@ -214,6 +258,7 @@ TABLES: Final[Mapping[Kind, Table]] = MappingProxyType(
         Kind.POWER_OFF: _single(Task.POWER_OFF, "the BMC to report power off"),
         Kind.REBOOT: _single(Task.REBOOT, "the BMC to report off, then on"),
         Kind.BOOT_SOURCE: _single(Task.BOOT_SOURCE, "the BMC to keep the boot source"),
+        Kind.CLEAN_UP: _CLEAN_UP,
     }
 )
 

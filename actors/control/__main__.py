@@ -14,10 +14,10 @@ from actors.broker_contract import QueueError
 from config import logs
 from config.settings import BadSettings, Settings
 from models import database
-from models.messages import CONTROL_QUEUE, REPORT_QUEUE
+from models.messages import CONTROL_QUEUE, LEASE_QUEUE, REPORT_QUEUE
 from models.postgres import Disconnected, Session
 
-QUEUES: Final = (CONTROL_QUEUE, REPORT_QUEUE)
+QUEUES: Final = (CONTROL_QUEUE, REPORT_QUEUE, LEASE_QUEUE)
 RETRY_S: Final = 1.0
 
 log = structlog.get_logger()

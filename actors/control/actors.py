@@ -13,20 +13,17 @@ import dramatiq
 import structlog
 
 from actors.control.rendering import documents
-from models.commands import agents, reports, walks
-from models.database import Unavailable, borrowed
+from models.commands import agents, reports, tasks, walks
+from models.database import Unavailable, borrowed, database
+from models.errors import Invalid
 from models.messages import (
-    CONTROL_QUEUE,
-    REPORT_QUEUE,
+    ACTORS,
     Actor,
     Envelope,
     Kind,
     opened,
     site_of,
 )
-
-TIME_LIMIT_MS: Final = 24 * 3600 * 1000
-"""Long: an actor ends by itself in milliseconds, or waits for the database."""
 
 _PAUSE_S: Final = (0.1, 0.5, 1.0, 2.0)
 """Between tries while the database is away; the last is repeated."""
@@ -47,23 +44,49 @@ def patiently(verb: Callable[[], None]) -> None:
             tries += 1
 
 
-@dramatiq.actor(actor_name=Actor.ADVANCE.value, queue_name=CONTROL_QUEUE, time_limit=TIME_LIMIT_MS)
+@dramatiq.actor(
+    actor_name=Actor.ADVANCE.value,
+    queue_name=ACTORS[Actor.ADVANCE].queue,
+    time_limit=ACTORS[Actor.ADVANCE].limit_s * 1000,
+)
 def advance(workflow: str, request_id: str = "") -> None:
     """Carry a workflow on as far as it goes without waiting."""
     log.info("workflow.advance", workflow=workflow, request_id=request_id)
     patiently(lambda: walks.advance(UUID(workflow), documents))
 
 
-@dramatiq.actor(actor_name=Actor.REPORT.value, queue_name=REPORT_QUEUE, time_limit=TIME_LIMIT_MS)
+@dramatiq.actor(
+    actor_name=Actor.REPORT.value,
+    queue_name=ACTORS[Actor.REPORT].queue,
+    time_limit=ACTORS[Actor.REPORT].limit_s * 1000,
+)
 def report(message: Mapping[str, Any]) -> None:
     """Take in what an agent says, after its signature was checked with its site's key."""
     patiently(lambda: _take(message))
 
 
+@dramatiq.actor(
+    actor_name=Actor.RENEW.value,
+    queue_name=ACTORS[Actor.RENEW].queue,
+    time_limit=ACTORS[Actor.RENEW].limit_s * 1000,
+)
+def renew(message: Mapping[str, Any]) -> None:
+    """Extend the leases that an agent asks for, and answer it."""
+    patiently(lambda: _renew(message))
+
+
+def _renew(message: Mapping[str, Any]) -> None:
+    envelope = opened(message, agents.signing_key(site_of(message)))
+    if envelope.kind is not Kind.RENEW:
+        raise Invalid(f"no renewal: {envelope.kind.value}", field="/envelope/kind")
+    with database.atomic():
+        tasks.renew(envelope)
+
+
 def _take(message: Mapping[str, Any]) -> None:
     envelope = opened(message, agents.signing_key(site_of(message)))
     log.debug("report.taken", kind=envelope.kind, agent=str(envelope.agent))
-    _BY_KIND[envelope.kind](envelope)
+    _BY_KIND.get(envelope.kind, _misdirected)(envelope)
 
 
 def _observed(envelope: Envelope) -> None:
@@ -78,6 +101,4 @@ _BY_KIND: Final[Mapping[Kind, Callable[[Envelope], None]]] = {
     Kind.REGISTER: agents.register,
     Kind.HEARTBEAT: agents.heartbeat,
     Kind.OBSERVATIONS: _observed,
-    Kind.PLAN: _misdirected,
-    Kind.TASK: _misdirected,
 }

@@ -4,13 +4,15 @@ Any number of reapers may run: each workflow is judged again under its machine's
 """
 
 import threading
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
 
 from actors.control.rendering import documents
-from models.commands import walks
-from models.database import Unavailable, borrowed
+from models.commands import runs, tasks, walks
+from models.database import LOST, Unavailable, borrowed
 
 EVERY_S: Final = 1.0
 
@@ -25,18 +27,31 @@ def run(stop: threading.Event) -> None:
         except Unavailable as exc:
             log.warning("reaper.paused", why=str(exc))
         except Exception:
-            # The rim: one workflow that cannot be judged must not keep the others waiting.
             log.exception("reaper.failed")
 
 
 def reap() -> int:
-    """Expire what is overdue now; return how many workflows were judged."""
+    """Do what time demands now; return how many leases and workflows were judged."""
     with borrowed():
-        overdue = walks.due()
+        over, overdue = tasks.lapsed(), walks.due()
+        for task in over:
+            log.info("task.lapsed", task=str(task))
+            _each(partial(walks.lose, task, documents))
         for workflow in overdue:
-            log.info("workflow.overdue", workflow=str(workflow))
-            walks.expire(workflow, documents)
-    return len(overdue)
+            log.debug("workflow.due", workflow=str(workflow))
+            _each(partial(walks.expire, workflow, documents))
+        runs.free_addresses()
+    return len(over) + len(overdue)
+
+
+def _each(judge: Callable[[], None]) -> None:
+    """One workflow that cannot be judged must not keep the others waiting."""
+    try:
+        judge()
+    except LOST:
+        raise
+    except Exception:
+        log.exception("reaper.failed")
 
 
 def thread(stop: threading.Event) -> threading.Thread:

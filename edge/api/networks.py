@@ -59,6 +59,8 @@ class NewNetwork(Body):
     vlan: Annotated[int, Field(ge=1, le=4094)] | None = None
     mtu: Annotated[int, Field(ge=576, le=9216)] | None = None
     boot_base_url: BaseUrl | None = None
+    pool_start: Annotated[Address | None, Field(description="First of the dynamic pool.")] = None
+    pool_end: Annotated[Address | None, Field(description="Last of the dynamic pool.")] = None
 
 
 class Network(Answer):
@@ -71,6 +73,8 @@ class Network(Answer):
                 "vlan": None,
                 "mtu": None,
                 "bootBaseUrl": None,
+                "poolStart": "10.77.0.100",
+                "poolEnd": "10.77.0.199",
                 "version": 1,
                 "createdAt": "2025-06-01T12:00:00Z",
                 "updatedAt": "2025-06-01T12:00:00Z",
@@ -91,6 +95,8 @@ class Network(Answer):
     vlan: int | None
     mtu: int | None
     boot_base_url: str | None
+    pool_start: str | None
+    pool_end: str | None
     version: int
     created_at: datetime
     updated_at: datetime

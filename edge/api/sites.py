@@ -79,6 +79,10 @@ class Agent(Answer):
                 "lastSeenAt": _AT,
                 "clockOffsetMs": 3,
                 "planDigest": "",
+                "syncedAt": _AT,
+                "contactSince": _AT,
+                "drained": True,
+                "speaks": [1],
             }
         )
     )
@@ -91,8 +95,12 @@ class Agent(Answer):
     live: Annotated[bool, Field(description="A heartbeat came within the last 35 seconds.")]
     registered_at: datetime
     last_seen_at: datetime
-    clock_offset_ms: int
-    plan_digest: str
+    clock_offset_ms: Annotated[int, Field(description="Its clock, less control's.")]
+    plan_digest: Annotated[str, Field(description="Of the plans it holds.")]
+    synced_at: Annotated[datetime | None, Field(description="When it last held what it should.")]
+    contact_since: Annotated[datetime, Field(description="Since when it is in contact.")]
+    drained: Annotated[bool, Field(description="What it saw while out of contact has arrived.")]
+    speaks: Annotated[list[int], Field(description="Versions of messages that it understands.")]
 
 
 class Agents(Page):

@@ -1,20 +1,43 @@
 """Who serves a site: registration, heartbeats, and what is sent to agents."""
 
+import json
 import time
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
+
+import peewee
 
 from models import messages, outbox
+from models.commands import contact, ranges
+from models.commands.contact import LIVE_S
 from models.commands.moves import now
 from models.database import database
 from models.errors import NotFound, NotReady
 from models.messages import Actor, Envelope, Kind
-from models.tables import Agent, Plan, Site
+from models.tables import Agent, Plan, Run, Site
 
-LIVE_S: Final = 35
-"""Seconds after its last heartbeat for which an agent counts as live: three beats and a half."""
+PLAN_S: Final = 300
+"""Seconds after which a plan that nobody took from the queue dies: a snapshot brings it again."""
+
+PART_BYTES: Final = 160 * 1024
+"""Of plans in one message of a snapshot; the rest of its limit is for links and envelope."""
+
+_SETTLED_S: Final = 15
+"""Seconds since a site's last change of plans after which a digest that differs is no delay."""
+
+_SNAPSHOT_S: Final = 30
+"""Least seconds between two snapshots to one agent that nobody asked for."""
+
+# As models.bootplan.snapshot_digest: a line for each plan, in the order of the machines' ids.
+_DIGEST: Final = """
+SELECT encode(sha256(convert_to(coalesce(string_agg(
+    machine_id || ' ' || version || ' ' || digest || chr(10), ''
+    ORDER BY machine_id::text COLLATE "C"), ''), 'UTF8')), 'hex'),
+    coalesce(max(updated_at), '-infinity') > now() - %s * interval '1 second'
+FROM plans WHERE site_id = %s
+"""
 
 
 def signing_key(site_id: UUID) -> bytes:
@@ -26,7 +49,7 @@ def signing_key(site_id: UUID) -> bytes:
 
 
 def register(envelope: Envelope) -> None:
-    """Record that an agent is there, and send it the whole of its site's plans."""
+    """Record that an agent is there, and send it its ranges and all plans of its site."""
     body = envelope.body
     row = {
         "site_id": envelope.site,
@@ -36,35 +59,98 @@ def register(envelope: Envelope) -> None:
         "capabilities": [str(c) for c in body.get("capabilities", [])],
         "advertise": dict(body.get("advertise", {})),
         "incarnation": str(body.get("incarnation", "")),
-        "last_seen_at": now(),
     }
     with database.atomic():
+        contact.beat(envelope)
         (
-            Agent.insert(id=envelope.agent, **row)
+            Agent.insert(id=envelope.agent, **row, last_seen_at=now())
             .on_conflict(
                 conflict_target=[Agent.id], update=row, where=Agent.site_id == envelope.site
             )
             .execute()
         )
-        plans = [p.body for p in Plan.select(Plan.body).where(Plan.site_id == envelope.site)]
-        send(envelope.agent, envelope.site, Kind.PLAN, {"plans": plans, "snapshot": True})
+        snapshot(envelope.agent, envelope.site)
 
 
 def heartbeat(envelope: Envelope) -> None:
     """Record that an agent lives; an agent that control forgot is asked to register by silence."""
     offset = int((float(envelope.body.get("clock", time.time())) - time.time()) * 1000)
+    told = str(envelope.body.get("plan_digest", ""))
     with database.atomic():
+        if not contact.beat(envelope):
+            return
+        contact.spool(envelope)
         Agent.update(
-            last_seen_at=now(),
-            plan_digest=str(envelope.body.get("plan_digest", "")),
+            plan_digest=told,
             clock_offset_ms=max(-(2**31), min(2**31 - 1, offset)),
         ).where((Agent.id == envelope.agent) & (Agent.site_id == envelope.site)).execute()
+        _compare(envelope, told)
 
 
-def newest_live(site_id: UUID, capability: str, *, sticky: UUID | None = None) -> Agent:
+def _compare(envelope: Envelope, told: str) -> None:
+    """Send everything anew to an agent that does not hold what it should."""
+    [(digest, fresh)] = database.execute_sql(_DIGEST, (_SETTLED_S, str(envelope.site)))
+    if told == digest:
+        Agent.update(synced_at=now()).where(Agent.id == envelope.agent).execute()
+        return
+    since = now() - timedelta(seconds=_SNAPSHOT_S)
+    waiting = Agent.select().where(
+        (Agent.id == envelope.agent) & (Agent.snapshot_at.is_null() | (Agent.snapshot_at < since))
+    )
+    if not fresh and waiting.exists():
+        snapshot(envelope.agent, envelope.site)
+
+
+def snapshot(agent_id: UUID, site_id: UUID) -> None:
+    """Send an agent all plans of its site, in as many messages as they need."""
+    held = ranges.cut(site_id, agent_id)
+    plans = [p.body for p in Plan.select(Plan.body).where(Plan.site_id == site_id)]
+    parts = list(_parts(plans))
+    head = {"snapshot": True, "snapshot_id": str(uuid4()), "parts": len(parts), "ranges": held}
+    for number, part in enumerate(parts):
+        send_plans(agent_id, site_id, part, {**head, "part": number})
+    Agent.update(snapshot_at=now()).where(Agent.id == agent_id).execute()
+
+
+def _parts(plans: Iterable[Mapping[str, Any]]) -> Iterable[list[Mapping[str, Any]]]:
+    """Yield lists that fit a message each; one, empty, where there is no plan."""
+    part: list[Mapping[str, Any]] = []
+    room = PART_BYTES
+    for plan in plans:
+        size = len(json.dumps(plan))
+        if part and size > room:
+            yield part
+            part, room = [], PART_BYTES
+        part.append(plan)
+        room -= size
+    yield part
+
+
+def send_plans(
+    agent_id: UUID,
+    site_id: UUID,
+    plans: list[Mapping[str, Any]],
+    head: Mapping[str, Any],
+    **more: Any,
+) -> None:
+    """Promise *plans* to an agent; until when each may be served is written down first."""
+    _serves([UUID(p["run"]) for p in plans if p.get("run") and p.get("owner") == str(agent_id)])
+    body = {**head, "plans": plans}
+    send(agent_id, site_id, Kind.PLAN, body, expires_in_s=PLAN_S, **more)
+
+
+def _serves(runs: list[UUID]) -> None:
+    if runs:
+        valid = peewee.SQL("now() + (%s + valid_for_s) * interval '1 second'", (PLAN_S,))
+        Run.update(valid_until=valid).where(Run.id.in_(runs)).execute()
+
+
+def newest_live(
+    site_id: UUID, capability: str, *, sticky: UUID | None = None, avoid: UUID | None = None
+) -> Agent:
     """Return the live agent with *capability* that was heard last, or *sticky* while it lives.
 
-    Raises NotReady with the command to run.
+    *avoid* is taken only when there is no other.  Raises NotReady with the command to run.
     """
     rows = [a for a in live(site_id) if capability in a.capabilities]
     if not rows:
@@ -73,14 +159,19 @@ def newest_live(site_id: UUID, capability: str, *, sticky: UUID | None = None) -
             field="/siteId",
             hint="Start one with: sprout site (its state: sprout sites health SITE).",
         )
-    return next((a for a in rows if a.id == sticky), rows[0])
+    others = [a for a in rows if a.id != avoid] or rows
+    return next((a for a in others if a.id == sticky), others[0])
 
 
 def live(site_id: UUID) -> list[Agent]:
     """Return the site's live agents, the one heard last first."""
-    since = now() - timedelta(seconds=LIVE_S)
-    query = Agent.select().where((Agent.site_id == site_id) & (Agent.last_seen_at > since))
+    query = Agent.select().where((Agent.site_id == site_id) & (Agent.last_seen_at > seen_since()))
     return list(query.order_by(Agent.last_seen_at.desc()))
+
+
+def seen_since() -> datetime:
+    """Return the time since which a live agent was heard."""
+    return now() - timedelta(seconds=LIVE_S)
 
 
 def send(  # every argument is a column of the envelope

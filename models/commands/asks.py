@@ -1,27 +1,20 @@
 """What an operator wants done with a machine: judged, recorded and promised in one transaction."""
 
-import time
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from models import audit, facts, messages, outbox
+from models import audit, facts
 from models.audit import Caller
-from models.commands import agents, runs, tasks, walks
-from models.commands.moves import locked, move, noted, now
+from models.commands import agents, begin, runs, tasks, walks
+from models.commands.moves import locked
 from models.database import database
 from models.errors import IllegalTransition, Invalid, NotFound, NotReady, Unknown
 from models.lifecycle import Event, State, next_state
-from models.messages import Actor
-from models.observations import Seen
 from models.tables import Image, Machine, Profile, Workflow
-from models.workflows import LIFECYCLE, TABLES, Kind, Progress
+from models.workflows import LIFECYCLE, Kind, Progress
 
 BOOT_SOURCES: Final = ("pxe", "disk", "cd", "http", "bios")
-
-_QUEUED_S: Final = 60
-"""Seconds for the engine to take up a new workflow."""
 
 
 def commission(caller: Caller, machine_id: UUID, *, reason: str = "") -> UUID:
@@ -56,7 +49,7 @@ def provision(
         runs.pxe_interface(machine)
         network = runs.provisioning_network(machine, network_id)
         disk = facts.root_disk(machine.root_disk, machine.facts)
-        agents.newest_live(machine.site_id, runs.BOOT)
+        runs.owner(machine)
         params = {
             "image_id": str(image.id),
             "profile_id": str(profile.id),
@@ -172,37 +165,19 @@ def _begin(
     reason: str,
     params: Mapping[str, Any] | None = None,
 ) -> UUID:
-    flow = Workflow.create(
-        kind=kind.value,
-        machine_id=machine.id,
-        site_id=machine.site_id,
-        lifecycle=kind in LIFECYCLE,
-        params=dict(params or {}),
-        requested_by=caller.name,
-        reason=reason,
-        request_id=caller.request_id,
-        state=Progress.RUNNING.value,
-        begun_at=now(),
-        deadline_at=now() + timedelta(seconds=_QUEUED_S),
-        **walks.AT_START,
-    )
-    asked = {"verb": kind.value, "by": caller.name, "reason": reason, "workflow": str(flow.id)}
-    noted(machine, Seen.ASKED, asked, flow=flow)
-    event = TABLES[kind].begins
-    if event is None:
-        audit.record(
-            caller,
-            f"machine.{kind.value}",
-            kind="machine",
-            id=machine.id,
-            site=machine.site_id,
-            machine=machine.id,
-            reason=reason,
-            data=asked,
-        )
-    else:
-        move(machine, event, caller, reason=reason, flow=flow)
-    kwargs = {"workflow": str(flow.id), "request_id": caller.request_id}
-    body = messages.encoded(Actor.ADVANCE, messages.CONTROL_QUEUE, kwargs, now=time.time())
-    outbox.promise(messages.CONTROL_QUEUE, body, machine=machine.id)
+    if kind in LIFECYCLE:
+        _supersede(machine, kind, caller)
+    flow = begin.begun(machine, kind, caller, reason=reason, params=params)
     return UUID(str(flow.id))
+
+
+def _supersede(machine: Machine, kind: Kind, caller: Caller) -> None:
+    """End what else is done to the machine: a late power-off must not meet an installation."""
+    running = Workflow.select().where(
+        (Workflow.machine_id == machine.id)
+        & (Workflow.state == Progress.RUNNING.value)
+        & ~Workflow.lifecycle
+    )
+    for flow in list(running):
+        detail = f"superseded by {kind.value}"
+        walks.end(machine, flow, Progress.CANCELLED, Event.CANCEL, caller, detail=detail)

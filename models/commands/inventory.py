@@ -88,6 +88,8 @@ class NewNetwork:
     vlan: int | None = None
     mtu: int | None = None
     boot_base_url: str | None = None
+    pool_start: str | None = None
+    pool_end: str | None = None
 
 
 def create_network(caller: Caller, new: NewNetwork) -> UUID:
@@ -97,6 +99,9 @@ def create_network(caller: Caller, new: NewNetwork) -> UUID:
     end = names.address(new.range_end, field="/rangeEnd")
     gateway = None if new.gateway is None else names.address(new.gateway, field="/gateway")
     ipam.check_range(cidr, start, end, gateway)
+    pool = _pool(new)
+    if pool is not None:
+        ipam.check_pool(cidr, pool, (start, end), gateway)
     dns = [str(names.address(d, field=f"/dns/{i}")) for i, d in enumerate(new.dns)]
     with _recorded():
         _site(new.site_id, "/siteId")
@@ -114,9 +119,24 @@ def create_network(caller: Caller, new: NewNetwork) -> UUID:
             vlan=new.vlan,
             mtu=new.mtu,
             boot_base_url=new.boot_base_url,
+            pool_start=None if pool is None else str(pool[0]),
+            pool_end=None if pool is None else str(pool[1]),
         )
         audit.record(caller, "network.create", kind="network", id=row.id, site=new.site_id)
     return UUID(str(row.id))
+
+
+def _pool(new: NewNetwork) -> tuple[IPv4Address, IPv4Address] | None:
+    if new.pool_start is None and new.pool_end is None:
+        return None
+    if new.pool_start is None or new.pool_end is None:
+        raise Invalid(
+            "a pool has a start and an end",
+            field="/poolEnd" if new.pool_end is None else "/poolStart",
+            hint="Give poolStart and poolEnd, or neither.",
+        )
+    start = names.address(new.pool_start, field="/poolStart")
+    return start, names.address(new.pool_end, field="/poolEnd")
 
 
 def _no_overlap(site_id: UUID, cidr: str) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from models.commands import tasks, walks
+from models.commands import runs, tasks, walks
 from models.commands.moves import announce, further, locked
 from models.commands.runs import Render
 from models.database import database
@@ -21,6 +21,7 @@ OF_TASKS: Final = frozenset({Seen.TASK_STARTED, Seen.TASK_DONE, Seen.TASK_FAILED
 
 MOVERS: Final = (
     OF_TASKS
+    | {Seen.PLAN_WITHDRAWN}
     | set(REACHED_BY)
     | {step.until for table in TABLES.values() for step in table.steps if step.until}
     | {bad for table in TABLES.values() for step in table.steps for bad in step.fails_on}
@@ -60,7 +61,7 @@ def _receive_one(
     if row is None:
         return
     if machine is not None:
-        applied = _applied(machine, observation, render)
+        applied = _applied(machine, envelope.agent, observation, render)
         if not applied:
             Row.update(applied=False).where(Row.id == row).execute()
     if machine_id is not None:
@@ -120,9 +121,12 @@ def _time(at: float) -> datetime:
     return datetime.fromtimestamp(min(max(at, 0.0), now + AHEAD_S), UTC)
 
 
-def _applied(machine: Machine, seen: Observation, render: Render) -> bool:
+def _applied(machine: Machine, agent: UUID, seen: Observation, render: Render) -> bool:
+    if seen.kind is Seen.PLAN_WITHDRAWN:
+        runs.withdrawn(machine, agent, int(seen.data.get("version", 0)))
+        return True
     if seen.kind in OF_TASKS:
-        flow = tasks.reported(machine, seen.kind, seen.data)
+        flow = tasks.reported(machine, agent, seen.kind, seen.data)
     else:
         flow = _of_run(machine, seen)
     if flow is not None:

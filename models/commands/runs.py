@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final
 from uuid import UUID, uuid4
 
+from peewee import fn
+
 from models import facts, ipam
 from models.bootplan import Action, Addressing, BootPlan, Document, File
-from models.commands import agents
+from models.commands import agents, contact
 from models.commands.moves import now
 from models.errors import Invalid, NotReady, Unknown
-from models.messages import Kind
 from models.phases import Phase
 from models.tables import (
     Agent,
@@ -108,12 +110,13 @@ def allocated(machine: Machine, interface: Interface, network: Network) -> Alloc
     """Return the interface's address on *network*: the one it has, else the lowest free one."""
     network = Network.select().where(Network.id == network.id).for_update().get()
     current: Allocation | None = Allocation.get_or_none(
-        (Allocation.interface_id == interface.id) & (Allocation.state != "released")
+        (Allocation.interface_id == interface.id) & Allocation.state.in_(["reserved", "active"])
     )
     if current is not None and current.network_id == network.id:
         return current
     if current is not None:
-        current.state, current.released_at = "released", now()
+        # Not free yet: an agent that has not heard of it still serves the old plan.
+        current.state = "releasing"
         current.save()
     taken = {
         IPv4Address(row.address)
@@ -134,6 +137,64 @@ def allocated(machine: Machine, interface: Interface, network: Network) -> Alloc
     )
 
 
+def owner(machine: Machine) -> Agent:
+    """Return the agent that is to own the machine's next run.
+
+    While another may still serve an older installing plan it is that one: an owner changes only by
+    an acknowledged withdrawal, or when the plan has run out.  Raises NotReady.
+    """
+    served: Run | None = (
+        Run.select()
+        .where(
+            (Run.machine_id == machine.id) & Run.withdrawn_at.is_null() & (Run.valid_until > now())
+        )
+        .order_by(Run.epoch.desc())
+        .first()
+    )
+    if served is None:
+        return agents.newest_live(machine.site_id, BOOT)
+    holder = Agent.get_by_id(served.owner_id)
+    if holder.last_seen_at <= agents.seen_since():
+        raise NotReady(
+            f"agent {holder.hostname} may still serve this machine's last installing plan, until "
+            f"{served.valid_until:%H:%M:%S} UTC, and is out of contact",
+            field="/siteId",
+            hint="Bring the agent back, or wait until then.",
+        )
+    return agents.newest_live(machine.site_id, BOOT, sticky=holder.id)
+
+
+def withdrawn(machine: Machine, agent_id: UUID, version: int) -> None:
+    """Record that an agent holds a plan without authority: its older runs are over there."""
+    Run.update(withdrawn_at=now()).where(
+        (Run.machine_id == machine.id)
+        & (Run.owner_id == agent_id)
+        & (Run.plan_version < version)
+        & Run.withdrawn_at.is_null()
+    ).execute()
+
+
+def free_addresses() -> int:
+    """Free addresses whose last plan no agent can still serve; return how many.
+
+    Each agent of the site must since have held exactly what control holds.
+    """
+    holding = (
+        Agent.select()
+        .join(Network, on=(Network.site_id == Agent.site_id))
+        .where(
+            (Network.id == Allocation.network_id)
+            & (Agent.synced_at.is_null() | (Agent.synced_at < Plan.updated_at))
+            & (Agent.last_seen_at > now() - timedelta(seconds=contact.LONGEST_S))
+        )
+    )
+    serving = Plan.select().where((Plan.machine_id == Allocation.machine_id) & fn.EXISTS(holding))
+    freed = Allocation.update(state="released", released_at=now()).where(
+        (Allocation.state == "releasing") & ~fn.EXISTS(serving)
+    )
+    return int(freed.execute())
+
+
 def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
     """Give the machine an address, a run and an installing plan, and send the plan to its site."""
     image = Image.get_by_id(flow.params["image_id"])
@@ -141,7 +202,7 @@ def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
     network = Network.get_by_id(flow.params["network_id"])
     interface = pxe_interface(machine)
     allocation = allocated(machine, interface, network)
-    owner = agents.newest_live(machine.site_id, BOOT)
+    boots = owner(machine)
     run_id = uuid4()
     addressing = _addressing(network, allocation)
     intent = _intent(
@@ -163,10 +224,10 @@ def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
         version=machine.plan_version + 1,
         action=Action.INSTALL,
         addressing=addressing,
-        boot_base_url=_boot_base_url(network, owner),
+        boot_base_url=_boot_base_url(network, boots),
         run=run_id,
         epoch=machine.epoch,
-        owner=owner.id,
+        owner=boots.id,
         documents=render(intent),
         files=_files(intent, image.checksums),
         valid_for=VALID_FOR_S,
@@ -177,7 +238,8 @@ def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
         workflow_id=flow.id,
         epoch=machine.epoch,
         plan_version=plan.version,
-        owner_id=owner.id,
+        owner_id=boots.id,
+        valid_for_s=VALID_FOR_S,
         phase=Phase.PXE_READY.value,
         receipts={d.name: d.receipt for d in plan.documents},
     )
@@ -297,11 +359,11 @@ def publish(machine: Machine, plan: BootPlan, *, request_id: str = "") -> None:
         .execute()
     )
     for agent in agents.live(plan.site):
-        agents.send(
+        agents.send_plans(
             agent.id,
             plan.site,
-            Kind.PLAN,
-            {"plans": [body], "snapshot": False},
+            [body],
+            {"snapshot": False},
             machine=plan.machine,
             seq=plan.version,
             run=plan.run,

@@ -1,15 +1,23 @@
-"""What an agent is asked to do at a BMC, and how it went."""
+"""What an agent is asked to do at a BMC, under which lease, and how it went.
+
+Rule 1: a machine has one task at a time, at whichever agent: the next is granted when the last has
+        ended, or when its lease is surely over.
+Rule 2: each grant has a higher epoch than all before it at that machine; an agent refuses a lower.
+Rule 3: control waits RENEWED_S seconds after the last renewal it took; the agent counts LEASE_S
+        from sending it, so that it has stopped by then.
+"""
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from models.commands import agents
+from models import engine
+from models.commands import agents, contact
 from models.commands.moves import now
 from models.engine import Outcome
 from models.errors import NotReady
-from models.messages import Kind
+from models.messages import Envelope, Kind
 from models.observations import Seen
 from models.tables import Interface, Machine, Run, Task, Workflow
 from models.workflows import Progress, Step
@@ -17,46 +25,98 @@ from models.workflows import Progress, Step
 REDFISH: Final = "redfish"
 """The capability of an agent that drives BMCs."""
 
-_NO_AGENT_S: Final = 30
+LEASE_S: Final = 30
+RENEWED_S: Final = LEASE_S + 5
+
+LOOK_S: Final = 5
 """Seconds between looks for an agent, while none of the site lives."""
+
+HELD: Final = ("granted", "started")
 
 
 def grant(machine: Machine, flow: Workflow, step: Step) -> None:
-    """Hand *step* to the newest live agent, or look again soon while there is none."""
+    """Hand *step* to the newest live agent; look again later while none may have it."""
+    flow.task_id, flow.outcome = None, Outcome.OPEN.value
+    busy = _busy_until(machine)
+    if busy is not None:
+        _later(flow, busy, "an earlier task at this machine has not ended")
+        return
     try:
         owner = Run.get_by_id(flow.run_id).owner_id if flow.run_id else None
-        agent = agents.newest_live(machine.site_id, REDFISH, sticky=owner)
+        agent = agents.newest_live(machine.site_id, REDFISH, sticky=owner, avoid=_last_loser(flow))
     except NotReady as exc:
-        flow.detail = str(exc)
-        flow.deadline_at = now() + timedelta(seconds=_NO_AGENT_S)
+        _later(flow, now() + timedelta(seconds=LOOK_S), str(exc))
         return
-    params = dict(step.params) | dict(flow.params) | _identity(machine)
-    task = Task.create(
+    task = _made(machine, flow, step, agent.id)
+    flow.task_id, flow.detail, flow.wake_at = task.id, "", flow.deadline_at
+    flow.away_s = agent.away_s
+    _send(machine, flow, task, step)
+
+
+def _last_loser(flow: Workflow) -> UUID | None:
+    row: Task | None = (
+        Task.select(Task.agent_id)
+        .where((Task.workflow_id == flow.id) & (Task.state == "lost"))
+        .order_by(Task.epoch.desc())
+        .first()
+    )
+    return None if row is None else row.agent_id
+
+
+def _busy_until(machine: Machine) -> datetime | None:
+    row: Task | None = (
+        Task.select(Task.lease_expires_at)
+        .where(
+            (Task.machine_id == machine.id)
+            & Task.finished_at.is_null()
+            & (Task.lease_expires_at > now())
+        )
+        .order_by(Task.lease_expires_at.desc())
+        .first()
+    )
+    return None if row is None else row.lease_expires_at
+
+
+def _later(flow: Workflow, when: datetime, why: str) -> None:
+    flow.detail = why
+    flow.wake_at = min(when, flow.deadline_at)
+
+
+def _made(machine: Machine, flow: Workflow, step: Step, agent: UUID) -> Task:
+    machine.fence += 1
+    machine.save()
+    made: Task = Task.create(
         workflow_id=flow.id,
         machine_id=machine.id,
         site_id=machine.site_id,
-        agent_id=agent.id,
+        agent_id=agent,
         kind=step.task.value if step.task else "",
-        params=params,
-        epoch=flow.attempt,
+        params=dict(step.params) | dict(flow.params) | _identity(machine),
+        epoch=machine.fence,
         attempt=flow.attempt,
         state="granted",
+        lease_expires_at=now() + timedelta(seconds=RENEWED_S),
         deadline_at=flow.deadline_at,
     )
-    flow.task_id = task.id
+    return made
+
+
+def _send(machine: Machine, flow: Workflow, task: Task, step: Step) -> None:
+    left = max(1.0, (flow.deadline_at - now()).total_seconds())
     body = {
         "task": str(task.id),
         "kind": task.kind,
         "epoch": task.epoch,
         "attempt": task.attempt,
-        "deadline_s": step.deadline_s,
+        "deadline_s": min(float(step.deadline_s), left),
+        "lease_s": LEASE_S,
         "machine": str(machine.id),
         "run": None if flow.run_id is None else str(flow.run_id),
-        "params": params,
+        "params": task.params,
         "bmc": machine.bmc,
     }
     agents.send(
-        agent.id,
+        task.agent_id,
         machine.site_id,
         Kind.TASK,
         body,
@@ -64,7 +124,7 @@ def grant(machine: Machine, flow: Workflow, step: Step) -> None:
         run=flow.run_id,
         epoch=task.epoch,
         request_id=flow.request_id,
-        expires_in_s=step.deadline_s,
+        expires_in_s=min(left, RENEWED_S),
     )
 
 
@@ -76,6 +136,67 @@ def _identity(machine: Machine) -> dict[str, Any]:
         "uuid": system.get("uuid") or "",
         "serial": system.get("serial") or "",
     }
+
+
+def renew(envelope: Envelope) -> None:
+    """Take a renewal: extend what its agent still holds, and answer with the list of it."""
+    asked = [UUID(str(each["task"])) for each in envelope.body.get("tasks", ())]
+    held = (
+        Task.update(lease_expires_at=now() + timedelta(seconds=RENEWED_S))
+        .where(
+            Task.id.in_(asked)
+            & (Task.agent_id == envelope.agent)
+            & (Task.site_id == envelope.site)
+            & Task.state.in_(HELD)
+        )
+        .returning(Task.id, Task.epoch)
+        .execute()
+    )
+    tasks = [{"task": str(row.id), "epoch": row.epoch} for row in held]
+    body = {"n": int(envelope.body.get("n", 0)), "tasks": tasks}
+    agents.send(envelope.agent, envelope.site, Kind.RENEWED, body, expires_in_s=LEASE_S)
+
+
+def lapsed(limit: int = 100) -> list[UUID]:
+    """Return tasks whose lease is over, the oldest first."""
+    query = (
+        Task.select(Task.id)
+        .where(Task.state.in_(HELD) & (Task.lease_expires_at < now()))
+        .order_by(Task.lease_expires_at)
+        .limit(limit)
+    )
+    return [row.id for row in query]
+
+
+def lose(machine: Machine, task: Task) -> Workflow | None:
+    """Take a task from an agent that no longer holds it; return the workflow to carry on.
+
+    While no other agent lives and this one is out of contact, it keeps the task: what it did lies
+    in its spool, and nobody could do it again anyway.
+    """
+    holder = contact.of(task.agent_id)
+    able = [a for a in agents.live(machine.site_id) if REDFISH in a.capabilities]
+    if not able or (not holder.judged and all(a.id == task.agent_id for a in able)):
+        _if_lapsed(task, lease_expires_at=now() + timedelta(seconds=LOOK_S))
+        return None
+    if not _if_lapsed(task, state="lost", finished_at=now()):
+        return None
+    flow = _waiting(task)
+    if flow is not None:
+        regrant(flow, f"agent {holder.hostname} lost its lease")
+    return flow
+
+
+def _if_lapsed(task: Task, **values: Any) -> bool:
+    """Set *values* unless the lease was renewed meanwhile; whether it was not."""
+    lapsed_still = Task.state.in_(HELD) & (Task.lease_expires_at < now())
+    return bool(Task.update(**values).where((Task.id == task.id) & lapsed_still).execute())
+
+
+def regrant(flow: Workflow, why: str) -> None:
+    """Have the step granted anew within the same try: nothing is known to have failed."""
+    flow.task_id, flow.outcome, flow.detail, flow.wake_at = None, Outcome.OPEN.value, why, now()
+    flow.save()
 
 
 def last_result(flow: Workflow) -> dict[str, Any]:
@@ -90,28 +211,54 @@ def last_result(flow: Workflow) -> dict[str, Any]:
 
 
 def abandon(flow: Workflow) -> None:
-    """Stop waiting for the workflow's open tasks; what they still report moves nothing."""
-    Task.update(state="abandoned").where(
-        (Task.workflow_id == flow.id) & Task.state.in_(["granted", "started"])
-    ).execute()
+    """Stop waiting for the workflow's open tasks, and tell their agents.
+
+    What they still report moves nothing; until then, or until the lease is over, the machine's
+    next task waits.
+    """
+    rows = (
+        Task.update(state="abandoned")
+        .where((Task.workflow_id == flow.id) & Task.state.in_(HELD))
+        .returning(Task)
+        .execute()
+    )
+    for task in rows:
+        agents.send(
+            task.agent_id,
+            task.site_id,
+            Kind.CANCEL,
+            {"task": str(task.id), "epoch": task.epoch},
+            machine=task.machine_id,
+            epoch=task.epoch,
+            request_id=flow.request_id,
+            expires_in_s=RENEWED_S,
+        )
 
 
-def reported(machine: Machine, kind: Seen, data: Mapping[str, Any]) -> Workflow | None:
+def reported(machine: Machine, agent: UUID, kind: Seen, data: Mapping[str, Any]) -> Workflow | None:
     """Record how a task goes; return the workflow that waited for it, None if none does."""
     task: Task | None = Task.get_or_none(
-        (Task.id == UUID(str(data["task"]))) & (Task.machine_id == machine.id)
+        (Task.id == UUID(str(data["task"])))
+        & (Task.machine_id == machine.id)
+        & (Task.agent_id == agent)
     )
-    if task is None or task.state not in {"granted", "started"}:
+    if task is None or task.finished_at is not None:
         return None
     if kind is Seen.TASK_STARTED:
-        task.state = "started"
-        task.save()
+        Task.update(state="started").where(
+            (Task.id == task.id) & (Task.state == "granted")
+        ).execute()
         return _waiting(task)
-    task.state = "done" if kind is Seen.TASK_DONE else "failed"
+    held = task.state in HELD
+    task.state = ("done" if kind is Seen.TASK_DONE else "failed") if held else task.state
     task.result = dict(data.get("result") or {})
     task.finished_at = now()
     task.save()
-    return _outcome(machine, task, kind, data)
+    _see_power(machine, task)
+    if held:
+        return _outcome(task, kind, data)
+    _wake(machine)
+    return None
 
 
 def _waiting(task: Task) -> Workflow | None:
@@ -120,19 +267,41 @@ def _waiting(task: Task) -> Workflow | None:
     return flow if open_still else None
 
 
-def _outcome(machine: Machine, task: Task, kind: Seen, data: Mapping[str, Any]) -> Workflow | None:
+def _see_power(machine: Machine, task: Task) -> None:
     power = task.result.get("power")
     if power in {"on", "off"}:
         machine.power = power
         machine.save()
+
+
+def _wake(machine: Machine) -> None:
+    """Let who waits for the machine's last task look again."""
+    Workflow.update(wake_at=now()).where(
+        (Workflow.machine_id == machine.id)
+        & (Workflow.state == Progress.RUNNING.value)
+        & Workflow.task_id.is_null()
+        & (Workflow.outcome == engine.Outcome.OPEN.value)
+        & (Workflow.attempt > 0)
+    ).execute()
+
+
+def _outcome(task: Task, kind: Seen, data: Mapping[str, Any]) -> Workflow | None:
     flow = _waiting(task)
     if flow is None:
         return None
     if kind is Seen.TASK_DONE:
         flow.outcome = Outcome.DONE.value
+    elif _says_nothing(data):
+        regrant(flow, str(data.get("reason", "")))
+        return flow
     else:
         again = bool(data.get("retryable"))
         flow.outcome = (Outcome.FAILED if again else Outcome.REFUSED).value
         flow.detail = str(data.get("reason", ""))
     flow.save()
     return flow
+
+
+def _says_nothing(data: Mapping[str, Any]) -> bool:
+    """Whether a failure says nothing of the machine: the next epoch reads back, and decides."""
+    return any(bool(data.get(word)) for word in ("unknown", "lost", "cancelled"))

@@ -1,6 +1,5 @@
 """How the engine carries a workflow on: each entry is one transaction under the machine's lock."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
@@ -9,21 +8,16 @@ from uuid import UUID
 
 from models import engine, facts
 from models.audit import ENGINE, REAPER, Caller
-from models.commands import runs, tasks
+from models.commands import begin, contact, runs, tasks
 from models.commands.moves import locked, move, noted, now
 from models.commands.runs import Render
 from models.database import database
-from models.engine import Begin, Cursor, Finish, GiveUp, Outcome, Pass, Wait
+from models.engine import Begin, Cursor, Finish, GiveUp, Outcome, Pass, Rest, Wait
 from models.errors import DomainError
 from models.lifecycle import Event
 from models.observations import Seen
-from models.tables import Interface, Machine, Observation, Run, Workflow
+from models.tables import Agent, Interface, Machine, Observation, Run, Task, Workflow
 from models.workflows import TABLES, Decision, Kind, Progress, Step, StepKind, Table
-
-AT_START: Final[Mapping[str, Any]] = MappingProxyType(
-    {"step": 0, "attempt": 0, "outcome": Outcome.OPEN.value, "detail": ""}
-)
-"""The columns that say where a workflow stands, at its beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,34 +46,75 @@ def advance(workflow_id: UUID, render: Render) -> None:
 
 
 def due(limit: int = 100) -> list[UUID]:
-    """Return running workflows whose deadline has passed, the oldest first."""
+    """Return running workflows that are to be looked at now, the oldest first."""
     query = (
         Workflow.select(Workflow.id)
-        .where((Workflow.state == Progress.RUNNING.value) & (Workflow.deadline_at < now()))
-        .order_by(Workflow.deadline_at)
+        .where((Workflow.state == Progress.RUNNING.value) & (Workflow.wake_at < now()))
+        .order_by(Workflow.wake_at)
         .limit(limit)
     )
     return [row.id for row in query]
 
 
 def expire(workflow_id: UUID, render: Render) -> None:
-    """Do what a passed deadline does: try again, or give up; the clock is read under the lock."""
+    """Do what time demands: try again, look again, or give up; the clock is read under the lock."""
     with database.atomic():
         walk = _walk(workflow_id, render)
-        if walk is None or walk.flow.deadline_at >= now():
+        if walk is None or walk.flow.wake_at > now():
             return
         if walk.flow.attempt == 0:
             drive(walk)
-            return
-        step = walk.table.steps[walk.flow.step]
-        match engine.after_deadline(step, walk.cursor):
-            case Begin(again, attempt):
-                _begin(walk, again, attempt)
-                drive(walk)
-            case GiveUp(lost):
-                _fail(walk, f"{lost.name}: no sign of {lost.expects}", by=REAPER)
-            case _:
-                drive(walk)
+        elif walk.flow.deadline_at > now() or walk.flow.outcome == Outcome.PAUSED.value:
+            _wake(walk)
+        else:
+            _judge(walk)
+
+
+def lose(task_id: UUID, render: Render) -> None:
+    """Take a task from an agent whose lease is over, and have it granted anew."""
+    known: Task | None = Task.get_or_none(Task.id == task_id)
+    if known is None:
+        return
+    with database.atomic():
+        machine = locked(known.machine_id)
+        flow = tasks.lose(machine, Task.get_by_id(task_id))
+        if flow is not None:
+            _wake(Walk(machine, flow, render))
+
+
+def _wake(walk: Walk) -> None:
+    """Go on before the deadline: after a rest, or where nobody could be asked."""
+    flow = walk.flow
+    step = walk.table.steps[flow.step]
+    if flow.outcome == Outcome.PAUSED.value:
+        drive(walk, rested=True)
+    elif step.kind is StepKind.ASSIGNMENT and flow.task_id is None:
+        tasks.grant(walk.machine, flow, step)
+        flow.save()
+    else:
+        flow.wake_at = flow.deadline_at
+        flow.save()
+        drive(walk)
+
+
+def _judge(walk: Walk) -> None:
+    """The deadline has passed: unless the clock stood, try again or give up."""
+    step = walk.table.steps[walk.flow.step]
+    later = contact.postponed(walk.flow, step)
+    if later is not None:
+        walk.flow.wake_at = later
+        walk.flow.save()
+        return
+    match engine.after_deadline(step, walk.cursor):
+        case Begin(again, attempt):
+            tasks.abandon(walk.flow)
+            _begin(walk, again, attempt)
+            drive(walk)
+        case GiveUp(lost):
+            why = walk.flow.detail or f"no sign of {lost.expects}"
+            _fail(walk, f"{lost.name}: {why}", by=REAPER)
+        case _:
+            drive(walk)
 
 
 def _walk(workflow_id: UUID, render: Render) -> Walk | None:
@@ -91,12 +126,15 @@ def _walk(workflow_id: UUID, render: Render) -> Walk | None:
     return Walk(machine, flow, render) if flow.state == Progress.RUNNING.value else None
 
 
-def drive(walk: Walk) -> None:
+def drive(walk: Walk, *, rested: bool = False) -> None:
     """Walk the table until something must be waited for, or the workflow ends."""
     while walk.flow.state == Progress.RUNNING.value:
-        match engine.next_move(walk.table, walk.cursor, _seen(walk.flow)):
+        match engine.next_move(walk.table, walk.cursor, _seen(walk.flow), rested=rested):
             case Begin(step, attempt):
                 _begin(walk, step, attempt)
+                rested = False
+            case Rest(step, seconds):
+                _rest(walk, step, seconds)
             case Pass(step):
                 _pass(walk, step)
             case GiveUp(step, because):
@@ -123,11 +161,27 @@ def _begin(walk: Walk, step: Step, attempt: int) -> None:
     flow.attempt, flow.outcome, flow.task_id, flow.detail = attempt, Outcome.OPEN.value, None, ""
     flow.begun_at = now()
     flow.deadline_at = flow.begun_at + timedelta(seconds=step.deadline_s)
+    flow.wake_at = flow.deadline_at
+    flow.away_s = _away_s(flow, step)
     noted(walk.machine, Seen.STEP_BEGUN, {"step": step.name, "try": attempt}, flow=flow)
     if step.kind is StepKind.ASSIGNMENT:
         tasks.grant(walk.machine, walk.flow, step)
     elif step.decision is not None:
         _decide(walk, step.decision)
+    flow.save()
+
+
+def _away_s(flow: Workflow, step: Step) -> float:
+    watcher = contact.watcher(flow, step)
+    return 0.0 if watcher is None else float(Agent.get_by_id(watcher).away_s)
+
+
+def _rest(walk: Walk, step: Step, seconds: float) -> None:
+    flow = walk.flow
+    told = {"step": step.name, "try": flow.attempt, "reason": flow.detail, "again_s": seconds}
+    noted(walk.machine, Seen.STEP_FAILED, told, flow=flow)
+    flow.outcome, flow.task_id = Outcome.PAUSED.value, None
+    flow.wake_at = flow.deadline_at = now() + timedelta(seconds=seconds)
     flow.save()
 
 
@@ -177,13 +231,19 @@ def _finish(walk: Walk) -> None:
 def end(  # what ended, how, by whom and why
     machine: Machine, flow: Workflow, how: Progress, event: Event, by: Caller, *, detail: str
 ) -> None:
-    """End *flow* without success: the machine moves, the run closes, its plan is withdrawn."""
+    """End *flow* without success: the machine moves, the run closes, its plan is withdrawn.
+
+    What it may have left behind is undone by a workflow of its own, promised here.
+    """
+    table, cursor = TABLES[Kind(flow.kind)], Cursor(flow.step, flow.attempt)
     flow.state, flow.detail, flow.finished_at = how.value, detail, now()
     flow.save()
     tasks.abandon(flow)
     if flow.lifecycle:
         move(machine, event, by, reason=detail, flow=flow)
     _close_run(machine, flow)
+    if table.clean_up is not None and engine.cleans_up(table, cursor):
+        begin.begun(machine, table.clean_up, by, reason=detail, parent=flow)
 
 
 def _close_run(machine: Machine, flow: Workflow) -> None:

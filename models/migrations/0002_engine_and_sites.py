@@ -4,6 +4,7 @@ from typing import Any
 
 SCHEMA = """
 ALTER TABLE workflows ADD COLUMN wake_at timestamptz NOT NULL DEFAULT now();
+ALTER TABLE workflows ADD COLUMN away_s double precision NOT NULL DEFAULT 0;
 ALTER TABLE workflows ADD COLUMN parent_id uuid REFERENCES workflows;
 UPDATE workflows SET wake_at = deadline_at;
 DROP INDEX workflows_due;
@@ -24,12 +25,15 @@ ALTER TABLE tasks ADD CONSTRAINT tasks_state_check CHECK (state IN ('granted', '
 CREATE INDEX tasks_held ON tasks (machine_id) WHERE finished_at IS NULL;
 CREATE INDEX tasks_leases ON tasks (lease_expires_at) WHERE state IN ('granted', 'started');
 
+ALTER TABLE runs ADD COLUMN valid_for_s integer NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN valid_until timestamptz;
 ALTER TABLE runs ADD COLUMN withdrawn_at timestamptz;
 CREATE INDEX runs_served ON runs (machine_id) WHERE withdrawn_at IS NULL;
 
 ALTER TABLE agents ADD COLUMN contact_since timestamptz NOT NULL DEFAULT now();
 ALTER TABLE agents ADD COLUMN drained boolean NOT NULL DEFAULT true;
+ALTER TABLE agents ADD COLUMN away_s double precision NOT NULL DEFAULT 0;
+ALTER TABLE agents ADD COLUMN synced_at timestamptz;
 ALTER TABLE agents ADD COLUMN snapshot_at timestamptz;
 
 ALTER TABLE allocations DROP CONSTRAINT allocations_state_check;

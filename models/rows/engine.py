@@ -8,6 +8,7 @@ from peewee import (
     BlobField,
     BooleanField,
     CompositeKey,
+    DoubleField,
     IntegerField,
     TextField,
     UUIDField,
@@ -41,6 +42,7 @@ class Workflow(Table):
     created_at = DateTimeTZField()
     finished_at = DateTimeTZField(null=True)
     wake_at = DateTimeTZField()
+    away_s = DoubleField(default=0.0)
     parent_id = UUIDField(null=True)
 
     class Meta:
@@ -58,6 +60,7 @@ class Run(Table):
     receipts = jsonb()
     created_at = DateTimeTZField()
     ended_at = DateTimeTZField(null=True)
+    valid_for_s = IntegerField()
     valid_until = DateTimeTZField(null=True)
     withdrawn_at = DateTimeTZField(null=True)
 

@@ -46,6 +46,7 @@ class Table(Model):
     class Meta:
         database = database
         legacy_table_names = False
+        only_save_dirty = True  # a lease may be renewed beside a transaction that holds its row
 
 
 class Stamped(Table):

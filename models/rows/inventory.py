@@ -6,6 +6,7 @@ from peewee import (
     BigIntegerField,
     BlobField,
     BooleanField,
+    DoubleField,
     IntegerField,
     TextField,
     UUIDField,
@@ -43,6 +44,8 @@ class Agent(Table):
     last_seen_at = DateTimeTZField()
     contact_since = DateTimeTZField()
     drained = BooleanField()
+    away_s = DoubleField()
+    synced_at = DateTimeTZField(null=True)
     snapshot_at = DateTimeTZField(null=True)
 
     class Meta:

@@ -1,15 +1,18 @@
 """Builders of the least that is valid, so that each argument in a test matters."""
 
+import json
 import time
+from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
-from models import queries
+from models import messages, queries
 from models.audit import Caller
 from models.bootplan import Access, Document
-from models.commands import agents, asks, inventory, reports, walks
+from models.commands import agents, asks, inventory, reports, tasks, walks
 from models.messages import Envelope, Kind
 from models.observations import Observation, Seen, Source
-from models.tables import Workflow
+from models.tables import Agent as AgentRow
+from models.tables import Outbox, Workflow
 
 ADA = Caller(name="ada", request_id="r-1", source_ip="127.0.0.1")
 MAC = "52:54:00:00:00:01"
@@ -82,6 +85,25 @@ def machine(site_id, hostname="node-01", interfaces=None, **more):
     return inventory.create_machine(ADA, new)
 
 
+def due_now(flow):
+    """Let the time come at which the engine looks at *flow* again, and have it look."""
+    _past(flow, "wake_at")
+    assert flow in walks.due()
+    walks.expire(flow, render)
+
+
+def overdue(flow):
+    """Let the deadline of *flow*'s step pass, and have it judged."""
+    _past(flow, "wake_at", "deadline_at")
+    assert flow in walks.due()
+    walks.expire(flow, render)
+
+
+def _past(flow, *columns):
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    Workflow.update(dict.fromkeys(columns, past)).where(Workflow.id == flow).execute()
+
+
 class Agent:
     """An agent as control knows it: what it sends, without a queue between."""
 
@@ -94,10 +116,34 @@ class Agent:
             "advertise": {"boot_base_url": "http://10.77.0.1:8081"},
             "incarnation": self.incarnation,
         }
-        agents.register(self.envelope(Kind.REGISTER, body))
+        self.register = lambda: agents.register(self.envelope(Kind.REGISTER, body))
+        self.register()
 
     def envelope(self, kind, body):
         return Envelope(kind=kind, site=self.site, agent=self.id, body=body)
+
+    def beat(self, digest="", **body):
+        """Send a heartbeat."""
+        body = {"plan_digest": digest, "clock": time.time(), **body}
+        agents.heartbeat(self.envelope(Kind.HEARTBEAT, body))
+
+    def renew(self, *task_ids, n=1):
+        """Renew leases, and return the tasks that control's answer lists."""
+        tasks_ = [{"task": str(each), "epoch": 1} for each in task_ids]
+        tasks.renew(self.envelope(Kind.RENEW, {"n": n, "tasks": tasks_}))
+        return {each["task"] for each in self.heard(Kind.RENEWED)[-1]["tasks"]}
+
+    def heard(self, kind):
+        """Return the bodies of what was promised to this agent, oldest first."""
+        queue = messages.agent_queue(self.site, self.id)
+        rows = Outbox.select().where(Outbox.queue == queue).order_by(Outbox.id)
+        told = [json.loads(bytes(row.body))["kwargs"]["message"]["envelope"] for row in rows]
+        return [each["body"] for each in told if each["kind"] == kind.value]
+
+    def silent(self, seconds):
+        """Let *seconds* pass since the agent was last heard."""
+        then = datetime.now(UTC) - timedelta(seconds=seconds)
+        AgentRow.update(last_seen_at=then).where(AgentRow.id == self.id).execute()
 
     def report(self, kind, machine_id, *, run=None, data=None, seq=None):
         """Send one observation; returns its message, to be sent again."""

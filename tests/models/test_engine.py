@@ -7,6 +7,7 @@ from models.engine import (
     GiveUp,
     Outcome,
     Pass,
+    Rest,
     Wait,
     after_deadline,
     next_move,
@@ -76,7 +77,7 @@ def test_a_sighting_of_failure_gives_up_also_when_success_was_seen():
     [
         (Outcome.OPEN, 1, Wait),
         (Outcome.DONE, 1, Pass),
-        (Outcome.FAILED, 1, Begin),
+        (Outcome.FAILED, 1, Rest),
         (Outcome.FAILED, 3, GiveUp),
         (Outcome.REFUSED, 1, GiveUp),
     ],

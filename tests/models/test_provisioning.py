@@ -216,6 +216,7 @@ def test_a_task_that_failed_for_now_is_granted_again_and_not_for_ever(scene):
     flow = asks.power(make.ADA, scene.machine, asks.Kind.POWER_ON)
     walks.advance(flow, make.render)
     for _ in range(3):
+        make.due_now(flow)
         scene.agent.fail(flow, retryable=True)
 
     assert Task.select().where(Task.workflow_id == flow).count() == 3
@@ -236,8 +237,7 @@ def test_the_outcome_of_a_task_that_was_granted_anew_moves_nothing(scene):
     flow = asks.power(make.ADA, scene.machine, asks.Kind.POWER_ON)
     walks.advance(flow, make.render)
     first = Workflow.get_by_id(flow).task_id
-    overdue(flow)
-    walks.expire(flow, make.render)
+    make.overdue(flow)
 
     scene.agent.report(
         Seen.TASK_DONE, scene.machine, data={"task": str(first), "result": {"power": "on"}}
@@ -249,10 +249,8 @@ def test_the_outcome_of_a_task_that_was_granted_anew_moves_nothing(scene):
 def test_a_wait_that_passes_its_deadline_ends_in_an_explained_failure(scene):
     flow = scene.provision()
     scene.powered(flow)
-    overdue(flow)
 
-    assert walks.due() == [flow]
-    walks.expire(flow, make.render)
+    make.overdue(flow)
 
     told = why(
         scene.view, queries.agents(scene.site), queries.timeline(scene.machine), datetime.now(UTC)
@@ -276,8 +274,7 @@ def test_without_an_agent_a_task_waits_and_goes_to_the_next_that_lives(scene):
     assert Workflow.get_by_id(flow).task_id is None
 
     other = make.Agent(scene.site)
-    overdue(flow)
-    walks.expire(flow, make.render)
+    make.due_now(flow)
 
     task = Task.get_by_id(Workflow.get_by_id(flow).task_id)
     assert task.agent_id == other.id
@@ -372,8 +369,3 @@ def test_the_number_of_statements_of_a_list_does_not_grow_with_the_fleet(scene, 
 
 def test_plans_are_signed_with_the_sites_key(scene):
     assert len(agents.signing_key(scene.site)) == 32
-
-
-def overdue(flow):
-    past = datetime.now(UTC) - timedelta(seconds=1)
-    Workflow.update(deadline_at=past).where(Workflow.id == flow).execute()

@@ -1,0 +1,217 @@
+"""Leases, epochs, retries, clean-up: one task at a machine at a time, whatever dies."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from models import queries
+from models.commands import asks, tasks, walks
+from models.lifecycle import State
+from models.messages import Kind as MessageKind
+from models.observations import Seen
+from models.tables import Machine, Task, Workflow
+from models.workflows import Kind, Progress
+from tests.models import make
+
+pytestmark = pytest.mark.services
+
+
+@pytest.fixture
+def scene(db):
+    return make.Scene()
+
+
+def asked(scene, kind=Kind.POWER_ON):
+    flow = asks.power(make.ADA, scene.machine, kind)
+    walks.advance(flow, make.render)
+    return flow
+
+
+def task_of(flow):
+    return Task.get_or_none(Task.id == Workflow.get_by_id(flow).task_id)
+
+
+def lapse(task, render=make.render):
+    past = datetime.now(UTC) - timedelta(seconds=1)
+    Task.update(lease_expires_at=past).where(Task.id == task.id).execute()
+    assert task.id in tasks.lapsed()
+    walks.lose(task.id, render)
+
+
+def test_every_grant_at_a_machine_has_a_higher_epoch_than_all_before(scene):
+    first = asked(scene)
+    scene.agent.finish(first)
+    second = asked(scene, Kind.POWER_OFF)
+
+    epochs = [task.epoch for task in Task.select().order_by(Task.created_at)]
+
+    assert epochs == [1, 2]
+    assert task_of(second).epoch == Machine.get_by_id(scene.machine).fence
+
+
+def test_a_renewal_extends_what_the_agent_holds_and_lists_it(scene):
+    task = task_of(asked(scene))
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    Task.update(lease_expires_at=soon).execute()
+
+    listed = scene.agent.renew(task.id)
+
+    assert listed == {str(task.id)}
+    assert Task.get_by_id(task.id).lease_expires_at > soon + timedelta(seconds=30)
+
+
+def test_an_agent_cannot_renew_what_another_holds(scene):
+    task = task_of(asked(scene))
+    other = make.Agent(scene.site)
+
+    assert other.renew(task.id) == set()
+
+
+def test_a_task_whose_lease_is_over_goes_to_another_agent_in_the_same_try(scene):
+    flow = asked(scene)
+    first = task_of(flow)
+    other = make.Agent(scene.site)
+    scene.agent.silent(60)
+
+    lapse(first)
+
+    second = task_of(flow)
+    assert (second.agent_id, second.attempt) == (other.id, first.attempt)
+    assert second.epoch > first.epoch
+    assert scene.agent.renew(first.id) == set()
+
+
+def test_what_the_former_holder_still_reports_moves_nothing(scene):
+    flow = asked(scene)
+    first = task_of(flow)
+    make.Agent(scene.site)
+    scene.agent.silent(60)
+    lapse(first)
+
+    scene.agent.report(Seen.TASK_DONE, scene.machine, data={"task": str(first.id), "result": {}})
+
+    assert queries.workflow(flow).progress is Progress.RUNNING
+    assert not queries.timeline(scene.machine)[-1].applied
+
+
+def test_a_task_is_left_with_a_silent_agent_while_nobody_else_could_do_it(scene):
+    flow = asked(scene)
+    scene.agent.silent(60)
+    task = task_of(flow)
+
+    lapse(task)
+    scene.agent.report(Seen.TASK_DONE, scene.machine, data={"task": str(task.id), "result": {}})
+
+    assert queries.workflow(flow).progress is Progress.SUCCEEDED
+
+
+def test_a_machine_has_one_task_at_a_time_even_after_the_wait_for_it_was_given_up(scene):
+    flow = asked(scene)
+    first = task_of(flow)
+    asks.cancel(make.ADA, flow)
+    second = asked(scene, Kind.POWER_OFF)
+    assert task_of(second) is None
+
+    scene.agent.report(
+        Seen.TASK_FAILED, scene.machine, data={"task": str(first.id), "cancelled": True}
+    )
+    walks.expire(second, make.render)
+
+    assert task_of(second).epoch > first.epoch
+
+
+def test_the_next_task_is_granted_when_the_lease_of_an_abandoned_one_is_surely_over(scene):
+    flow = asked(scene)
+    asks.cancel(make.ADA, flow)
+    second = asked(scene, Kind.POWER_OFF)
+    waits_until = Workflow.get_by_id(second).wake_at
+    Task.update(lease_expires_at=datetime.now(UTC) - timedelta(seconds=1)).execute()
+
+    make.due_now(second)
+
+    assert 30 < (waits_until - datetime.now(UTC)).total_seconds() < 36
+    assert task_of(second) is not None
+
+
+def test_cancelling_tells_the_agent_which_task_of_which_epoch_is_over(scene):
+    flow = asked(scene)
+    task = task_of(flow)
+
+    asks.cancel(make.ADA, flow)
+
+    assert scene.agent.heard(MessageKind.CANCEL) == [{"task": str(task.id), "epoch": task.epoch}]
+
+
+def test_an_unknown_outcome_is_granted_anew_within_the_same_try(scene):
+    flow = asked(scene)
+    task = task_of(flow)
+
+    scene.agent.report(
+        Seen.TASK_FAILED,
+        scene.machine,
+        data={"task": str(task.id), "unknown": True, "retryable": True, "reason": "restarted"},
+    )
+    make.due_now(flow) if task_of(flow) is None else None
+
+    again = task_of(flow)
+    assert (again.attempt, again.epoch) == (task.attempt, task.epoch + 1)
+
+
+def test_between_two_tries_there_is_a_rest_that_grows(scene):
+    flow = asked(scene)
+    rests = []
+    for _ in range(2):
+        scene.agent.fail(flow, retryable=True)
+        row = Workflow.get_by_id(flow)
+        rests.append((row.wake_at - datetime.now(UTC)).total_seconds())
+        assert row.task_id is None
+        make.due_now(flow)
+
+    assert rests == pytest.approx([2, 4], abs=0.5)
+
+
+def test_a_failed_installation_is_followed_by_switching_the_machine_off(scene):
+    flow = scene.provision()
+    scene.powered(flow)
+    scene.agent.report(
+        Seen.INSTALL_FAILED, scene.machine, run=scene.view.run_id, data={"reason": "no disk"}
+    )
+    [after] = Workflow.select().where(Workflow.parent_id == flow)
+
+    walks.advance(after.id, make.render)
+    switched = task_of(after.id)
+    scene.agent.finish(after.id, {"power": "off"})
+    scene.agent.finish(after.id)
+
+    assert (switched.kind, switched.params["force"]) == ("power-off", True)
+    assert queries.workflow(after.id).progress is Progress.SUCCEEDED
+    assert (scene.view.state, scene.view.power) == (State.FAILED, "off")
+    assert scene.view.workflow.id == flow
+
+
+def test_a_failure_before_anything_was_done_to_the_machine_is_followed_by_nothing(scene):
+    flow = scene.provision()
+
+    asks.cancel(make.ADA, flow)
+
+    assert not Workflow.select().where(Workflow.parent_id == flow).exists()
+
+
+def test_a_machine_whose_disk_is_written_is_left_running_when_it_does_not_phone_home(scene):
+    flow = scene.provision()
+    scene.powered(flow)
+    scene.boots(Seen.SCRIPT_SERVED, Seen.INSTALL_STARTED, Seen.INSTALLED)
+
+    make.overdue(flow)
+
+    assert scene.view.state is State.FAILED
+    assert not Workflow.select().where(Workflow.parent_id == flow).exists()
+
+
+def test_provisioning_supersedes_what_else_is_done_to_the_machine(scene):
+    power = asked(scene, Kind.POWER_OFF)
+
+    scene.provision()
+
+    assert queries.workflow(power).progress is Progress.CANCELLED
+    assert scene.agent.heard(MessageKind.CANCEL)
