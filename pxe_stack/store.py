@@ -10,9 +10,10 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Self
 from uuid import UUID, uuid4
 
 from models import observations
@@ -42,6 +43,9 @@ CREATE INDEX IF NOT EXISTS plans_address ON plans (address);
 CREATE TABLE IF NOT EXISTS files (
     url_path TEXT PRIMARY KEY, location TEXT NOT NULL, sha256 TEXT NOT NULL,
     size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, chunks TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS ranges (
+    network TEXT NOT NULL, first TEXT NOT NULL, last TEXT NOT NULL, PRIMARY KEY (network, first)
 ) STRICT
 """
 _JOURNAL_SCHEMA: Final = """
@@ -54,6 +58,21 @@ CREATE TABLE IF NOT EXISTS acks (mac TEXT PRIMARY KEY, at REAL NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS ready (service TEXT PRIMARY KEY, pid INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS counters (label TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A slice of a network's pool that this agent alone may lease from; both ends included."""
+
+    network: UUID
+    first: IPv4Address
+    last: IPv4Address
+
+    @classmethod
+    def of(cls, body: Mapping[str, Any]) -> Self:
+        """Return the range that *body* is.  Raises KeyError, TypeError or ValueError."""
+        first, last = IPv4Address(body["first"]), IPv4Address(body["last"])
+        return cls(UUID(body["network"]), first, last)
 
 
 class PlanStore:
@@ -127,6 +146,24 @@ class PlanStore:
         values = (url_path, str(location), sha256, size, location.stat().st_mtime_ns, chunks)
         with self._db.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", values)
+
+    def put_ranges(self, ranges: Iterable[Range]) -> None:
+        """Make *ranges* all that this agent may lease from."""
+        rows = [(str(each.network), str(each.first), str(each.last)) for each in ranges]
+        with self._db.writing() as connection:
+            connection.execute("DELETE FROM ranges")
+            connection.executemany("INSERT INTO ranges VALUES (?, ?, ?)", rows)
+
+    def ranges(self) -> tuple[Range, ...]:
+        """Return what this agent may lease from."""
+        with self._db.reading() as connection:
+            rows = connection.execute(
+                "SELECT network, first, last FROM ranges ORDER BY network, first"
+            ).fetchall()
+        return tuple(
+            Range(UUID(network), IPv4Address(first), IPv4Address(last))
+            for network, first, last in rows
+        )
 
     def file(self, url_path: str) -> StoredFile | None:
         """Return the artifact that is served as /artifacts/*url_path*, or None."""

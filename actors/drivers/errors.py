@@ -4,6 +4,7 @@
   x Unreachable          no answer, or none in time: it may pass
     + Garbled            an answer that makes no sense
   x NoEffect             the peer said yes and did nothing
+  x LeaseLost            the task is another agent's, or may be; nothing was sent
   x Refused              the peer says no, and will say so again
     + NoSuchSystem       the BMC does not govern the machine that is meant
     + NotAllowed         our own rules say no; nothing was sent
@@ -30,6 +31,12 @@ class Garbled(Unreachable):
 
 class NoEffect(DriverError):
     """The peer accepted the order, and reading back shows that nothing came of it."""
+
+    retryable = True
+
+
+class LeaseLost(DriverError):
+    """The task is another agent's, or may be by now; nothing was sent."""
 
     retryable = True
 

@@ -17,7 +17,7 @@ import sushy
 from actors.drivers import inventory, outbound, reach, systems
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import DriverError, Garbled, NoEffect, Refused, Unreachable
-from actors.drivers.redfish_line import Line, Login, log_out, translated
+from actors.drivers.redfish_line import Line, Login, Permit, log_out, translated
 from actors.drivers.systems import Target
 
 MOST_MEMBERS: Final = 256
@@ -56,11 +56,15 @@ def connected(
     deadline: Deadline,
     seen: Callable[[outbound.Call], None],
     pause: Callable[[float], object] = time.sleep,
+    permit: Permit = lambda _method, _url: None,
 ) -> Iterator["Machine"]:
-    """Log in to the BMC for the block, and find the machine.  Raises DriverError."""
+    """Log in to the BMC for the block, and find the machine.  Raises DriverError.
+
+    *permit* is asked before every write that may change the machine.
+    """
     base = reach.base_url(target.address)
     caller = outbound.Caller(base, rules, deadline, seen=seen)
-    line = Line(base, caller, verify=target.verify, pause=pause)
+    line = Line(base, caller, verify=target.verify, pause=pause, permit=permit)
     try:
         with translated(target):
             root = sushy.Sushy(base, auth=Login(target), connector=line)

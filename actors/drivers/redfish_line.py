@@ -18,6 +18,12 @@ from actors.drivers.systems import Target
 
 _BUSY_PAUSES_S: Final = (0.5, 1.0, 2.0)
 _LONGEST_PAUSE_S: Final = 5.0
+_WRITES: Final = frozenset({"POST", "PATCH", "PUT"})
+"""What may change the machine; ending a session (DELETE) does not."""
+
+Permit = Callable[[str, str], None]
+"""Takes method and path of a write that is about to be sent, or raises a DriverError."""
+
 _BUSY: Final = frozenset({429, 503})
 
 # Searched from the top, so the parent of all comes last.
@@ -66,8 +72,10 @@ class Line(connector.Connector):  # type: ignore[misc] # sushy has no types
         *,
         verify: bool,
         pause: Callable[[float], object],
+        permit: Permit,
     ) -> None:
         super().__init__(base, verify=verify)
+        self._permit = permit
         self._session = caller.session  # where sushy puts tokens and passwords
         self._caller = caller
         self._wait = pause
@@ -97,6 +105,8 @@ class Line(connector.Connector):  # type: ignore[misc] # sushy has no types
         """Do one exchange; only a read is tried again, and only while the BMC says it is busy."""
         url = outbound.joined(self._url, path)
         sent = {"OData-Version": "4.0", "Accept-Encoding": "identity", **(headers or {})}
+        if method in _WRITES and "/sessions" not in url.lower():
+            self._permit(method, url)
         pauses = iter(_BUSY_PAUSES_S if method == "GET" else ())
         while True:
             response = self._caller.request(

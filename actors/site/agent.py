@@ -19,8 +19,9 @@ import structlog
 from actors import broker
 from actors.drivers.reach import Rules
 from actors.site.artifacts import Artifacts
-from actors.site.desk import Desk
+from actors.site.desk import Desk, Snapshot
 from actors.site.enrolment import Enrolment
+from actors.site.leases import Leases
 from actors.site.runner import Runner
 from actors.site.store import AgentStore
 from actors.site.tasks import Bench
@@ -29,7 +30,7 @@ from config import secrets
 from models.bootplan import BootPlan
 from models.errors import Denied, DomainError, Invalid
 from models.messages import SPOKEN, Actor, Envelope, Kind, agent_queue, opened
-from pxe_stack.store import JOURNAL, PLANS, JournalStore, PlanStore
+from pxe_stack.store import JOURNAL, PLANS, JournalStore, PlanStore, Range
 
 REDFISH: Final = "redfish"
 WORKER_THREADS: Final = 2
@@ -64,7 +65,9 @@ class Agent:
         self.journal = JournalStore(setup.directory / JOURNAL)
         artifacts = Artifacts(setup.artifact_dir, self.store, self.plans)
         self.desk = Desk(self.store, self.plans, self.journal, artifacts, setup.services)
-        self.runner = Runner(self.store, self.journal, Bench(setup.rules, setup.resolvers))
+        self.leases = Leases()
+        bench = Bench(setup.rules, setup.resolvers)
+        self.runner = Runner(self.store, self.journal, bench, self.leases)
 
     @property
     def id(self) -> UUID:
@@ -85,7 +88,12 @@ class Agent:
         envelope = opened(message, self._setup.enrolment.signing_key)
         if (envelope.site, envelope.agent) != (self._setup.enrolment.site, self.id):
             raise Denied("the message is for another site or agent", field="/envelope/agent")
-        heard = {Kind.PLAN: self._take_plans, Kind.TASK: self._take_task}.get(envelope.kind)
+        heard = {
+            Kind.PLAN: self._take_plans,
+            Kind.TASK: self._take_task,
+            Kind.CANCEL: self._take_cancel,
+            Kind.RENEWED: self._take_renewed,
+        }.get(envelope.kind)
         if heard is None:
             raise Invalid(f"an agent takes no {envelope.kind.value}", field="/envelope/kind")
         with structlog.contextvars.bound_contextvars(request_id=envelope.request_id):
@@ -118,6 +126,7 @@ class Agent:
             voice,
             self.journal,
             broker.publisher_for(url),
+            self.leases,
             greeting=self.greeting,
             pulse=self.pulse,
         )
@@ -129,10 +138,35 @@ class Agent:
             raise Invalid(f"a plan is malformed: {exc!r}", field="/body/plans") from exc
         if any(plan.site != envelope.site for plan in plans):
             raise Denied("a plan is of another site", field="/body/plans")
-        self.desk.receive(plans, snapshot=bool(envelope.body.get("snapshot")))
+        self.desk.receive(plans, whole=_snapshot(envelope.body))
 
     def _take_task(self, envelope: Envelope) -> None:
         self.runner.accept(envelope.body)
+
+    def _take_cancel(self, envelope: Envelope) -> None:
+        try:
+            task, epoch = UUID(envelope.body["task"]), int(envelope.body["epoch"])
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise Invalid(f"what to cancel is malformed: {exc!r}", field="/body/task") from exc
+        self.runner.cancel(task, epoch)
+
+    def _take_renewed(self, envelope: Envelope) -> None:
+        try:
+            self.leases.answered(envelope.body)
+        except (KeyError, TypeError, ValueError, AttributeError) as exc:
+            raise Invalid(f"a renewal's answer is malformed: {exc!r}", field="/body") from exc
+
+
+def _snapshot(body: Mapping[str, Any]) -> Snapshot | None:
+    """Return which part of which snapshot a message is, None for a change of some plans."""
+    if not body.get("snapshot"):
+        return None
+    try:
+        ranges = tuple(Range.of(each) for each in body.get("ranges", ()))
+        name = str(body.get("snapshot_id", ""))
+        return Snapshot(name, int(body.get("part", 0)), int(body.get("parts", 1)), ranges)
+    except (KeyError, TypeError, ValueError, AttributeError) as exc:
+        raise Invalid(f"a snapshot is malformed: {exc!r}", field="/body") from exc
 
 
 def run(setup: Setup) -> None:

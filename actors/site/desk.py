@@ -8,6 +8,7 @@ Rule 3: it is acknowledged (plan-served) only when every serving process serves.
 import threading
 import time
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
@@ -15,9 +16,9 @@ import structlog
 
 from actors.site.artifacts import Artifacts, Unservable
 from actors.site.store import AgentStore
-from models.bootplan import BootPlan
+from models.bootplan import Action, BootPlan
 from models.observations import Observation, Seen, Source
-from pxe_stack.store import JournalStore, PlanStore
+from pxe_stack.store import JournalStore, PlanStore, Range
 
 LOOK_S: Final = 0.25
 """How often it is looked whether the serving processes are ready, while a plan waits for them."""
@@ -25,6 +26,16 @@ IDLE_S: Final = 5.0
 """How often it looks whether it is to stop, while nothing waits."""
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One part of everything that control has for this site: *part* counts from 0."""
+
+    name: str
+    part: int
+    parts: int
+    ranges: tuple[Range, ...] = ()
 
 
 class Desk:
@@ -46,13 +57,19 @@ class Desk:
         self._services = frozenset(services)
         self._wake = threading.Event()
 
-    def receive(self, plans: Iterable[BootPlan], *, snapshot: bool) -> None:
-        """Keep *plans* to be settled; a *snapshot* is all there is, so that others end."""
+    def receive(self, plans: Iterable[BootPlan], *, whole: Snapshot | None = None) -> None:
+        """Keep *plans* to be settled; when a snapshot is *whole*, plans that it lacks end."""
         found = tuple(plans)
         self._inbox.receive(found)
-        if snapshot:
-            self._withdraw_all_but({plan.machine for plan in found})
+        if whole is not None:
+            self._collect(whole, [plan.machine for plan in found])
         self._wake.set()
+
+    def _collect(self, whole: Snapshot, machines: Collection[UUID]) -> None:
+        named = self._inbox.collect(whole.name, whole.part, whole.parts, machines)
+        if named is not None:
+            self._withdraw_all_but(named)
+            self._plans.put_ranges(whole.ranges)
 
     def run(self, stop: threading.Event) -> None:
         """Settle what comes, and first what a former life left, until *stop* is set."""
@@ -81,18 +98,20 @@ class Desk:
                 self._tell(plan, Seen.PLAN_REFUSED, reason=str(exc))
                 self._inbox.settle(plan)
                 return True
-        if not self._stored(plan):
+        newly = self._plans.put(plan)
+        if not self._held(plan):
             log.info("plan.outdated", machine=str(plan.machine), version=plan.version)
         elif plan.owner == self._agent:  # another's is served without authority, and unsaid
             if missing:
                 return False
             self._tell(plan, Seen.PLAN_SERVED, digest=plan.digest)
+        elif newly and plan.action is Action.LOCAL:
+            self._tell(plan, Seen.PLAN_WITHDRAWN)
         self._inbox.settle(plan)
         return True
 
-    def _stored(self, plan: BootPlan) -> bool:
-        """Store *plan*; whether it is what the site holds now: it may have been there before."""
-        self._plans.put(plan)
+    def _held(self, plan: BootPlan) -> bool:
+        """Whether *plan* is what the site holds now: it may have been there before."""
         held = self._plans.by_machine(plan.machine)
         return held is not None and held.plan.version == plan.version
 

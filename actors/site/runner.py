@@ -1,8 +1,9 @@
 """Runs accepted tasks: a few at a time, one after another at the same BMC.
 
 Rule 1: the intent lies on the disk before a side effect, the outcome before it is forgotten.
-Rule 2: an intent without an outcome is repeated only where that leads to the same.
-Rule 3: a task ends before control stops waiting for it, so that its reason is heard.
+Rule 2: an intent without an outcome is read back and told of, never repeated under its epoch.
+Rule 3: nothing begins, and nothing is written to a BMC, without a lease.
+Rule 4: a task ends before control stops waiting for it, so that its reason is heard.
 """
 
 import threading
@@ -10,21 +11,31 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any, Final, Protocol
+from uuid import UUID
 
 import structlog
 
 from actors.drivers.deadline import Deadline
-from actors.drivers.errors import DriverError
+from actors.drivers.errors import DriverError, LeaseLost
+from actors.site.leases import Gone, Leases, Warrant
 from actors.site.orders import Order
-from actors.site.store import Accepted, AgentStore, State
+from actors.site.store import Accepted, AgentStore, State, Verdict
 from actors.site.tasks import JOBS, Restart, Tell
 from models.observations import Observation, Seen, Source
+from models.workflows import Task
 from pxe_stack.store import JournalStore
 
 THREADS: Final = 4
 SHARE: Final = 0.9
 """The part of a step's deadline that its task may use."""
+
+READ_BACK_S: Final = 30.0
+"""Seconds that reading back may take, however little of the deadline is left."""
+
+Ended = tuple[Seen, dict[str, Any]]
+"""How a task ended, in the words of its observation."""
 
 log = structlog.get_logger()
 
@@ -32,74 +43,124 @@ log = structlog.get_logger()
 class Work(Protocol):
     """What does a task: the bench, or a test's stand-in."""
 
-    def perform(self, order: Order, deadline: Deadline, tell: Tell) -> dict[str, Any]: ...
+    def perform(
+        self, order: Order, deadline: Deadline, tell: Tell, warrant: Warrant
+    ) -> dict[str, Any]: ...
 
     def read_back(self, order: Order, deadline: Deadline, tell: Tell) -> dict[str, Any]: ...
 
 
 class Runner:
-    """Accepts tasks and reports each one's end to the journal."""
+    """Accepts tasks, runs them under their leases, and reports each one's end to the journal."""
 
-    def __init__(self, store: AgentStore, journal: JournalStore, work: Work) -> None:
+    def __init__(
+        self, store: AgentStore, journal: JournalStore, work: Work, leases: Leases
+    ) -> None:
         self._store = store
         self._journal = journal
         self._work = work
+        self._leases = leases
         self._lanes = Lanes(THREADS)
 
     def accept(self, body: Mapping[str, Any]) -> None:
         """Keep a task and have it run; one that is known already does nothing.  Raises Invalid."""
-        order = Order.parse(body)
-        if not self._store.accept(order.task, order.epoch, dict(body)):
-            log.info("task.known", task=str(order.task), epoch=order.epoch)
+        if body.get("kind") not in set(Task):
+            self._decline(body)
             return
-        self._line_up(order, Accepted(dict(body), State.ACCEPTED, time.time()))
+        order = Order.parse(body)
+        verdict = self._store.accept(order.task, order.machine, order.epoch, dict(body))
+        log.info("task.taken", task=str(order.task), epoch=order.epoch, verdict=verdict.value)
+        if verdict is Verdict.ACCEPTED:
+            self._line_up(order, Accepted(dict(body), State.ACCEPTED, time.time()))
+        elif verdict is Verdict.SUPERSEDED:
+            reason = "a later task of this machine was here before"
+            self._tell(order, *_gone(reason, Gone.CANCELLED))
+
+    def cancel(self, task: UUID, epoch: int) -> None:
+        """Have a task do nothing more; one that is not here needs nothing."""
+        known = self._leases.cancel(task, epoch)
+        log.info("task.cancelled", task=str(task), epoch=epoch, known=known)
 
     def resume(self) -> None:
         """Line up what a former life of this agent accepted and did not end."""
         for accepted in self._store.unfinished():
-            self._line_up(Order.parse(accepted.body), accepted)
+            order = Order.parse(accepted.body)
+            if _outcome_is_unknown(order, accepted):
+                self._lanes.put(order.bmc.address, partial(self._run, order, accepted))
+            else:
+                self._line_up(order, accepted)
 
     def close(self) -> None:
         """Let what runs end, and start nothing more."""
         self._lanes.close()
 
+    def _decline(self, body: Mapping[str, Any]) -> None:
+        """Say that this agent is too old for the task.  Raises Invalid for what is no task."""
+        order = Order.parse({**body, "kind": Task.INVENTORY.value})
+        kind = str(body.get("kind"))[:64]
+        data = {"kind": kind, "reason": f"this agent does not know {kind}", "retryable": False}
+        self._tell(order, Seen.TASK_FAILED, data)
+
     def _line_up(self, order: Order, accepted: Accepted) -> None:
-        self._lanes.put(order.bmc.address, lambda: self._run(order, accepted))
+        def ready() -> None:
+            self._lanes.put(order.bmc.address, lambda: self._run(order, accepted))
+
+        self._leases.hold(order.task, order.epoch, ready)
 
     def _run(self, order: Order, accepted: Accepted) -> None:
         with structlog.contextvars.bound_contextvars(
             task=str(order.task), kind=order.kind.value, machine=str(order.machine)
         ):
-            try:
-                kind, data = self._outcome(order, accepted)
-            except Exception as exc:
-                log.exception("task.broke")
-                kind = Seen.TASK_FAILED
-                data = {"reason": f"a fault in Sprout: {type(exc).__name__}", "retryable": False}
+            ended = self._ended(order, accepted)
+            if ended is None:
+                self._line_up(order, accepted)  # the lease ran out while it waited for its turn
+                return
+            kind, data = ended
             self._tell(order, kind, data)
             self._store.move(order.task, order.epoch, State.ENDED)
+            self._leases.drop(order.task, order.epoch)
             log.info("task.ended", outcome=kind.value)
 
-    def _outcome(self, order: Order, accepted: Accepted) -> tuple[Seen, dict[str, Any]]:
+    def _ended(self, order: Order, accepted: Accepted) -> Ended | None:
+        """Do what can be done; None for a task that must wait for its lease again."""
         seconds = order.deadline_s * SHARE - max(0.0, time.time() - accepted.at)
-        deadline = Deadline.after(seconds)
         try:
-            if accepted.state is State.STARTED and JOBS[order.kind].restart is Restart.UNKNOWN:
-                return self._unknown(order, deadline)
-            if seconds <= 0:
-                return _failed("its time was over before its turn came", retryable=True)
-            self._store.move(order.task, order.epoch, State.STARTED)
-            self._tell(order, Seen.TASK_STARTED, {})
-            result = self._work.perform(order, deadline, self._teller(order))
+            if _outcome_is_unknown(order, accepted):
+                return self._unknown(order, Deadline.after(max(seconds, READ_BACK_S)))
+            return self._begun(order, seconds)
+        except LeaseLost as exc:
+            return _gone(str(exc), self._leases.gone(order.task, order.epoch) or Gone.LOST)
         except DriverError as exc:
             return _failed(str(exc), retryable=exc.retryable)
+        except Exception as exc:
+            log.exception("task.broke")
+            return _failed(f"a fault in Sprout: {type(exc).__name__}", retryable=False)
+
+    def _begun(self, order: Order, seconds: float) -> Ended | None:
+        if (why := self._leases.gone(order.task, order.epoch)) is not None:
+            return _gone(f"the task was {why.value} before it began", why)
+        if seconds <= 0:
+            return _failed("its time was over before its turn came", retryable=True)
+        if not self._leases.valid(order.task, order.epoch):
+            return None
+        return self._performed(order, Deadline.after(seconds))
+
+    def _performed(self, order: Order, deadline: Deadline) -> Ended:
+        self._store.move(order.task, order.epoch, State.STARTED)
+        self._tell(order, Seen.TASK_STARTED, {})
+        intend = partial(self._store.intend, order.task, order.epoch)
+        warrant = Warrant(self._leases, order.task, order.epoch, intend)
+        result = self._work.perform(order, deadline, self._teller(order), warrant)
         return Seen.TASK_DONE, {"result": result}
 
-    def _unknown(self, order: Order, deadline: Deadline) -> tuple[Seen, dict[str, Any]]:
-        result = self._work.read_back(order, deadline, self._teller(order))
+    def _unknown(self, order: Order, deadline: Deadline) -> Ended:
         kind, data = _failed(
             "the agent was restarted in the middle of it: the outcome is unknown", retryable=True
         )
+        try:
+            result = self._work.read_back(order, deadline, self._teller(order))
+        except DriverError as exc:
+            return kind, data | {"unknown": True, "read_back": str(exc)}
         return kind, data | {"unknown": True, "result": result}
 
     def _teller(self, order: Order) -> Tell:
@@ -167,5 +228,13 @@ class Lanes:
             log.info("task.left", lane=lane)  # closing: the next life resumes it
 
 
-def _failed(reason: str, *, retryable: bool) -> tuple[Seen, dict[str, Any]]:
+def _outcome_is_unknown(order: Order, accepted: Accepted) -> bool:
+    return accepted.state is State.STARTED and JOBS[order.kind].restart is Restart.UNKNOWN
+
+
+def _gone(reason: str, why: Gone) -> Ended:
+    return Seen.TASK_FAILED, {"reason": reason, "retryable": True, why.value: True}
+
+
+def _failed(reason: str, *, retryable: bool) -> Ended:
     return Seen.TASK_FAILED, {"reason": reason, "retryable": retryable}

@@ -28,6 +28,15 @@ CREATE TABLE IF NOT EXISTS tasks (
     task TEXT NOT NULL, epoch INTEGER NOT NULL, state TEXT NOT NULL,
     accepted_at REAL NOT NULL, body TEXT NOT NULL, PRIMARY KEY (task, epoch)
 ) STRICT;
+CREATE TABLE IF NOT EXISTS fences (machine TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS intents (
+    n INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, epoch INTEGER NOT NULL,
+    method TEXT NOT NULL, url TEXT NOT NULL, at REAL NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS parts (
+    snapshot TEXT NOT NULL, part INTEGER NOT NULL, machines TEXT NOT NULL,
+    PRIMARY KEY (snapshot, part)
+) STRICT;
 CREATE TABLE IF NOT EXISTS hashes (
     path TEXT PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
     inode INTEGER NOT NULL, sha256 TEXT NOT NULL, chunks TEXT NOT NULL
@@ -41,6 +50,14 @@ class State(StrEnum):
     ACCEPTED = "accepted"
     STARTED = "started"
     ENDED = "ended"
+
+
+class Verdict(StrEnum):
+    """What came of a task that control sent."""
+
+    ACCEPTED = "accepted"
+    KNOWN = "known"
+    SUPERSEDED = "superseded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +126,56 @@ class AgentStore:
                 (str(plan.machine), plan.version),
             )
 
-    def accept(self, task: UUID, epoch: int, body: dict[str, Any]) -> bool:
-        """Keep a task; False when it, or a later epoch of it, is known."""
+    def accept(self, task: UUID, machine: UUID, epoch: int, body: dict[str, Any]) -> Verdict:
+        """Keep a task, unless it is known, or its machine had a task of a higher epoch."""
         with self._db.writing() as connection:
             known = sqlite.one(connection, "SELECT max(epoch) FROM tasks WHERE task = ?", str(task))
             if known is not None and known >= epoch:
-                return False
+                return Verdict.KNOWN
+            fence = sqlite.one(
+                connection, "SELECT epoch FROM fences WHERE machine = ?", str(machine)
+            )
+            if fence is not None and fence >= epoch:
+                return Verdict.SUPERSEDED
+            connection.execute("INSERT OR REPLACE INTO fences VALUES (?, ?)", (str(machine), epoch))
             connection.execute(
                 "INSERT INTO tasks VALUES (?, ?, ?, ?, ?)",
                 (str(task), epoch, State.ACCEPTED.value, time.time(), json.dumps(body)),
             )
-        return True
+        return Verdict.ACCEPTED
+
+    def intend(self, task: UUID, epoch: int, method: str, url: str) -> None:
+        """Write down a side effect that is about to be tried."""
+        with self._db.writing() as connection:
+            connection.execute(
+                "INSERT INTO intents (task, epoch, method, url, at) VALUES (?, ?, ?, ?, ?)",
+                (str(task), epoch, method, url, time.time()),
+            )
+
+    def intents(self) -> tuple[tuple[UUID, int, str, str], ...]:
+        """Return (task, epoch, method, URL) of every side effect that was tried, in order."""
+        with self._db.reading() as connection:
+            rows = connection.execute(
+                "SELECT task, epoch, method, url FROM intents ORDER BY n"
+            ).fetchall()
+        return tuple((UUID(task), *rest) for task, *rest in rows)
+
+    def collect(
+        self, snapshot: str, part: int, parts: int, machines: Iterable[UUID]
+    ) -> frozenset[UUID] | None:
+        """Keep which machines a part of a snapshot names; return all once every part came."""
+        named = json.dumps([str(machine) for machine in machines])
+        with self._db.writing() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", (snapshot, part, named)
+            )
+            rows = connection.execute(
+                "SELECT machines FROM parts WHERE snapshot = ?", (snapshot,)
+            ).fetchall()
+            if len(rows) < parts:
+                return None
+            connection.execute("DELETE FROM parts")
+        return frozenset(UUID(each) for (row,) in rows for each in json.loads(row))
 
     def move(self, task: UUID, epoch: int, state: State) -> None:
         """Write down how far a task is."""
@@ -136,6 +192,7 @@ class AgentStore:
                 "DELETE FROM tasks WHERE state = ? AND accepted_at < ?",
                 (State.ENDED.value, time.time() - KEPT_S),
             )
+            connection.execute("DELETE FROM intents WHERE at < ?", (time.time() - KEPT_S,))
             rows = connection.execute(
                 "SELECT body, state, accepted_at FROM tasks WHERE state <> ? ORDER BY rowid",
                 (State.ENDED.value,),

@@ -1,5 +1,6 @@
 """What each kind of task does at a BMC, and what a restart in the middle means for it."""
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,10 +8,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.drivers.deadline import Deadline
-from actors.drivers.errors import Refused
+from actors.drivers.errors import LeaseLost, Refused
 from actors.drivers.outbound import Call
 from actors.drivers.reach import Rules
 from actors.drivers.systems import Identity, Target
+from actors.site.leases import Warrant
 from actors.site.orders import Order
 from config import logs, secrets
 from models.workflows import Task
@@ -25,8 +27,8 @@ Tell = Callable[[float, Mapping[str, Any]], None]
 class Restart(StrEnum):
     """What an intent without an outcome means, after the agent was started again."""
 
-    REPEAT = "repeat"  # level-triggered: doing it again leads to the same
-    UNKNOWN = "unknown"  # read back, say so, and let control decide
+    REPEAT = "repeat"  # it only reads
+    UNKNOWN = "unknown"  # read back, say so, and let control decide: under a new epoch
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +58,16 @@ def _reboot(machine: "Machine", params: Mapping[str, Any]) -> dict[str, Any]:
 JOBS: Final[Mapping[Task, Job]] = MappingProxyType(
     {
         Task.INVENTORY: Job(lambda machine, _: machine.inventory()),
-        Task.POWER_ON: Job(lambda machine, _: machine.ensure_power(on=True)),
-        Task.POWER_OFF: Job(_power_off),
+        Task.POWER_ON: Job(lambda machine, _: machine.ensure_power(on=True), Restart.UNKNOWN),
+        Task.POWER_OFF: Job(_power_off, Restart.UNKNOWN),
         Task.REBOOT: Job(_reboot, Restart.UNKNOWN),
-        Task.BOOT_SOURCE: Job(_boot_source),
+        Task.BOOT_SOURCE: Job(_boot_source, Restart.UNKNOWN),
     }
 )
+
+
+def _forbid(method: str, url: str) -> None:
+    raise LeaseLost(f"{method} {url}: reading back writes nothing")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +77,12 @@ class Bench:
     rules: Rules
     resolvers: Mapping[str, secrets.Resolver]
 
-    def perform(self, order: Order, deadline: Deadline, tell: Tell) -> dict[str, Any]:
+    def perform(
+        self, order: Order, deadline: Deadline, tell: Tell, warrant: Warrant
+    ) -> dict[str, Any]:
         """Do *order* and return its result.  Raises DriverError."""
-        return self._at_bmc(order, deadline, tell, JOBS[order.kind].do)
+        do = JOBS[order.kind].do
+        return self._at_bmc(order, deadline, tell, do, permit=warrant.permit, pause=warrant.pause)
 
     def read_back(self, order: Order, deadline: Deadline, tell: Tell) -> dict[str, Any]:
         """Return what can be seen now of a task whose outcome is unknown.  Raises DriverError."""
@@ -85,6 +94,9 @@ class Bench:
         deadline: Deadline,
         tell: Tell,
         do: Callable[["Machine", Mapping[str, Any]], dict[str, Any]],
+        *,
+        permit: Callable[[str, str], None] = _forbid,
+        pause: Callable[[float], object] = time.sleep,
     ) -> dict[str, Any]:
         from actors.drivers import redfish  # noqa: PLC0415 - heavy, and some agents never need it
 
@@ -99,7 +111,12 @@ class Bench:
         )
         try:
             with redfish.connected(
-                target, rules=self.rules, deadline=deadline, seen=calls.saw
+                target,
+                rules=self.rules,
+                deadline=deadline,
+                seen=calls.saw,
+                pause=pause,
+                permit=permit,
             ) as machine:
                 return do(machine, order.params)
         finally:

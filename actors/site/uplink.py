@@ -10,9 +10,10 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -20,7 +21,8 @@ from uuid import UUID
 import structlog
 
 from actors.broker_contract import Publisher, QueueError
-from models.messages import REPORT_QUEUE, Actor, Envelope, Kind, encoded, sealed
+from actors.site.leases import Leases
+from models.messages import ACTORS, Actor, Envelope, Kind, encoded, sealed
 from models.observations import Observation
 from pxe_stack.store import BELL, JournalStore
 
@@ -45,11 +47,27 @@ class Voice:
     agent: UUID
     key: bytes = field(repr=False)
 
-    def message(self, kind: Kind, body: Mapping[str, Any]) -> bytes:
-        """Return the signed and encoded message for control."""
+    def message(self, kind: Kind, body: Mapping[str, Any]) -> tuple[str, bytes]:
+        """Return the queue and the signed and encoded message for control."""
         envelope = Envelope(kind=kind, site=self.site, agent=self.agent, body=body)
         kwargs = {"message": sealed(envelope, self.key)}
-        return encoded(Actor.REPORT, REPORT_QUEUE, kwargs, now=time.time())
+        actor = Actor.RENEW if kind is Kind.RENEW else Actor.REPORT
+        queue = ACTORS[actor].queue
+        return queue, encoded(actor, queue, kwargs, now=time.time())
+
+
+@dataclass(slots=True)
+class _Spool:
+    """The rows that the broker has confirmed since the agent last registered."""
+
+    first: int = 0
+    last: int = 0
+    rows: int = 0
+
+    def sent(self, seqs: Sequence[int]) -> None:
+        self.first = self.first or seqs[0]
+        self.last = seqs[-1]
+        self.rows += len(seqs)
 
 
 class Uplink:
@@ -60,6 +78,7 @@ class Uplink:
         voice: Voice,
         journal: JournalStore,
         publisher: Publisher,
+        leases: Leases,
         *,
         greeting: Callable[[], Mapping[str, Any]],
         pulse: Callable[[], Mapping[str, Any]],
@@ -69,11 +88,15 @@ class Uplink:
         self._publisher = publisher
         self._greeting = greeting
         self._pulse = pulse
+        self._leases = leases
         self._to_greet = False
+        self._greeted = False
+        self._spool = _Spool()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._beat_at = 0.0
         self._quiet_until = 0.0
         self._pause = 0.0
+        leases.wake = partial(os.eventfd_write, self._wake, 1)
 
     def greet(self) -> None:
         """Register at the next turn: whenever the agent begins to hear control, again too.
@@ -114,13 +137,26 @@ class Uplink:
     def _speak(self) -> None:
         if self._to_greet:
             self._say(Kind.REGISTER, self._greeting())
-            self._to_greet = False
+            self._to_greet, self._greeted, self._spool = False, True, _Spool()
+            self._beat_at = 0.0
             log.info("uplink.registered")
+        self._renew()
         while self._report():
-            pass
-        if time.monotonic() >= self._beat_at:
-            self._say(Kind.HEARTBEAT, self._pulse())
+            self._renew()
+        if self._greeted and time.monotonic() >= self._beat_at:
+            self._say(Kind.HEARTBEAT, {**self._pulse(), "spool": self._told_of_spool()})
             self._beat_at = time.monotonic() + HEARTBEAT_S
+
+    def _renew(self) -> None:
+        """Ask for all leases: before anything else, for they run out."""
+        if self._leases.due():
+            self._say(Kind.RENEW, self._leases.renewal())
+
+    def _told_of_spool(self) -> dict[str, Any]:
+        """Return what control must have taken in before it judges a deadline."""
+        told = {"incarnation": str(self._journal.incarnation), "rows": self._spool.rows}
+        pending = len(self._journal.pending(0, BATCH_ROWS))
+        return told | {"pending": pending, "first": self._spool.first, "last": self._spool.last}
 
     def _report(self) -> bool:
         """Publish the oldest rows; return whether there may be more."""
@@ -131,10 +167,11 @@ class Uplink:
         body = {"incarnation": str(self._journal.incarnation), "reports": reports}
         self._say(Kind.OBSERVATIONS, body)
         self._journal.forget(reports[-1]["seq"])
+        self._spool.sent([report["seq"] for report in reports])
         return len(reports) < len(pending) or len(pending) == BATCH_ROWS
 
     def _say(self, kind: Kind, body: Mapping[str, Any]) -> None:
-        self._publisher.publish([(REPORT_QUEUE, self._voice.message(kind, body))])
+        self._publisher.publish([self._voice.message(kind, body)])
 
 
 def _fitting(pending: Iterable[tuple[int, Observation]]) -> list[dict[str, Any]]:

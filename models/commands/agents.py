@@ -16,7 +16,7 @@ from models.commands.moves import now
 from models.database import database
 from models.errors import NotFound, NotReady
 from models.messages import Actor, Envelope, Kind
-from models.tables import Agent, Plan, Run, Site
+from models.tables import Agent, Machine, Plan, Run, Site
 
 PLAN_S: Final = 300
 """Seconds after which a plan that nobody took from the queue dies: a snapshot brings it again."""
@@ -92,6 +92,7 @@ def _compare(envelope: Envelope, told: str) -> None:
     [(digest, fresh)] = database.execute_sql(_DIGEST, (_SETTLED_S, str(envelope.site)))
     if told == digest:
         Agent.update(synced_at=now()).where(Agent.id == envelope.agent).execute()
+        _settled(envelope.agent)
         return
     since = now() - timedelta(seconds=_SNAPSHOT_S)
     waiting = Agent.select().where(
@@ -99,6 +100,20 @@ def _compare(envelope: Envelope, told: str) -> None:
     )
     if not fresh and waiting.exists():
         snapshot(envelope.agent, envelope.site)
+
+
+def _settled(agent_id: UUID) -> None:
+    """An agent that holds exactly what it should serves no run that is over."""
+    over = (
+        Run.select(Run.id)
+        .join(Machine, on=(Machine.id == Run.machine_id))
+        .where(
+            (Run.owner_id == agent_id)
+            & Run.withdrawn_at.is_null()
+            & (Run.plan_version < Machine.plan_version)
+        )
+    )
+    Run.update(withdrawn_at=now()).where(Run.id.in_(over)).execute()
 
 
 def snapshot(agent_id: UUID, site_id: UUID) -> None:

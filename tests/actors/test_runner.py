@@ -1,9 +1,10 @@
 import threading
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from actors.drivers.errors import Refused, Unreachable
+from actors.site.leases import Leases
 from actors.site.runner import Lanes, Runner
 from actors.site.store import AgentStore, State
 from models.errors import Invalid
@@ -21,7 +22,8 @@ class Work:
         self.done = []
         self.looked = []
 
-    def perform(self, order, deadline, tell):
+    def perform(self, order, deadline, tell, warrant):
+        self.warrant = warrant
         self.done.append((order.task, deadline.left))
         tell(1.0, {"verb": "POST", "ms": 5, "status": 204})
         return self.does(order)
@@ -36,7 +38,7 @@ class Lab:
         self.site = Folder(path)
         self.store = AgentStore(path)
         self.work = Work()
-        self.runner = Runner(self.store, self.site.journal, self.work)
+        self.restart()
 
     def run(self, *bodies):
         """Accept *bodies* and return when all that was accepted has ended."""
@@ -44,8 +46,15 @@ class Lab:
             self.runner.accept(body)
         until(lambda: not self.store.unfinished())
 
-    def restart(self):
-        self.runner = Runner(self.store, self.site.journal, self.work)
+    def restart(self, *, granted=True):
+        """Begin a new life; what it asks leases for is *granted* at once, or never answered."""
+        self.leases = Leases()
+        self.runner = Runner(self.store, self.site.journal, self.work, self.leases)
+        if granted:
+            self.leases.wake = self.grant
+
+    def grant(self):
+        self.leases.answered(self.leases.renewal())
 
 
 @pytest.fixture
@@ -147,30 +156,107 @@ def test_an_older_epoch_does_nothing_and_a_newer_one_runs(lab):
 
 @pytest.mark.parametrize(
     "change",
-    [{"kind": "explode"}, {"bmc": None}, {"task": "x"}, {"epoch": None}, {"deadline_s": "y"}],
+    [{"bmc": None}, {"task": "x"}, {"epoch": None}, {"deadline_s": "y"}],
 )
 def test_a_malformed_task_is_refused(lab, change):
     with pytest.raises(Invalid):
         lab.runner.accept(a_task(**change))
 
 
+def test_a_task_that_is_not_known_here_is_answered_and_not_tried_again(lab):
+    body = a_task(kind="explode")
+
+    lab.runner.accept(body)
+
+    [(kind, data)] = lab.site.seen()
+    assert (kind, data["task"], data["retryable"]) == (FAILED, body["task"], False)
+    assert "explode" in data["reason"]
+
+
+def test_a_task_of_a_lower_epoch_than_its_machine_has_seen_is_never_run(lab):
+    newer = a_task(epoch=7)
+
+    lab.run(newer, a_task(epoch=6, machine=newer["machine"]))
+
+    assert len(lab.work.done) == 1
+    [refused] = [data for _, data in lab.site.seen() if data["epoch"] == 6]
+    assert refused["cancelled"]
+
+
+def test_without_an_answered_renewal_nothing_begins(lab):
+    lab.restart(granted=False)
+
+    lab.runner.accept(a_task())
+
+    assert lab.site.kinds() == []
+    lab.grant()
+    until(lambda: lab.site.kinds() == [STARTED, CALL, DONE])
+
+
+def test_a_task_that_is_cancelled_before_it_began_says_so(lab):
+    lab.restart(granted=False)
+    body = a_task()
+    lab.runner.accept(body)
+
+    lab.runner.cancel(UUID(body["task"]), 1)
+    until(lambda: not lab.store.unfinished())
+
+    [(kind, data)] = lab.site.seen()
+    assert (kind, data["cancelled"], lab.work.done) == (FAILED, True, [])
+
+
+def test_a_task_that_control_no_longer_lists_is_lost(lab):
+    lab.restart(granted=False)
+    lab.runner.accept(a_task())
+
+    lab.leases.answered({"n": lab.leases.renewal()["n"], "tasks": []})
+    until(lambda: not lab.store.unfinished())
+
+    [(_, data)] = lab.site.seen()
+    assert data["lost"]
+
+
+def test_a_write_after_the_lease_ran_out_is_not_sent_and_the_task_ends(lab):
+    def write(order):
+        lab.leases.cancel(order.task, order.epoch)
+        lab.work.warrant.permit("POST", "http://bmc/reset")
+
+    lab.work.does = write
+
+    lab.run(a_task())
+
+    _, data = lab.site.seen()[-1]
+    assert data["cancelled"]
+    assert lab.store.intents() == ()
+
+
+def test_every_write_is_on_the_disk_before_it_is_sent(lab):
+    body = a_task()
+    lab.work.does = lambda _: lab.work.warrant.permit("POST", "http://bmc/reset") or {}
+
+    lab.run(body)
+
+    assert lab.store.intents() == ((UUID(body["task"]), 1, "POST", "http://bmc/reset"),)
+
+
 def crash_in_the_middle(lab, **changes):
     body = a_task(**changes)
-    lab.store.accept(body["task"], body["epoch"], body)
+    lab.store.accept(body["task"], body["machine"], body["epoch"], body)
     lab.store.move(body["task"], body["epoch"], State.STARTED)
     lab.runner.resume()
     until(lambda: not lab.store.unfinished())
 
 
-def test_after_a_restart_a_task_that_leads_to_a_state_is_repeated(lab):
-    crash_in_the_middle(lab)
+def test_after_a_restart_a_task_that_only_reads_is_repeated(lab):
+    crash_in_the_middle(lab, kind="redfish-inventory")
 
     assert lab.site.kinds()[-1] == DONE
     assert len(lab.work.done) == 1
 
 
-def test_after_a_restart_a_reboot_is_read_back_and_reported_unknown(lab):
-    crash_in_the_middle(lab, kind="reboot")
+@pytest.mark.parametrize("name", ["power-on", "power-off", "reboot", "boot-source"])
+def test_after_a_restart_what_writes_is_read_back_and_reported_unknown(lab, name):
+    crash_in_the_middle(lab, kind=name)
 
     kind, data = lab.site.seen()[-1]
     assert (lab.work.done, len(lab.work.looked)) == ([], 1)
@@ -184,7 +270,7 @@ def test_after_a_restart_a_reboot_is_read_back_and_reported_unknown(lab):
 
 def test_after_a_restart_a_task_that_had_not_begun_runs(lab):
     body = a_task(kind="reboot")
-    lab.store.accept(body["task"], 1, body)
+    lab.store.accept(body["task"], body["machine"], 1, body)
     lab.runner.resume()
     until(lambda: not lab.store.unfinished())
 

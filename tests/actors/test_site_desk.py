@@ -1,13 +1,15 @@
 import os
 from dataclasses import replace
+from ipaddress import IPv4Address
 from uuid import uuid4
 
 import pytest
 
 from actors.site.artifacts import Artifacts
-from actors.site.desk import Desk
+from actors.site.desk import Desk, Snapshot
 from actors.site.store import AgentStore
 from models.bootplan import Action
+from pxe_stack.store import Range
 from tests.actors.site_lab import Folder, a_plan, an_artifact
 
 SERVED, REFUSED = "plan-served", "plan-refused"
@@ -33,8 +35,8 @@ class Lab:
         for service in services:
             self.site.journal.mark_ready(service, os.getpid())
 
-    def receive(self, *plans, snapshot=False):
-        self.desk.receive(plans, snapshot=snapshot)
+    def receive(self, *plans, whole=None):
+        self.desk.receive(plans, whole=whole)
         return self.desk.settle_all()
 
 
@@ -148,15 +150,48 @@ def test_a_snapshot_ends_the_plans_that_it_does_not_hold(lab):
     gone, kept = a_plan(uuid4()), a_plan(uuid4(), mac="52:54:00:aa:bb:02")
     lab.receive(gone, kept)
 
-    lab.receive(kept, snapshot=True)
+    lab.receive(kept, whole=Snapshot("s", 0, 1))
 
     assert lab.site.plans.all() == (kept,)
 
 
+def test_plans_end_only_when_every_part_of_a_snapshot_has_come(lab):
+    lab.serving("dhcp", "http")
+    gone, one = a_plan(uuid4()), a_plan(uuid4(), mac="52:54:00:aa:bb:02")
+    two = a_plan(uuid4(), mac="52:54:00:aa:bb:03")
+    lab.receive(gone)
+
+    lab.receive(two, whole=Snapshot("s", 1, 2))
+    held = {plan.machine for plan in lab.site.plans.all()}
+    lab.receive(one, whole=Snapshot("s", 0, 2))
+
+    assert held == {gone.machine, two.machine}
+    assert {plan.machine for plan in lab.site.plans.all()} == {one.machine, two.machine}
+
+
+def test_a_snapshot_brings_the_ranges_that_this_agent_leases_from(lab):
+    old, new = (Range(uuid4(), IPv4Address("10.0.0.1"), IPv4Address("10.0.0.9")) for _ in range(2))
+
+    lab.receive(whole=Snapshot("s", 0, 1, (old,)))
+    lab.receive(whole=Snapshot("t", 0, 1, (new,)))
+
+    assert lab.site.plans.ranges() == (new,)
+
+
+def test_a_plan_without_authority_is_told_of_once(lab):
+    lab.serving("dhcp", "http")
+    plan = replace(a_plan(lab.store.agent), action=Action.LOCAL, owner=None, run=None)
+
+    lab.receive(plan)
+    lab.receive(plan)
+
+    assert lab.site.seen() == [("plan-withdrawn", {"version": 1})]
+
+
 def test_of_two_versions_that_wait_the_higher_is_settled(lab):
     plan = a_plan(lab.store.agent)
-    lab.desk.receive([replace(plan, version=3)], snapshot=False)
-    lab.desk.receive([replace(plan, version=2)], snapshot=False)
+    lab.desk.receive([replace(plan, version=3)])
+    lab.desk.receive([replace(plan, version=2)])
     lab.serving("dhcp", "http")
 
     lab.desk.settle_all()

@@ -21,6 +21,7 @@ from actors import broker
 from models.bootplan import Access, Addressing, Document, token, url
 from models.errors import Denied
 from models.messages import (
+    LEASE_QUEUE,
     REPORT_QUEUE,
     Actor,
     Envelope,
@@ -52,13 +53,14 @@ class Control:
         self.key = secrets.token_bytes(32)
         self.heard = []
         self._publisher = broker.publisher_for(broker_url)
-        broker.declare(broker_url, [REPORT_QUEUE])
+        broker.declare(broker_url, [REPORT_QUEUE, LEASE_QUEUE])
         self._stop = threading.Event()
         self._worker = threading.Thread(target=self._listen)
         self._worker.start()
 
     def _listen(self):
-        queues = broker.broker_for(self.url, queues=[REPORT_QUEUE], consume=True)
+        ours = [REPORT_QUEUE, LEASE_QUEUE]
+        queues = broker.broker_for(self.url, queues=ours, consume=True)
 
         def report(message):
             with suppress(Denied):  # the last words of another test's site
@@ -67,7 +69,15 @@ class Control:
         dramatiq.actor(actor_name=Actor.REPORT.value, queue_name=REPORT_QUEUE, broker=queues)(
             report
         )
-        broker.run_worker(queues, threads=1, queues=[REPORT_QUEUE], stop=self._stop, grace_s=2)
+
+        def renew(message):
+            with suppress(Denied):
+                asked = opened(message, self.key)
+                self.heard.append((asked, time.monotonic()))
+                self.send(Kind.RENEWED, asked.body, to=asked.agent)
+
+        dramatiq.actor(actor_name=Actor.RENEW.value, queue_name=LEASE_QUEUE, broker=queues)(renew)
+        broker.run_worker(queues, threads=1, queues=ours, stop=self._stop, grace_s=2)
         queues.close()
 
     def close(self):
@@ -87,8 +97,8 @@ class Control:
         reports = [report for body in bodies for report in body["reports"]]
         return [report for report in reports if report["kind"] in kinds]
 
-    def send(self, kind, body):
-        agent = self.agent()
+    def send(self, kind, body, to=None):
+        agent = to or self.agent()
         envelope = Envelope(kind=kind, site=SITE, agent=agent, body=body)
         queue = agent_queue(SITE, agent)
         message = {"message": sealed(envelope, self.key)}
@@ -251,7 +261,7 @@ def test_a_callback_is_heard_by_control_at_once(site, control):
     )
 
 
-def test_an_agent_that_is_killed_comes_back_and_ends_what_it_accepted(site, control, bmc):
+def test_an_agent_that_is_killed_in_the_middle_of_a_write_comes_back_and_does_not_repeat_it(site, control, bmc):
     asked, go_on = threading.Event(), threading.Event()
 
     def hold(handler):
@@ -267,9 +277,11 @@ def test_an_agent_that_is_killed_comes_back_and_ends_what_it_accepted(site, cont
 
     os.kill(site.child("agent"), signal.SIGKILL)
     go_on.set()
-    until(lambda: control.reports("task-done"))
+    until(lambda: control.reports("task-failed"))
 
-    assert bmc.power == "On"
+    [report] = control.reports("task-failed")
+    assert report["data"]["unknown"]
+    assert [path for method, path in bmc.requests if method == "POST"].count(RESET) == 1
     assert {envelope.agent for envelope, _ in control.heard} == {agent}
 
 

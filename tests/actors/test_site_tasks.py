@@ -6,6 +6,7 @@ import pytest
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import NotAllowed, Refused
 from actors.drivers.reach import Rules
+from actors.site.leases import Leases, Warrant
 from actors.site.orders import Order
 from actors.site.tasks import JOBS, Bench, Restart
 from config import secrets
@@ -39,16 +40,20 @@ def perform(bmc, kind, *, rules=LOOPBACK, ref="env:BMC", **params):
     )
     told = []
     bench = Bench(rules, RESOLVERS)
-    result = bench.perform(order, Deadline.after(5), lambda at, data: told.append(dict(data)))
-    return result, told
+    leases = Leases()
+    leases.hold(order.task, order.epoch, lambda: None)
+    leases.answered(leases.renewal())
+    warrant = Warrant(leases, order.task, order.epoch, lambda method, url: None)
+    tell = lambda at, data: told.append(dict(data))  # noqa: E731 - said once
+    return bench.perform(order, Deadline.after(5), tell, warrant), told
 
 
 def test_every_kind_of_task_has_a_job():
     assert set(JOBS) == set(Task)
 
 
-def test_only_what_cannot_be_repeated_is_unknown_after_a_restart():
-    assert {kind for kind, job in JOBS.items() if job.restart is Restart.UNKNOWN} == {Task.REBOOT}
+def test_only_what_writes_nothing_is_repeated_after_a_restart():
+    assert {kind for kind, job in JOBS.items() if job.restart is Restart.REPEAT} == {Task.INVENTORY}
 
 
 @pytest.mark.parametrize(

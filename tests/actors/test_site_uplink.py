@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from actors.broker_contract import Unconfirmed
+from actors.site.leases import Leases
 from actors.site.uplink import Uplink, Voice
 from models.messages import LIMIT, REPORT_QUEUE, Kind, opened
 from models.observations import Observation, Seen, Source
@@ -67,6 +68,7 @@ def uplink(site, queue):
         Voice(site=SITE, agent=AGENT, key=KEY),
         site.journal,
         queue,
+        Leases(),
         greeting=lambda: {"hostname": "here"},
         pulse=lambda: {"plan_digest": "d", "clock": 1.0},
     )
