@@ -261,7 +261,9 @@ def test_a_callback_is_heard_by_control_at_once(site, control):
     )
 
 
-def test_an_agent_that_is_killed_in_the_middle_of_a_write_comes_back_and_does_not_repeat_it(site, control, bmc):
+def test_an_agent_that_is_killed_in_the_middle_of_a_write_comes_back_and_does_not_repeat_it(
+    site, control, bmc
+):
     asked, go_on = threading.Event(), threading.Event()
 
     def hold(handler):
