@@ -8,10 +8,10 @@ Together with broker_*.py and queue_postgres.py the owner of dramatiq and pika.
 """
 
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Final, Protocol
 from urllib.parse import urlsplit
 
 import dramatiq
@@ -22,7 +22,9 @@ from dramatiq.worker import Worker
 from actors import broker_postgres, broker_rabbitmq, middleware
 from actors.broker_contract import DeadLetters, Publisher
 from actors.broker_dramatiq import QueueBroker
+from actors.broker_rabbitmq_events import EventPublisher as EventsOnRabbit
 from actors.broker_rabbitmq_publisher import RabbitPublisher
+from models.events import DomainEvent
 
 IDLE_MS: Final = 250
 """How often an idle thread of a worker looks whether it is to stop."""
@@ -85,6 +87,31 @@ def install(broker: dramatiq.Broker) -> None:
 def publisher_for(url: str) -> Publisher:
     """Return a publisher on *url*; it connects when it is used."""
     return _transport(url).publisher(url)
+
+
+class EventPublisher(Protocol):
+    """Hands domain events to whoever listens."""
+
+    def publish(self, batch: Sequence[DomainEvent]) -> None:
+        """Publish *batch* in its order and return when it is stored.  Raises a QueueError."""
+
+    def close(self) -> None:
+        """Let go of the connection; the next publish makes a new one."""
+
+
+class _Nobody:
+    """The embedded queue has no topics."""
+
+    def publish(self, batch: Sequence[DomainEvent]) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+
+def event_publisher_for(url: str) -> EventPublisher:
+    """Return a publisher of domain events on *url*."""
+    return EventsOnRabbit(url) if _transport(url) is _RABBITMQ else _Nobody()
 
 
 def declare(url: str, queues: Collection[str]) -> None:

@@ -32,6 +32,7 @@ from actors.broker_contract import (
 )
 from actors.broker_dramatiq import QueueBroker
 from actors.broker_rabbitmq_publisher import FAILURES, Letter, RabbitPublisher, parameters
+from models.messages import EVENTS_EXCHANGE, LEASE_QUEUE, REPORT_QUEUE, UPWARD_EXCHANGE
 
 # The delivery limit counts redeliveries (RabbitMQ, "Quorum Queues", poison message handling);
 # at-least-once dead lettering demands reject-publish ("Activating at-least-once dead-lettering").
@@ -46,6 +47,9 @@ QUEUE_ARGUMENTS: Final[Mapping[str, Any]] = MappingProxyType(
     }
 )
 DEAD_LETTER_ARGUMENTS: Final[Mapping[str, Any]] = MappingProxyType({"x-queue-type": "quorum"})
+
+UPWARD: Final = frozenset({REPORT_QUEUE, LEASE_QUEUE, DEAD_LETTERS})
+"""What a site may say something to, by the one exchange that it may publish to."""
 
 ANSWER_TIMEOUT_S: Final = 20.0
 
@@ -177,9 +181,13 @@ def declare(url: str, queues: Collection[str]) -> None:
 
 
 def _declare(channel: Any, queues: Collection[str]) -> None:
+    channel.exchange_declare(EVENTS_EXCHANGE, exchange_type="topic", durable=True)
+    channel.exchange_declare(UPWARD_EXCHANGE, exchange_type="direct", durable=True)
     channel.queue_declare(DEAD_LETTERS, durable=True, arguments=dict(DEAD_LETTER_ARGUMENTS))
     for queue in queues:
         channel.queue_declare(queue, durable=True, arguments=dict(QUEUE_ARGUMENTS))
+    for queue in UPWARD & {DEAD_LETTERS, *queues}:
+        channel.queue_bind(queue, UPWARD_EXCHANGE, routing_key=queue)
 
 
 @contextmanager

@@ -38,10 +38,16 @@ CONFIRM_TIMEOUT_S: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """One message to send; headers are for dead letters."""
+    """One message to send: by *exchange*, or to its queue; headers are for dead letters.
+
+    What goes to an exchange of topics may find nobody who listens: that is no failure.
+    """
 
     queue: str
     body: bytes
+    exchange: str | None = None
+    topic: bool = False
+    content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
 
     @classmethod
@@ -52,14 +58,19 @@ class Letter:
             "sprout-reason": why.reason.value,
             "sprout-detail": why.detail,
         }
-        return cls(DEAD_LETTERS, body, MappingProxyType(headers))
+        return cls(DEAD_LETTERS, body, headers=MappingProxyType(headers))
 
 
 class RabbitPublisher:
-    """A Publisher on RabbitMQ.  Connects when first used, and anew after each failure."""
+    """A Publisher on RabbitMQ.  Connects when first used, and anew after each failure.
 
-    def __init__(self, url: str) -> None:
+    Everything goes to *exchange*, the default one unless said otherwise: a site's account may
+    publish to one exchange only.
+    """
+
+    def __init__(self, url: str, exchange: str = "") -> None:
         self._url = url
+        self._exchange = exchange
         self._lock = threading.Lock()
         self._line: _Line | None = None
 
@@ -91,7 +102,7 @@ class RabbitPublisher:
     def _open_line(self) -> "_Line":
         with self._lock:
             if self._line is None or not self._line.usable:
-                self._line = _Line(self._url)
+                self._line = _Line(self._url, self._exchange)
                 self._line.start()
             line = self._line
         line.wait_until_open()
@@ -133,8 +144,9 @@ class _Flight:
 class _Line(threading.Thread):
     """One connection from opening to its end.  What has a leading underscore runs in its thread."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, exchange: str) -> None:
         super().__init__(name="queue-publisher", daemon=True)
+        self._exchange = exchange
         self._parameters = parameters(url, name="queue publisher")
         self._channel: Any = None
         self._opened = threading.Event()
@@ -198,12 +210,16 @@ class _Line(threading.Thread):
             self._sent += 1
             self._numbers[self._sent] = flight
             self._channel.basic_publish(
-                "", letter.queue, letter.body, self._properties(letter), mandatory=True
+                self._exchange if letter.exchange is None else letter.exchange,
+                letter.queue,
+                letter.body,
+                self._properties(letter),
+                mandatory=not letter.topic,
             )
 
     def _properties(self, letter: Letter) -> Any:
         return pika.BasicProperties(
-            content_type="application/json",
+            content_type=letter.content_type,
             delivery_mode=2,
             correlation_id=str(self._sent),
             timestamp=int(time.time()),

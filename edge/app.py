@@ -16,6 +16,7 @@ from edge import auth, events, exchange, health, pages, problems, sign_in
 from edge.api import (
     artifacts,
     audit,
+    domain_events,
     images,
     ip_allocations,
     machine_verbs,
@@ -47,6 +48,7 @@ API: Final[tuple[APIBlueprint, ...]] = (
     workflows.api,
     ip_allocations.api,
     audit.api,
+    domain_events.api,
     sign_in_codes.api,
 )
 """Resources of /v1, in the order of the contract."""

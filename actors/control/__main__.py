@@ -50,9 +50,12 @@ def _work(database_url: str, broker_url: str, threads: int, stop: threading.Even
     importlib.import_module("actors.control.actors")
     relay = importlib.import_module("actors.control.relay").thread(database_url, broker_url, stop)
     reaper = importlib.import_module("actors.control.reaper").thread(stop)
+    told = importlib.import_module("actors.control.events_relay").thread(
+        database_url, broker_url, stop
+    )
     log.info("control.started", threads=threads)
     broker.run_worker(queues, threads=threads, queues=QUEUES, stop=stop, grace_s=5.0)
-    for thread in (relay, reaper):
+    for thread in (relay, reaper, told):
         thread.join(timeout=5.0)
     log.info("control.stopped")
 

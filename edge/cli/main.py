@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from edge.cli import inventory, machines, processes, workflows
+from edge.cli import events, inventory, machines, processes, workflows
 from edge.cli.client import EXIT_CODES, Told, api
 
 APP: Final = typer.Typer(
@@ -30,6 +30,7 @@ for _name, _group in {
     "workflows": workflows.WORKFLOWS,
     "ip-allocations": workflows.ALLOCATIONS,
     "audit": workflows.AUDIT,
+    "events": events.EVENTS,
     "rack": processes.RACK,
 }.items():
     APP.add_typer(_group, name=_name)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from models import audit, messages, outbox
 from models.audit import Caller
+from models.commands import events
 from models.commands.moves import move, noted, now
 from models.engine import Outcome
 from models.messages import Actor
@@ -54,6 +55,8 @@ def begun(
         **AT_START,
     )
     _told(machine, flow, kind, caller, reason=reason)
+    told = {"workflow": str(flow.id), "kind": kind.value, "by": caller.name, "reason": reason}
+    events.tell(machine, "workflow-begun", told, request_id=flow.request_id)
     kwargs = {"workflow": str(flow.id), "request_id": flow.request_id}
     body = messages.encoded(Actor.ADVANCE, messages.CONTROL_QUEUE, kwargs, now=time.time())
     outbox.promise(messages.CONTROL_QUEUE, body, machine=machine.id)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from models import audit
 from models.audit import Caller
+from models.commands import events
 from models.database import database
 from models.errors import NotFound
 from models.lifecycle import Event, State, next_state
@@ -71,6 +72,8 @@ def move(
         data=moved,
     )
     noted(machine, Seen.STATE_MOVED, moved | {"by": by.name}, flow=flow)
+    told = moved | {"by": by.name, "reason": reason, "phase": machine.phase}
+    events.tell(machine, event.value, told | _of(flow), request_id=by.request_id)
     return after
 
 
@@ -82,7 +85,13 @@ def further(machine: Machine, seen: Seen, flow: Workflow) -> None:
         return
     machine.phase = after.value
     _saved(machine)
-    noted(machine, Seen.PHASE_MOVED, {"from": before.value, "to": after.value}, flow=flow)
+    moved = {"from": before.value, "to": after.value}
+    noted(machine, Seen.PHASE_MOVED, moved, flow=flow)
+    events.tell(machine, "phase", moved | _of(flow), request_id=flow.request_id)
+
+
+def _of(flow: Workflow | None) -> dict[str, Any]:
+    return {} if flow is None else {"workflow": str(flow.id), "kind": flow.kind}
 
 
 def _saved(machine: Machine) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from models import engine, facts
 from models.audit import ENGINE, REAPER, Caller
-from models.commands import begin, contact, runs, tasks
+from models.commands import begin, contact, events, runs, tasks
 from models.commands.moves import locked, move, noted, now
 from models.commands.runs import Render
 from models.database import database
@@ -226,6 +226,13 @@ def _finish(walk: Walk) -> None:
     flow.state, flow.finished_at = Progress.SUCCEEDED.value, now()
     flow.save()
     noted(walk.machine, Seen.STEP_DONE, {"workflow": flow.kind}, flow=flow)
+    _told(walk.machine, flow)
+
+
+def _told(machine: Machine, flow: Workflow) -> None:
+    told = {"workflow": str(flow.id), "kind": flow.kind, "state": flow.state}
+    detail = {"detail": flow.detail} if flow.detail else {}
+    events.tell(machine, "workflow-ended", told | detail, request_id=flow.request_id)
 
 
 def end(  # what ended, how, by whom and why
@@ -239,6 +246,7 @@ def end(  # what ended, how, by whom and why
     flow.state, flow.detail, flow.finished_at = how.value, detail, now()
     flow.save()
     tasks.abandon(flow)
+    _told(machine, flow)
     if flow.lifecycle:
         move(machine, event, by, reason=detail, flow=flow)
     _close_run(machine, flow)
