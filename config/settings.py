@@ -10,7 +10,6 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
-from uuid import UUID
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -130,8 +129,10 @@ class Settings(Capabilities):
     edge_threads: int = Field(24, ge=1, le=256, description="Threads of each edge process.")
     control_threads: int = Field(4, ge=1, le=64, description="Threads of control's worker.")
 
-    site_id: UUID | None = Field(
-        None, description="Id of the site served here; checked against the enrolment."
+    site_id: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9-]{0,40}$",
+        description="Id or slug of the site served here; checked against the enrolment.",
     )
     enrolment_file: Path | None = Field(
         None, description="File that `sprout sites enrol` printed: who this site is; mode 600."

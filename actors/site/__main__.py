@@ -1,13 +1,15 @@
 """`python -m actors.site`: reads the settings and the enrolment, and keeps the site running."""
 
+import signal
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
 from actors.drivers import reach
 from actors.site import agent, enrolment, supervisor
-from actors.site.enrolment import Enrolment, NotEnrolled
+from actors.site.enrolment import Enrolment
 from actors.site.place import Place, Unplaced, place
 from actors.site.store import AgentStore
 from actors.site.supervisor import Child
@@ -27,24 +29,32 @@ SERVING: Final[Mapping[str, Callable[[serve.Site], None]]] = {
 
 
 def main() -> int:
-    """Run until SIGTERM; return the exit status."""
+    """Run until SIGTERM; return the exit status.  Without an enrolment, wait for one."""
+    stop = threading.Event()
+    for each in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(each, lambda *_: stop.set())
     try:
-        settings = Settings.load()
-        enrolled = _enrolled(settings)
+        found = enrolment.awaited(_enrolled, _say, stop)
+        if found is None:
+            return 0
+        settings, enrolled = found
         where = _place(settings)
-    except (BadSettings, NotEnrolled, Unplaced) as exc:
-        print(exc, file=sys.stderr)  # noqa: T201 - for whoever started it, before there is a log
+    except (BadSettings, Unplaced) as exc:
+        _say(str(exc))
         return UNUSABLE
     logs.configure(settings.log_level, settings.log_format, "site")
     logs.never_write([enrolled.signing_key.hex()])
     return supervisor.run(_children(settings, enrolled, where))
 
 
-def _enrolled(settings: Settings) -> Enrolment:
-    enrolled = enrolment.read(settings.enrolment_file)
-    if settings.site_id not in {None, enrolled.site}:
-        raise NotEnrolled(f"SPROUT_SITE_ID is {settings.site_id}, the file is {enrolled.slug}'s.")
-    return enrolled
+def _enrolled() -> tuple[Settings, Enrolment]:
+    """Read the settings, `.env` too, and the enrolment that they name."""
+    settings = Settings.load()
+    return settings, enrolment.of_site(enrolment.read(settings.enrolment_file), settings.site_id)
+
+
+def _say(what: str) -> None:
+    print(what, file=sys.stderr, flush=True)  # noqa: T201 - for whoever started it, before there is a log
 
 
 def _place(settings: Settings) -> Place:

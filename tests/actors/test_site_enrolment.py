@@ -1,4 +1,5 @@
 import json
+import threading
 from uuid import UUID
 
 import pytest
@@ -68,3 +69,45 @@ def test_the_keys_do_not_show_in_a_repr(tmp_path):
 
     assert "u:p@h" not in shown
     assert "xab" not in shown
+
+
+def test_certificates_of_the_authority_are_kept_and_what_is_not_known_is_left_out(tmp_path):
+    body = BODY | {"ca": "-----BEGIN CERTIFICATE-----", "later": {"x": 1}}
+
+    assert enrolment.read(written(tmp_path, json.dumps(body))).ca == body["ca"]
+
+
+@pytest.mark.parametrize("wanted", ["", BODY["site"], BODY["site"].upper(), "lab"])
+def test_a_site_may_be_named_by_id_or_slug(tmp_path, wanted):
+    found = enrolment.read(written(tmp_path, json.dumps(BODY)))
+
+    assert enrolment.of_site(found, wanted) is found
+
+
+@pytest.mark.parametrize("wanted", ["ams", "5a1e0000-0000-4000-8000-000000000002"])
+def test_anothers_enrolment_is_no_enrolment(tmp_path, wanted):
+    found = enrolment.read(written(tmp_path, json.dumps(BODY)))
+
+    with pytest.raises(NotEnrolled, match="sprout sites enrol"):
+        enrolment.of_site(found, wanted)
+
+
+def test_waiting_says_why_once_and_again_when_the_reason_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(enrolment, "LOOK_S", 0.001)
+    reasons = iter(["no file", "no file", "no file", "open to others"])
+    said = []
+
+    def look():
+        for why in reasons:
+            raise NotEnrolled(why)
+        return "found"
+
+    assert enrolment.awaited(look, said.append, threading.Event()) == "found"
+    assert [each.splitlines()[0] for each in said] == ["no file", "open to others"]
+
+
+def test_waiting_ends_when_it_is_told_to():
+    stop = threading.Event()
+    stop.set()
+
+    assert enrolment.awaited(lambda: enrolment.read(None), [].append, stop) is None

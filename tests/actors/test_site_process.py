@@ -336,14 +336,29 @@ def test_an_agent_stays_small_after_it_has_spoken_to_a_bmc(site, control, bmc):
     assert pss < 70 * 2**20
 
 
-def test_a_site_without_enrolment_says_which_command_to_run(tmp_path):
+def test_a_site_without_enrolment_says_which_command_to_run_and_waits_for_it(tmp_path, control):
+    site = Site(tmp_path, control)
+    enrolled = site.folder / "enrolment.json"
+    enrolled.rename(site.folder / "later.json")
+
+    site.start()
+    try:
+        until(lambda: "sprout sites enrol SITE > FILE" in (site.folder / "log").read_text())
+        assert control.of(Kind.REGISTER) == []
+        (site.folder / "later.json").rename(enrolled)
+        assert control.agent()
+    finally:
+        site.end()
+
+
+def test_a_site_with_bad_settings_ends_and_names_the_variable(tmp_path):
     ended = subprocess.run(
         [sys.executable, "-m", "actors.site"],
-        env=os.environ | {"SPROUT_DATA_DIR": str(tmp_path)},
+        env=os.environ | {"SPROUT_DATA_DIR": str(tmp_path), "SPROUT_BOOT_PORT": "x"},
         capture_output=True,
         text=True,
         check=False,
     )
 
     assert ended.returncode == 2
-    assert "sprout sites enrol SITE > FILE" in ended.stderr
+    assert "SPROUT_BOOT_PORT" in ended.stderr

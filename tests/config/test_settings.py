@@ -38,7 +38,7 @@ def test_empty_variable_means_the_default(monkeypatch):
 
     settings = Settings.load()
 
-    assert (settings.edge_threads, settings.site_id) == (24, None)
+    assert (settings.edge_threads, settings.site_id) == (24, "")
 
 
 def test_foreign_lines_of_env_file_are_left_alone(empty_folder):
@@ -91,7 +91,7 @@ def test_lists_are_split_at_their_marks(monkeypatch):
         ("SPROUT_EDGE_WORKERS", "0", "greater than or equal to 1"),
         ("SPROUT_EDGE_THREADS", "many", "valid integer"),
         ("SPROUT_BMC_NETWORKS", "10.0.0.1/8", "valid IPv4 network"),
-        ("SPROUT_SITE_ID", "berlin", "valid UUID"),
+        ("SPROUT_SITE_ID", "site of berlin", "match pattern"),
         ("SPROUT_ADMIN_TOKEN_HASH", "abc", "match pattern"),
         ("SPROUT_NETNS", "../run", "match pattern"),
         ("SPROUT_LOG_FORMAT", "xml", "'json' or 'console'"),
