@@ -27,6 +27,17 @@ class Unservable(Exception):
     """An artifact that a plan names cannot be served: missing, or not what was promised."""
 
 
+class Unfetched(Unservable):
+    """An artifact is not here and could not be had now: its plan waits, and is tried again.
+
+    *expired*: the URL that it was to be fetched by has run out; a new registration brings another.
+    """
+
+    def __init__(self, why: str, *, expired: bool = False) -> None:
+        super().__init__(why)
+        self.expired = expired
+
+
 class Artifacts:
     """What lies beneath *root*.  One file is read at a time."""
 
@@ -36,10 +47,11 @@ class Artifacts:
         self._plans = plans
         self._reading = threading.Lock()
 
-    def admit(self, file: File) -> None:
+    def admit(self, file: File, url: str | None = None) -> None:
         """Have *file* served, after making sure that it is what it should be.
 
-        Raises Unservable with a sentence for the operator.
+        *url* is where it can be fetched from, for a while.  Called from several threads.
+        Raises Unfetched, and Unservable with a sentence for the operator.
         """
         location = self._located(file)
         with self._reading, _opened(location, file) as content:
