@@ -90,8 +90,8 @@ def _running(
             evidence=evidence,
             next_action="If this lasts, see that the control process runs: sprout control",
         )
-    lost = step.party is Party.AGENT and not any(agent.live for agent in agents)
-    note = " No agent of its site is live." if lost else ""
+    lost = step.party is not Party.CONTROL and not any(agent.live for agent in agents)
+    note = _away(agents) if lost else (f" ({flow.detail})" if flow.detail else "")
     return Why(
         sentence=f"{machine.hostname} waits for {step.party.value}: {step.expects}.{note}",
         waiting=True,
@@ -99,6 +99,17 @@ def _running(
         party=step.party.value,
         evidence=evidence,
         next_action="Start an agent at the site: sprout site" if lost else _remedy(flow),
+    )
+
+
+def _away(agents: Sequence[AgentView]) -> str:
+    """Say since when a site is out of contact, and what that does to the deadline."""
+    if not agents:
+        return " No agent of its site is live."
+    last = max(agent.last_seen_at for agent in agents)
+    return (
+        f" No agent of its site is live: out of contact since {last:%H:%M:%S} UTC. The deadline "
+        "stands still until what the site saw meanwhile has arrived."
     )
 
 

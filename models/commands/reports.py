@@ -1,15 +1,18 @@
 """What a site reports: kept once each, in any order; some of it carries a workflow on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
+
+from peewee import DataError
 
 from models.commands import runs, tasks, walks
 from models.commands.moves import announce, further, locked
 from models.commands.runs import Render
 from models.database import database
-from models.errors import Invalid
+from models.errors import DomainError, Invalid
 from models.messages import Envelope
 from models.observations import Observation, Seen, decode
 from models.phases import REACHED_BY
@@ -32,18 +35,69 @@ AHEAD_S: Final = 300
 """Seconds that a site's clock may be ahead before its times are cut to ours."""
 
 
+BATCH: Final = 50
+"""Reports of one transaction: fewer commits, and no lock that is held for long."""
+
+Report = tuple[int, Observation]
+"""What was seen, with its number in the agent's journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A message of reports, and what they are taken in with."""
+
+    envelope: Envelope
+    incarnation: str
+    render: Render
+
+
 def receive(envelope: Envelope, render: Render) -> None:
     """Keep the reports of one message, and let each do what it does.  Safe to repeat.
 
     Raises Invalid for a body that is not what an agent sends; nothing of it is kept then.
     """
     incarnation, reports = _parsed(envelope.body)
-    for seq, observation in reports:
+    letter = Letter(envelope, incarnation, render)
+    for batch in _batches(reports):
+        try:
+            with database.atomic():
+                _receive_all(letter, batch)
+        except (DataError, DomainError):
+            for each in batch:
+                _receive_alone(letter, each)
+
+
+def _receive_alone(letter: Letter, report: Report) -> None:
+    """One row that the database refuses must not take the others with it, nor its own meaning."""
+    seq, seen = report
+    try:
         with database.atomic():
-            _receive_one(envelope, incarnation, seq, observation, render)
+            _receive_all(letter, [report])
+    except DataError:
+        with database.atomic():
+            _receive_all(letter, [(seq, replace(seen, data={"unreadable": True}))])
 
 
-def _parsed(body: Mapping[str, Any]) -> tuple[str, list[tuple[int, Observation]]]:
+def _batches(reports: Sequence[Report]) -> Iterator[Sequence[Report]]:
+    return (reports[start : start + BATCH] for start in range(0, len(reports), BATCH))
+
+
+def _receive_all(letter: Letter, batch: Sequence[Report]) -> None:
+    """Take in *batch* in one transaction; machines are locked in one order by everybody."""
+    owners = [_machine_of(letter.envelope.site, seen) for _, seen in batch]
+    movers = {
+        owner
+        for owner, (_, seen) in zip(owners, batch, strict=True)
+        if owner is not None and seen.kind in MOVERS
+    }
+    machines = {owner: locked(owner) for owner in sorted(movers)}
+    for owner, (seq, seen) in zip(owners, batch, strict=True):
+        _receive_one(letter, seq, seen, owner, machines)
+    for owner in {owner for owner in owners if owner is not None}:
+        announce(owner)
+
+
+def _parsed(body: Mapping[str, Any]) -> tuple[str, list[Report]]:
     try:
         reports: Sequence[Mapping[str, Any]] = body["reports"]
         return str(body["incarnation"]), [(int(r["seq"]), decode(r)) for r in reports]
@@ -52,20 +106,17 @@ def _parsed(body: Mapping[str, Any]) -> tuple[str, list[tuple[int, Observation]]
 
 
 def _receive_one(
-    envelope: Envelope, incarnation: str, seq: int, observation: Observation, render: Render
+    letter: Letter,
+    seq: int,
+    seen: Observation,
+    owner: UUID | None,
+    machines: Mapping[UUID, Machine],
 ) -> None:
-    machine_id = _machine_of(envelope.site, observation)
-    moves = observation.kind in MOVERS and machine_id is not None
-    machine = locked(machine_id) if moves and machine_id is not None else None
-    row = _kept(envelope, incarnation, seq, observation, machine_id)
-    if row is None:
+    row = _kept(letter.envelope, letter.incarnation, seq, seen, owner)
+    if row is None or owner is None or seen.kind not in MOVERS:
         return
-    if machine is not None:
-        applied = _applied(machine, envelope.agent, observation, render)
-        if not applied:
-            Row.update(applied=False).where(Row.id == row).execute()
-    if machine_id is not None:
-        announce(machine_id)
+    if not _applied(machines[owner], letter.envelope.agent, seen, letter.render):
+        Row.update(applied=False).where(Row.id == row).execute()
 
 
 def _machine_of(site_id: UUID, observation: Observation) -> UUID | None:

@@ -312,6 +312,26 @@ def test_a_malformed_report_is_refused_whole(scene):
         reports.receive(scene.agent.envelope(MessageKind.OBSERVATIONS, body), make.render)
 
 
+def test_a_row_that_the_database_refuses_takes_neither_the_others_nor_its_meaning_with_it(scene):
+    flow = scene.provision()
+    scene.powered(flow)
+    bodies = [
+        {"seq": 100 + n, "kind": kind, "source": "http", "at": 1.0, "run": str(scene.view.run_id)}
+        for n, kind in enumerate(["script-served", "install-started", "installed"])
+    ]
+    bodies[1]["data"] = {"disk": "nul \x00 byte"}
+
+    reports.receive(
+        scene.agent.envelope(
+            MessageKind.OBSERVATIONS, {"incarnation": scene.agent.incarnation, "reports": bodies}
+        ),
+        make.render,
+    )
+
+    assert queries.workflow(flow).step.name == "phoned-home"
+    assert {"unreadable": True} in [row.data for row in queries.timeline(scene.machine)]
+
+
 def test_registering_sends_the_whole_of_the_sites_plans(scene):
     scene.provision()
     Outbox.delete().execute()
