@@ -10,7 +10,7 @@ import socket
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any, Final, Self
@@ -28,6 +28,10 @@ PLANS: Final = "plans.db"
 JOURNAL: Final = "journal.db"
 BELL: Final = "agent.sock"
 """Unix datagram socket of the agent: a byte there means that the journal has grown."""
+
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+MOST_LOST: Final = 1_000_000
+"""More rows than a site writes in the seconds before the kernel has written them to the disk."""
 
 DAMPED: Final = frozenset({Seen.DHCP_IGNORED, Seen.STRANGE_REQUEST, Seen.TFTP_FAILED})
 """Kinds that a stranger can cause at will: repetitions are counted, not written."""
@@ -87,25 +91,36 @@ class PlanStore:
         self._db.close()
 
     def put(self, plan: BootPlan) -> bool:
-        """Keep *plan*; False when a version as high or higher is known (a withdrawal is one)."""
+        """Keep *plan*; False when a version as high or higher is known."""
         body = json.dumps(plan.encode(), separators=(",", ":"))
         run = None if plan.run is None else str(plan.run)
-        index = (plan.mac, run, plan.addressing.address)
-        return self._keep(plan.machine, plan.version, (*index, body))
+        row = (plan.mac, run, plan.addressing.address, body)
+        with self._db.writing() as connection:
+            kept = connection.execute(
+                "INSERT INTO plans (machine, version, stored_at, mac, run, address, body)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (machine) DO UPDATE SET"
+                " version = excluded.version, stored_at = excluded.stored_at, mac = excluded.mac,"
+                " run = excluded.run, address = excluded.address, body = excluded.body"
+                " WHERE excluded.version > plans.version"
+                " OR (excluded.version = plans.version AND plans.body IS NULL)",
+                (str(plan.machine), plan.version, time.time(), *row),
+            ).rowcount
+            self._found.clear()
+        return kept > 0
 
-    def withdraw(self, machine: UUID, version: int) -> bool:
-        """Forget the plan of *machine*; False when a version as high or higher is known."""
-        return self._keep(machine, version, (None, None, None, None))
+    def withdraw(self, machine: UUID) -> bool:
+        """Forget the plan of *machine*, which a snapshot no longer names; False when there is none.
 
-    def replace(self, plans: Iterable[BootPlan]) -> None:
-        """Make *plans* the whole truth: control's full snapshot."""
-        snapshot = tuple(plans)
-        kept = {plan.machine for plan in snapshot}
-        for held in self.all():
-            if held.machine not in kept:
-                self.withdraw(held.machine, held.version + 1)
-        for plan in snapshot:
-            self.put(plan)
+        Only a lower version is dropped after it: the snapshot may be older than the plan.
+        """
+        with self._db.writing() as connection:
+            gone = connection.execute(
+                "UPDATE plans SET mac = NULL, run = NULL, address = NULL, body = NULL"
+                " WHERE machine = ? AND body IS NOT NULL",
+                (str(machine),),
+            ).rowcount
+            self._found.clear()
+        return gone > 0
 
     def by_mac(self, mac: str) -> Held | None:
         """Return the plan of the machine that boots from *mac* (aa:bb:cc:dd:ee:ff)."""
@@ -182,19 +197,6 @@ class PlanStore:
             )
         return text
 
-    def _keep(self, machine: UUID, version: int, row: tuple[str | None, ...]) -> bool:
-        with self._db.writing() as connection:
-            kept = connection.execute(
-                "INSERT INTO plans (machine, version, stored_at, mac, run, address, body)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (machine) DO UPDATE SET"
-                " version = excluded.version, stored_at = excluded.stored_at, mac = excluded.mac,"
-                " run = excluded.run, address = excluded.address, body = excluded.body"
-                " WHERE excluded.version > plans.version",
-                (str(machine), version, time.time(), *row),
-            ).rowcount
-            self._found.clear()
-        return kept > 0
-
     def _find(self, column: str, value: str) -> Held | None:
         with self._db.reading():  # held throughout, so that a stale row is never remembered
             if self._db.changed():
@@ -225,7 +227,8 @@ class PlanStore:
 class JournalStore:
     """What this site has seen: rows to report, and how far each run has come here."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, boot: str = "") -> None:
+        """Open the file at *path*; *boot* is a name of this run of the kernel, its own if empty."""
         self._db = sqlite.Database(path, _JOURNAL_SCHEMA)
         self._bell = _Bell(path.parent / BELL)
         self._tally = Tally()
@@ -233,7 +236,8 @@ class JournalStore:
             connection.execute(
                 "INSERT OR IGNORE INTO meta VALUES ('incarnation', ?)", (str(uuid4()),)
             )
-            self.incarnation = UUID(sqlite.one(connection, "SELECT value FROM meta"))
+            self.incarnation = UUID(_meta(connection, "incarnation"))
+            _skip_what_a_power_cut_lost(connection, boot)
 
     def close(self) -> None:
         self.flush()
@@ -247,12 +251,10 @@ class JournalStore:
         written less than a minute ago, so that it was only counted.
         """
         if observation.kind in DAMPED:
-            held_back = self._tally.take(
-                _likeness(observation), _label(observation), time.monotonic()
-            )
-            if held_back is None:
+            damped = self._tally.damped(observation, time.monotonic())
+            if damped is None:
                 return 0
-            observation = _with_count(observation, held_back)
+            observation = damped
         with self._db.writing(durable=observation.kind in DURABLE) as connection:
             seq = self._insert(connection, observation)
         self._bell.ring()
@@ -331,6 +333,30 @@ class JournalStore:
         return cursor.lastrowid or 0
 
 
+def _skip_what_a_power_cut_lost(connection: sqlite3.Connection, boot: str) -> None:
+    """Number rows far beyond those that were sent and then lost with the page cache.
+
+    Not every kind lies on the disk at once, and control drops a number that it has seen.
+    """
+    boot = boot or BOOT_ID.read_text().strip()
+    before = _meta(connection, "boot")
+    if before == boot:
+        return
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('boot', ?)", (boot,))
+    if before is not None:
+        connection.execute(
+            "INSERT INTO observations (seq, body) SELECT 1 + ? + coalesce(max(seq), 0), ''"
+            " FROM sqlite_sequence WHERE name = 'observations'",
+            (MOST_LOST,),
+        )
+        connection.execute("DELETE FROM observations WHERE body = ''")
+
+
+def _meta(connection: sqlite3.Connection, name: str) -> str | None:
+    found: str | None = sqlite.one(connection, "SELECT value FROM meta WHERE name = ?", name)
+    return found
+
+
 class _Bell:
     """Wakes the agent, if it is there: it also looks by itself now and then."""
 
@@ -359,17 +385,3 @@ def _after(phase: Phase, seen: Seen) -> Phase:
     if seen is Seen.INSTALL_FAILED and opens(Access.SCRIPT, phase):
         return Phase.FAILED
     return advance(phase, seen)
-
-
-def _likeness(seen: Observation) -> tuple[Any, ...]:
-    return (seen.kind, seen.mac, seen.run, seen.data.get("why"), seen.data.get("client"))
-
-
-def _label(seen: Observation) -> str:
-    return f"{seen.kind.value} {seen.data.get('why', '')}".rstrip()
-
-
-def _with_count(seen: Observation, held_back: int) -> Observation:
-    if held_back == 0:
-        return seen
-    return replace(seen, data={**seen.data, "held_back": held_back})

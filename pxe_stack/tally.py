@@ -5,8 +5,10 @@ Pure: the caller has the clock.
 
 from collections import Counter
 from collections.abc import Hashable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
+
+from models.observations import Observation
 
 WINDOW_S: Final = 60.0
 MOST_KEYS: Final = 2048
@@ -35,6 +37,13 @@ class Tally:
         self._since[key] = now
         return self._held.pop(key, 0)
 
+    def damped(self, seen: Observation, now: float) -> Observation | None:
+        """Count *seen*.  Return it with how many of its like it stands for, or None to drop it."""
+        held_back = self.take(_likeness(seen), _label(seen), now)
+        if not held_back:
+            return None if held_back is None else seen
+        return replace(seen, data={**seen.data, "held_back": held_back})
+
     def _forget(self, now: float) -> bool:
         """Drop keys whose window has passed; whether there is room again."""
         old = [key for key, since in self._since.items() if not 0 <= now - since < self.window_s]
@@ -42,3 +51,11 @@ class Tally:
             del self._since[key]
             self._held.pop(key, None)
         return bool(old)
+
+
+def _likeness(seen: Observation) -> Hashable:
+    return (seen.kind, seen.mac, seen.run, seen.data.get("why"), seen.data.get("client"))
+
+
+def _label(seen: Observation) -> str:
+    return f"{seen.kind.value} {seen.data.get('why', '')}".rstrip()

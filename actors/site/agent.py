@@ -76,6 +76,7 @@ class Agent:
     def close(self) -> None:
         """Let running tasks end, and close the stores."""
         self.runner.close()
+        self.desk.admissions.close()
         for store in (self.store, self.plans, self.journal):
             store.close()
 
@@ -138,7 +139,7 @@ class Agent:
             raise Invalid(f"a plan is malformed: {exc!r}", field="/body/plans") from exc
         if any(plan.site != envelope.site for plan in plans):
             raise Denied("a plan is of another site", field="/body/plans")
-        self.desk.receive(plans, whole=_snapshot(envelope.body))
+        self.desk.receive(plans, whole=_snapshot(envelope.body), urls=_urls(envelope.body))
 
     def _take_task(self, envelope: Envelope) -> None:
         self.runner.accept(envelope.body)
@@ -169,6 +170,14 @@ def _snapshot(body: Mapping[str, Any]) -> Snapshot | None:
         raise Invalid(f"a snapshot is malformed: {exc!r}", field="/body") from exc
 
 
+def _urls(body: Mapping[str, Any]) -> dict[str, str]:
+    """Return where files of the plans can be fetched, by SHA-256."""
+    blobs = body.get("blobs") or {}
+    if not isinstance(blobs, Mapping):
+        raise Invalid("the URLs of files are malformed", field="/body/blobs")
+    return {str(sha256): str(url) for sha256, url in blobs.items()}
+
+
 def run(setup: Setup) -> None:
     """Be the agent until SIGTERM."""
     stop = threading.Event()
@@ -177,6 +186,7 @@ def run(setup: Setup) -> None:
     log.info("agent.started", agent=str(agent.id), site=setup.enrolment.slug)
     _in_background("desk", partial(agent.desk.run, stop))
     uplink = agent.uplink()
+    agent.desk.admissions.refresh = uplink.greet
     _in_background("uplink", partial(uplink.run, setup.directory, stop))
     agent.runner.resume()
     _hear(agent, setup, uplink.greet, stop)

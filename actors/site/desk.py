@@ -7,13 +7,14 @@ Rule 3: it is acknowledged (plan-served) only when every serving process serves.
 
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
 
+from actors.site.admission import Admissions
 from actors.site.artifacts import Artifacts, Unservable
 from actors.site.store import AgentStore
 from models.bootplan import Action, BootPlan
@@ -53,14 +54,24 @@ class Desk:
         self._inbox = inbox
         self._plans = plans
         self._journal = journal
-        self._artifacts = artifacts
         self._services = frozenset(services)
         self._wake = threading.Event()
+        self.admissions = Admissions(artifacts, self._wake.set)
 
-    def receive(self, plans: Iterable[BootPlan], *, whole: Snapshot | None = None) -> None:
-        """Keep *plans* to be settled; when a snapshot is *whole*, plans that it lacks end."""
+    def receive(
+        self,
+        plans: Iterable[BootPlan],
+        *,
+        whole: Snapshot | None = None,
+        urls: Mapping[str, str] | None = None,
+    ) -> None:
+        """Keep *plans* to be settled; when a snapshot is *whole*, plans that it lacks end.
+
+        *urls* tells, by SHA-256, where files of these plans can be fetched for a while.
+        """
         found = tuple(plans)
-        self._inbox.receive(found)
+        self._inbox.receive(found, urls or {})
+        self.admissions.news()
         if whole is not None:
             self._collect(whole, [plan.machine for plan in found])
         self._wake.set()
@@ -85,15 +96,17 @@ class Desk:
     def settle_all(self) -> bool:
         """Settle what can be; return whether a plan waits for the serving processes."""
         plans = self._inbox.received()
+        own = [plan for plan in plans if plan.owner == self._agent]
+        self.admissions.begin(own, self._inbox.urls() if own else {})
         missing = self._services - set(self._journal.ready_services()) if plans else ()
         return bool([plan for plan in plans if not self._settle(plan, missing)])
 
     def _settle(self, plan: BootPlan, missing: Collection[str]) -> bool:
-        """Return False for a plan that is stored and may not be acknowledged yet."""
+        """Return False for a plan that is stored and waits for a serving process."""
         if plan.owner == self._agent:
             try:
-                for file in plan.files:
-                    self._artifacts.admit(file)
+                if not self.admissions.admitted(plan):
+                    return True  # it stays in the inbox, and wakes the desk
             except Unservable as exc:
                 self._tell(plan, Seen.PLAN_REFUSED, reason=str(exc))
                 self._inbox.settle(plan)
@@ -132,5 +145,5 @@ class Desk:
     def _withdraw_all_but(self, machines: Collection[UUID]) -> None:
         for plan in self._plans.all():
             if plan.machine not in machines:
-                self._plans.withdraw(plan.machine, plan.version + 1)
+                self._plans.withdraw(plan.machine)
                 log.info("plan.withdrawn", machine=str(plan.machine), version=plan.version)

@@ -5,7 +5,7 @@ Every write lies on the disk before the call returns.
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,11 +19,15 @@ AGENT: Final = "agent.db"
 KEPT_S: Final = 7 * 24 * 3600
 """How long an ended task is remembered, so that a late copy of its message does nothing."""
 
+KEPT_PARTS: Final = 256
+"""How many parts of snapshots that were never whole are kept."""
+
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS inbox (
     machine TEXT PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS urls (sha256 TEXT PRIMARY KEY, url TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS tasks (
     task TEXT NOT NULL, epoch INTEGER NOT NULL, state TEXT NOT NULL,
     accepted_at REAL NOT NULL, body TEXT NOT NULL, PRIMARY KEY (task, epoch)
@@ -101,8 +105,11 @@ class AgentStore:
     def close(self) -> None:
         self._db.close()
 
-    def receive(self, plans: Iterable[BootPlan]) -> None:
-        """Keep *plans* until the desk has settled them; the highest version of each stays."""
+    def receive(self, plans: Iterable[BootPlan], urls: Mapping[str, str]) -> None:
+        """Keep *plans* until the desk has settled them; the highest version of each stays.
+
+        *urls* tells by SHA-256 where their files can be fetched.
+        """
         rows = [(str(p.machine), p.version, json.dumps(p.encode())) for p in plans]
         with self._db.writing() as connection:
             connection.executemany(
@@ -110,6 +117,10 @@ class AgentStore:
                 " version = excluded.version, body = excluded.body"
                 " WHERE excluded.version > inbox.version",
                 rows,
+            )
+            connection.executemany(
+                "INSERT OR REPLACE INTO urls VALUES (?, ?)",
+                [(sha256.lower(), url) for sha256, url in urls.items()],
             )
 
     def received(self) -> tuple[BootPlan, ...]:
@@ -125,6 +136,13 @@ class AgentStore:
                 "DELETE FROM inbox WHERE machine = ? AND version <= ?",
                 (str(plan.machine), plan.version),
             )
+            if sqlite.one(connection, "SELECT 1 FROM inbox") is None:
+                connection.execute("DELETE FROM urls")
+
+    def urls(self) -> dict[str, str]:
+        """Return where files of the plans that wait can be fetched, by SHA-256."""
+        with self._db.reading() as connection:
+            return dict(connection.execute("SELECT sha256, url FROM urls").fetchall())
 
     def accept(self, task: UUID, machine: UUID, epoch: int, body: dict[str, Any]) -> Verdict:
         """Keep a task, unless it is known, or its machine had a task of a higher epoch."""
@@ -174,7 +192,10 @@ class AgentStore:
             ).fetchall()
             if len(rows) < parts:
                 return None
-            connection.execute("DELETE FROM parts")
+            connection.execute("DELETE FROM parts WHERE snapshot = ?", (snapshot,))
+            connection.execute(
+                "DELETE FROM parts WHERE rowid <= (SELECT max(rowid) FROM parts) - ?", (KEPT_PARTS,)
+            )
         return frozenset(UUID(each) for (row,) in rows for each in json.loads(row))
 
     def move(self, task: UUID, epoch: int, state: State) -> None:

@@ -35,8 +35,8 @@ class Lab:
         for service in services:
             self.site.journal.mark_ready(service, os.getpid())
 
-    def receive(self, *plans, whole=None):
-        self.desk.receive(plans, whole=whole)
+    def receive(self, *plans, whole=None, urls=None):
+        self.desk.receive(plans, whole=whole, urls=urls)
         return self.desk.settle_all()
 
 
@@ -167,6 +167,31 @@ def test_plans_end_only_when_every_part_of_a_snapshot_has_come(lab):
 
     assert held == {gone.machine, two.machine}
     assert {plan.machine for plan in lab.site.plans.all()} == {one.machine, two.machine}
+
+
+def test_two_snapshots_whose_parts_come_in_turn_are_both_whole(lab):
+    lab.serving("dhcp", "http")
+    gone, kept = a_plan(uuid4()), a_plan(uuid4(), mac="52:54:00:aa:bb:02")
+    for whole in (Snapshot("s", 0, 2), Snapshot("t", 0, 2), Snapshot("s", 1, 2)):
+        lab.receive(gone, kept, whole=whole)
+
+    lab.receive(kept, whole=Snapshot("t", 1, 2))
+    assert {plan.machine for plan in lab.site.plans.all()} == {gone.machine, kept.machine}
+    lab.receive(kept, whole=Snapshot("u", 0, 1))
+
+    assert lab.site.plans.all() == (kept,)
+
+
+def test_a_plan_that_an_older_snapshot_lacks_comes_back_with_the_next(lab):
+    lab.serving("dhcp", "http")
+    plan = a_plan(lab.store.agent)
+    lab.receive(plan)
+    lab.receive(whole=Snapshot("older", 0, 1))
+    assert lab.site.plans.all() == ()
+
+    lab.receive(plan, whole=Snapshot("newer", 0, 1))
+
+    assert lab.site.plans.all() == (plan,)
 
 
 def test_a_snapshot_brings_the_ranges_that_this_agent_leases_from(lab):
