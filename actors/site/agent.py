@@ -189,13 +189,11 @@ def run(setup: Setup) -> None:
     agent.desk.admissions.refresh = uplink.greet
     _in_background("uplink", partial(uplink.run, setup.directory, stop))
     agent.runner.resume()
-    _hear(agent, setup, uplink.greet, stop)
+    _hear(agent, setup, uplink, stop)
 
 
-def _hear(
-    agent: Agent, setup: Setup, on_connect: Callable[[], None], stop: threading.Event
-) -> None:
-    """Work on the agent's queue; call *on_connect* whenever a connection to it was made."""
+def _hear(agent: Agent, setup: Setup, uplink: Uplink, stop: threading.Event) -> None:
+    """Work on the agent's queue; register whenever a connection to it was made."""
     queue = agent_queue(setup.enrolment.site, agent.id)
     queues = broker.broker_for(setup.broker_url, queues=[queue], consume=True)
 
@@ -205,12 +203,13 @@ def _hear(
         except DomainError as exc:
             log.warning("command.refused", why=str(exc), field=exc.field)
             raise
+        uplink.heard()
 
     connect = queues.consume
 
     def connected(*args: Any, **kwargs: Any) -> dramatiq.Consumer:
         consumer = connect(*args, **kwargs)
-        on_connect()
+        uplink.greet()
         return consumer
 
     # The one place where dramatiq lets a reconnection be seen.

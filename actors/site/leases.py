@@ -23,6 +23,9 @@ LEASE_S: Final = 30.0
 RENEW_S: Final = 10.0
 """Seconds between two renewals; one lists everything that is held."""
 
+TOGETHER_S: Final = 0.05
+"""Seconds that a new task waits after the last renewal: tasks that come at once ask in one."""
+
 REMEMBERED: Final = 32
 """How many renewals may be under way at once: an answer to an older one is too old to help."""
 
@@ -58,7 +61,7 @@ class Leases:
         self._held: dict[Key, _Lease] = {}
         self._sent: OrderedDict[int, float] = OrderedDict()
         self._n = 0
-        self._due_at = 0.0
+        self._asked_at = self._due_at = float("-inf")
         self.wake: Callable[[], None] = lambda: None
         """Called when a renewal should go out at once."""
 
@@ -66,8 +69,13 @@ class Leases:
         """Ask for a lease on a task; *ready* is called once, when it is had or never will be."""
         with self._lock:
             self._held[task, epoch] = _Lease(ready)
-            self._due_at = 0.0
+            self._due_at = min(self._due_at, self._asked_at + TOGETHER_S)
         self.wake()
+
+    def ask_again(self) -> None:
+        """The last renewal may not have gone out: another is due."""
+        with self._lock:
+            self._due_at = self._clock()
 
     def drop(self, task: UUID, epoch: int) -> None:
         """The task has ended: it is renewed no more."""
@@ -95,19 +103,19 @@ class Leases:
             ready()
         return lease is not None
 
-    def due(self) -> bool:
-        """Whether a renewal is to be sent now."""
+    def due_in(self) -> float:
+        """Return the seconds until a renewal is to be sent, infinite while nothing is held."""
         with self._lock:
-            return bool(self._held) and self._clock() >= self._due_at
+            return max(0.0, self._due_at - self._clock()) if self._held else float("inf")
 
     def renewal(self) -> dict[str, Any]:
         """Return the body of a renewal that is sent now: the time counts from here."""
         with self._lock:
             self._n += 1
-            self._sent[self._n] = self._clock()
+            self._sent[self._n] = self._asked_at = self._clock()
             while len(self._sent) > REMEMBERED:
                 self._sent.popitem(last=False)
-            self._due_at = self._clock() + RENEW_S
+            self._due_at = self._asked_at + RENEW_S
             for lease in self._held.values():
                 lease.asked = lease.asked or self._n
             tasks = [{"task": str(task), "epoch": epoch} for task, epoch in self._held]

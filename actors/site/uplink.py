@@ -30,11 +30,18 @@ HEARTBEAT_S: Final = 10.0
 LOOK_S: Final = 1.0
 """How long a lost ring of the bell can delay a report."""
 
+ANSWER_S: Final = 20.0
+"""How long control has to answer a registration, before it is said that it did not."""
+
+LONGEST_ANSWER_S: Final = 300.0
+
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 2.0
 BATCH_ROWS: Final = 200
 BATCH_BYTES: Final = 160 * 1024
 """Of one message; the rest of its limit is for the envelope and for escapes."""
+
+UNANSWERED: Final = "control has not answered: is this site known there?  See: sprout sites list"
 
 log = structlog.get_logger()
 
@@ -54,6 +61,36 @@ class Voice:
         actor = Actor.RENEW if kind is Kind.RENEW else Actor.REPORT
         queue = ACTORS[actor].queue
         return queue, encoded(actor, queue, kwargs, now=time.time())
+
+
+@dataclass(slots=True)
+class _Greeting:
+    """The registration: *due* to be said, *said*, *heard* of since; times of the monotonic clock.
+
+    Control answers with everything that it has for the site.
+    """
+
+    due: bool = False
+    said: bool = False
+    heard: bool = False
+    late_at: float = 0.0
+    patience_s: float = ANSWER_S
+
+    def say(self) -> None:
+        """It is said now."""
+        self.due, self.said, self.heard = False, True, False
+        self.late_at = time.monotonic() + self.patience_s
+
+    def answer(self) -> None:
+        """Something came from control."""
+        self.heard, self.patience_s = True, ANSWER_S
+
+    def overdue(self) -> bool:
+        """Whether control has not answered in time; it then has longer for the next."""
+        if not self.said or self.heard or time.monotonic() < self.late_at:
+            return False
+        self.patience_s = min(LONGEST_ANSWER_S, self.patience_s * 2)
+        return True
 
 
 @dataclass(slots=True)
@@ -89,8 +126,7 @@ class Uplink:
         self._greeting = greeting
         self._pulse = pulse
         self._leases = leases
-        self._to_greet = False
-        self._greeted = False
+        self._registration = _Greeting()
         self._spool = _Spool()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._beat_at = 0.0
@@ -103,8 +139,12 @@ class Uplink:
 
         Only then does control send the site's plans, and they would wait in the queue before.
         """
-        self._to_greet = True
+        self._registration.due = True
         os.eventfd_write(self._wake, 1)
+
+    def heard(self) -> None:
+        """Control has spoken: it knows this site."""
+        self._registration.answer()
 
     def run(self, directory: Path, stop: threading.Event) -> None:
         """Publish until *stop* is set; the bell is a socket in *directory*."""
@@ -113,7 +153,7 @@ class Uplink:
             selector.register(self._wake, selectors.EVENT_READ)
             while not stop.is_set():
                 self.turn()
-                selector.select(LOOK_S)
+                selector.select(min(LOOK_S, self._leases.due_in()))
                 _hush(bell)
                 with suppress(BlockingIOError):
                     os.eventfd_read(self._wake)
@@ -124,7 +164,8 @@ class Uplink:
         try:
             self._speak()
         except QueueError as exc:
-            self._to_greet = True
+            self._registration.due = True
+            self._leases.ask_again()
             self._pause = min(LONGEST_PAUSE_S, self._pause * 2 or FIRST_PAUSE_S)
             self._quiet_until = time.monotonic() + self._pause
             log.warning("uplink.away", why=str(exc), again_s=self._pause)
@@ -135,22 +176,36 @@ class Uplink:
             self._pause = 0.0
 
     def _speak(self) -> None:
-        if self._to_greet:
-            self._say(Kind.REGISTER, self._greeting())
-            self._to_greet, self._greeted, self._spool = False, True, _Spool()
-            self._beat_at = 0.0
-            log.info("uplink.registered")
+        if self._registration.overdue():
+            log.warning("uplink.unanswered", hint=UNANSWERED)
+            self._registration.due = True
+        if self._registration.due:
+            self._register()
         self._renew()
         while self._report():
             self._renew()
-        if self._greeted and time.monotonic() >= self._beat_at:
-            self._say(Kind.HEARTBEAT, {**self._pulse(), "spool": self._told_of_spool()})
-            self._beat_at = time.monotonic() + HEARTBEAT_S
+            self._beat()
+        self._beat()
+
+    def _register(self) -> None:
+        self._registration.say()
+        try:
+            self._say(Kind.REGISTER, self._greeting())
+        except QueueError:
+            self._registration.said = False
+            raise
+        self._spool, self._beat_at = _Spool(), 0.0
+        log.info("uplink.registered")
 
     def _renew(self) -> None:
         """Ask for all leases: before anything else, for they run out."""
-        if self._leases.due():
+        if self._leases.due_in() <= 0:
             self._say(Kind.RENEW, self._leases.renewal())
+
+    def _beat(self) -> None:
+        if self._registration.said and time.monotonic() >= self._beat_at:
+            self._say(Kind.HEARTBEAT, {**self._pulse(), "spool": self._told_of_spool()})
+            self._beat_at = time.monotonic() + HEARTBEAT_S
 
     def _told_of_spool(self) -> dict[str, Any]:
         """Return what control must have taken in before it judges a deadline."""

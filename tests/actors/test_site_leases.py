@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from actors.site.leases import LEASE_S, RENEW_S, Gone, Leases
+from actors.site.leases import LEASE_S, RENEW_S, TOGETHER_S, Gone, Leases
 
 
 class Lab:
@@ -114,15 +114,37 @@ def test_another_epoch_of_a_task_is_another_lease(lab):
 
 
 def test_a_renewal_is_due_at_once_for_a_new_task_and_then_every_ten_seconds(lab):
-    assert not lab.leases.due()
+    assert lab.leases.due_in() == float("inf")
     lab.hold()
-    assert (lab.leases.due(), lab.woken) == (True, 1)
+    assert (lab.leases.due_in(), lab.woken) == (0, 1)
 
     lab.renew()
 
-    assert not lab.leases.due()
+    assert lab.leases.due_in() == RENEW_S
     lab.now += RENEW_S
-    assert lab.leases.due()
+    assert lab.leases.due_in() == 0
+
+
+def test_tasks_that_come_at_once_ask_in_one_renewal(lab):
+    lab.hold()
+    lab.renew()
+
+    lab.hold()
+    lab.hold()
+
+    assert lab.leases.due_in() == pytest.approx(TOGETHER_S)
+    assert len(lab.leases.renewal()["tasks"]) == 3
+
+
+def test_a_renewal_that_may_not_have_gone_out_is_due_again(lab):
+    task = lab.hold()
+    lab.leases.renewal()
+
+    lab.leases.ask_again()
+
+    assert lab.leases.due_in() == 0
+    lab.renew()
+    assert lab.leases.valid(task, 1)
 
 
 def test_what_ended_is_renewed_no_more(lab):
@@ -132,4 +154,4 @@ def test_what_ended_is_renewed_no_more(lab):
     lab.leases.drop(task, 1)
 
     assert lab.leases.renewal()["tasks"] == []
-    assert not lab.leases.due()
+    assert lab.leases.due_in() == float("inf")

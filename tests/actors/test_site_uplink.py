@@ -7,6 +7,7 @@ from uuid import uuid4
 import pytest
 
 from actors.broker_contract import Unconfirmed
+from actors.site import uplink as speech
 from actors.site.leases import Leases
 from actors.site.uplink import Uplink, Voice
 from models.messages import LIMIT, REPORT_QUEUE, Kind, opened
@@ -195,3 +196,74 @@ def test_the_bell_is_for_the_owner_alone(running, queue, site):
     queue.wait_for(lambda: queue.bodies(Kind.HEARTBEAT))
 
     assert (site.path / "agent.sock").stat().st_mode & 0o077 == 0
+
+
+def test_a_registration_that_is_not_answered_is_said_again_with_what_to_look_at(
+    uplink, queue, monkeypatch
+):
+    said = []
+    monkeypatch.setattr(speech.log, "warning", lambda _, **more: said.append(more), raising=False)
+    monkeypatch.setattr(time, "monotonic", clock := Clock())
+    uplink.turn()
+    clock.now += 19
+    uplink.turn()
+    assert len(queue.bodies(Kind.REGISTER)) == 1
+
+    clock.now += 2
+    uplink.turn()
+
+    assert len(queue.bodies(Kind.REGISTER)) == 2
+    assert "sprout sites list" in said[0]["hint"]
+
+
+def test_a_registration_that_was_answered_is_not_said_again(uplink, queue, monkeypatch):
+    monkeypatch.setattr(time, "monotonic", clock := Clock())
+    uplink.turn()
+
+    uplink.heard()
+    clock.now += 1000
+    uplink.turn()
+
+    assert len(queue.bodies(Kind.REGISTER)) == 1
+
+
+class Clock:
+    now = 1000.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_the_heart_beats_while_a_large_spool_is_sent(uplink, queue, site, monkeypatch):
+    monkeypatch.setattr(time, "monotonic", clock := Clock())
+    for _ in range(1000):
+        see(site, kind=Seen.DHCP_OFFERED)
+    publish = queue.publish
+
+    def slowly(batch):
+        publish(batch)
+        clock.now += 6
+
+    queue.publish = slowly
+    uplink.turn()
+
+    kinds = [kind for kind, _, _ in queue.heard]
+    assert kinds.count(Kind.OBSERVATIONS) == 5
+    assert kinds.count(Kind.HEARTBEAT) > 1
+    told = [body["spool"] for body in queue.bodies(Kind.HEARTBEAT)]
+    assert (told[0]["pending"], told[-1]["pending"], told[-1]["rows"]) == (200, 0, 1000)
+
+
+def test_what_was_sent_is_told_with_every_heartbeat_since_the_registration(uplink, queue, site):
+    numbers = [see(site) for _ in range(3)]
+
+    uplink.turn()
+
+    [body] = queue.bodies(Kind.HEARTBEAT)
+    assert body["spool"] == {
+        "incarnation": str(site.journal.incarnation),
+        "rows": 3,
+        "pending": 0,
+        "first": numbers[0],
+        "last": numbers[-1],
+    }
