@@ -74,7 +74,8 @@ test-machines: setup-test ## with real firmware
 test-long: setup-test ## the same suites at full size
 	$(PYTEST) -m 'long' $(ARGS)
 
-bench: setup-test ## figures: seconds per stage, memory per process
+bench: setup-test ## figures: seconds per stage, memory, queues, engine, beside peers
+	$(PIP) install --editable ".[bench]"
 	$(BIN)/python -m tests.bench $(ARGS)
 
 lint: .venv/dev.stamp ## ruff, mypy, import contracts, documentation

@@ -1,6 +1,6 @@
 """`make bench`: the figures, each with its bound where it has one; status 1 when one is broken.
 
-python -m tests.bench [first-light] [memory] [broker] [--rounds N]
+python -m tests.bench [first-light] [memory] [broker] [queues] [workflows] [--rounds N]
 """
 
 import argparse
@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench import broker, first_light, memory
+from tests.bench import broker, first_light, memory, queues, workflows
 
-FIGURES = ("first-light", "memory", "broker")
+FIGURES = ("first-light", "memory", "broker", "queues", "workflows")
 
 
 def main() -> int:
@@ -26,6 +26,10 @@ def main() -> int:
             good &= first_light.measure(folder, asked.rounds)
         if "memory" in wanted:
             good &= memory.measure(folder)
+        if "queues" in wanted:
+            good &= queues.measure(folder / "queues")
+        if "workflows" in wanted:
+            good &= workflows.measure(folder / "workflows")
     if "broker" in wanted:
         broker.main()
     return 0 if good else 1
