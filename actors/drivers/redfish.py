@@ -57,10 +57,12 @@ def connected(
     seen: Callable[[outbound.Call], None],
     pause: Callable[[float], object] = time.sleep,
     permit: Permit = lambda _method, _url: None,
+    doing: Callable[[str], None] = lambda _: None,
 ) -> Iterator["Machine"]:
     """Log in to the BMC for the block, and find the machine.  Raises DriverError.
 
-    *permit* is asked before every write that may change the machine.
+    *permit* is asked before every write that may change the machine; *doing* is told, often, what
+    takes its time.
     """
     base = reach.base_url(target.address)
     caller = outbound.Caller(base, rules, deadline, seen=seen)
@@ -69,7 +71,7 @@ def connected(
         with translated(target):
             root = sushy.Sushy(base, auth=Login(target), connector=line)
         try:
-            yield Machine(root, target, deadline, pause)
+            yield Machine(root, target, deadline, pause, doing)
         finally:
             caller.grant(_LOGOUT_S)
             log_out(root)
@@ -81,12 +83,18 @@ class Machine:
     """The verbs on one machine, over one login.  Every method raises DriverError."""
 
     def __init__(
-        self, root: Any, target: Target, deadline: Deadline, pause: Callable[[float], object]
+        self,
+        root: Any,
+        target: Target,
+        deadline: Deadline,
+        pause: Callable[[float], object],
+        doing: Callable[[str], None],
     ) -> None:
         self._root = root
         self._target = target
         self._deadline = deadline
         self._pause = pause
+        self._doing = doing
         self._state = "unknown"
         path = target.system or self._chosen()
         with translated(target):
@@ -150,6 +158,7 @@ class Machine:
         system = self._system.json
 
         def part(name: str, read: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+            self._doing(f"reading {name}")
             try:
                 with translated(self._target):
                     return tuple(each for each in read() if isinstance(each, Mapping))
@@ -214,6 +223,7 @@ class Machine:
                     return True
             if until.left <= 0:
                 return False
+            self._doing(f"waiting for power {wanted}, it is {self._state}")
             self._pause(min(wait, until.left))
             wait = min(wait * 1.5, 2.0)
 
@@ -233,6 +243,7 @@ class Machine:
                     f"{self._target.address}: took the boot source {source}, and keeps "
                     f"{_value(target)}, {_value(enabled)}"
                 )
+            self._doing(f"waiting for the boot source {source}")
             self._pause(min(0.5, until.left))
 
     def _override(self) -> tuple[Any, ...]:

@@ -17,8 +17,6 @@ from uuid import UUID
 
 import structlog
 
-from actors.drivers.errors import LeaseLost
-
 LEASE_S: Final = 30.0
 RENEW_S: Final = 10.0
 """Seconds between two renewals; one lists everything that is held."""
@@ -144,29 +142,6 @@ class Leases:
                 call = _end(lease, Gone.LOST)
             calls.append(call)
         return [call for call in calls if call is not None]
-
-
-@dataclass(frozen=True, slots=True)
-class Warrant:
-    """What a task may do, asked anew before each side effect and after each pause."""
-
-    leases: Leases
-    task: UUID
-    epoch: int
-    intend: Callable[[str, str], None]
-    """Takes method and URL of a write; returns when that is on the disk."""
-
-    def permit(self, method: str, url: str) -> None:
-        """Return when the write may be sent, its intent being on the disk.  Raises LeaseLost."""
-        if not self.leases.valid(self.task, self.epoch):
-            raise LeaseLost("the lease on this task is over; nothing more is done by this agent")
-        self.intend(method, url)
-
-    def pause(self, seconds: float) -> None:
-        """Wait for *seconds*.  Raises LeaseLost when the task was taken away meanwhile."""
-        time.sleep(seconds)
-        if self.leases.gone(self.task, self.epoch) is not None:
-            raise LeaseLost("the task was taken away from this agent")
 
 
 def _end(lease: _Lease, why: Gone) -> Callable[[], None] | None:

@@ -19,10 +19,11 @@ import structlog
 
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import DriverError, LeaseLost
-from actors.site.leases import Gone, Leases, Warrant
+from actors.site.leases import Gone, Leases
 from actors.site.orders import Order
 from actors.site.store import Accepted, AgentStore, State, Verdict
 from actors.site.tasks import JOBS, Restart, Tell
+from actors.site.warrant import Progress, Warrant
 from models.observations import Observation, Seen, Source
 from models.workflows import Task
 from pxe_stack.store import JournalStore
@@ -73,7 +74,7 @@ class Runner:
         if verdict is Verdict.ACCEPTED:
             self._line_up(order, Accepted(dict(body), State.ACCEPTED, time.time()))
         elif verdict is Verdict.SUPERSEDED:
-            reason = "a later task of this machine was here before"
+            reason = "superseded: a later task of this machine was here before"
             self._tell(order, *_gone(reason, Gone.CANCELLED))
 
     def cancel(self, task: UUID, epoch: int) -> None:
@@ -148,8 +149,8 @@ class Runner:
     def _performed(self, order: Order, deadline: Deadline) -> Ended:
         self._store.move(order.task, order.epoch, State.STARTED)
         self._tell(order, Seen.TASK_STARTED, {})
-        intend = partial(self._store.intend, order.task, order.epoch)
-        warrant = Warrant(self._leases, order.task, order.epoch, intend)
+        progress = Progress(partial(self._tell, order, Seen.TASK_PROGRESS))
+        warrant = Warrant(self._leases, self._store, order.task, order.epoch, progress)
         result = self._work.perform(order, deadline, self._teller(order), warrant)
         return Seen.TASK_DONE, {"result": result}
 

@@ -37,6 +37,9 @@ CREATE TABLE IF NOT EXISTS intents (
     n INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, epoch INTEGER NOT NULL,
     method TEXT NOT NULL, url TEXT NOT NULL, at REAL NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS outcomes (
+    intent INTEGER PRIMARY KEY, status INTEGER NOT NULL, at REAL NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS parts (
     snapshot TEXT NOT NULL, part INTEGER NOT NULL, machines TEXT NOT NULL,
     PRIMARY KEY (snapshot, part)
@@ -71,6 +74,17 @@ class Accepted:
     body: dict[str, Any]
     state: State
     at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A write to a BMC that was about to be sent; *status* None: nobody knows what came of it."""
+
+    task: UUID
+    epoch: int
+    method: str
+    url: str
+    status: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,21 +176,29 @@ class AgentStore:
             )
         return Verdict.ACCEPTED
 
-    def intend(self, task: UUID, epoch: int, method: str, url: str) -> None:
-        """Write down a side effect that is about to be tried."""
+    def intend(self, task: UUID, epoch: int, method: str, url: str) -> int:
+        """Write down a side effect that is about to be tried; return its number."""
         with self._db.writing() as connection:
-            connection.execute(
+            cursor = connection.execute(
                 "INSERT INTO intents (task, epoch, method, url, at) VALUES (?, ?, ?, ?, ?)",
                 (str(task), epoch, method, url, time.time()),
             )
+        return cursor.lastrowid or 0
 
-    def intents(self) -> tuple[tuple[UUID, int, str, str], ...]:
-        """Return (task, epoch, method, URL) of every side effect that was tried, in order."""
+    def conclude(self, intent: int, status: int) -> None:
+        """Write down what came of a side effect: an HTTP status."""
+        with self._db.writing() as connection:
+            row = (intent, status, time.time())
+            connection.execute("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?)", row)
+
+    def intents(self) -> tuple[Intent, ...]:
+        """Return every side effect that was tried lately, in order."""
         with self._db.reading() as connection:
             rows = connection.execute(
-                "SELECT task, epoch, method, url FROM intents ORDER BY n"
+                "SELECT task, epoch, method, url, status FROM intents"
+                " LEFT JOIN outcomes ON intent = n ORDER BY n"
             ).fetchall()
-        return tuple((UUID(task), *rest) for task, *rest in rows)
+        return tuple(Intent(UUID(task), *rest) for task, *rest in rows)
 
     def collect(
         self, snapshot: str, part: int, parts: int, machines: Iterable[UUID]
@@ -213,7 +235,8 @@ class AgentStore:
                 "DELETE FROM tasks WHERE state = ? AND accepted_at < ?",
                 (State.ENDED.value, time.time() - KEPT_S),
             )
-            connection.execute("DELETE FROM intents WHERE at < ?", (time.time() - KEPT_S,))
+            for table in ("intents", "outcomes"):
+                connection.execute(f"DELETE FROM {table} WHERE at < ?", (time.time() - KEPT_S,))  # noqa: S608 - literals
             rows = connection.execute(
                 "SELECT body, state, accepted_at FROM tasks WHERE state <> ? ORDER BY rowid",
                 (State.ENDED.value,),

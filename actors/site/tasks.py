@@ -1,6 +1,5 @@
 """What each kind of task does at a BMC, and what a restart in the middle means for it."""
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,13 +11,16 @@ from actors.drivers.errors import LeaseLost, Refused
 from actors.drivers.outbound import Call
 from actors.drivers.reach import Rules
 from actors.drivers.systems import Identity, Target
-from actors.site.leases import Warrant
 from actors.site.orders import Order
+from actors.site.warrant import Warrant
 from config import logs, secrets
 from models.workflows import Task
 
 if TYPE_CHECKING:
     from actors.drivers.redfish import Machine
+
+Do = Callable[["Machine", Mapping[str, Any]], dict[str, Any]]
+"""What a task does with a machine and its parameters; returns its result."""
 
 Tell = Callable[[float, Mapping[str, Any]], None]
 """Takes the time (seconds since the epoch) and the data of a `bmc-call`."""
@@ -35,7 +37,7 @@ class Restart(StrEnum):
 class Job:
     """One kind of task."""
 
-    do: Callable[["Machine", Mapping[str, Any]], dict[str, Any]]
+    do: Do
     restart: Restart = Restart.REPEAT
 
 
@@ -49,6 +51,10 @@ def _boot_source(machine: "Machine", params: Mapping[str, Any]) -> dict[str, Any
 
 def _power_off(machine: "Machine", params: Mapping[str, Any]) -> dict[str, Any]:
     return machine.ensure_power(on=False, force=bool(params.get("force", False)))
+
+
+def _look(machine: "Machine", params: Mapping[str, Any]) -> dict[str, Any]:
+    return {"power": machine.power()}
 
 
 def _reboot(machine: "Machine", params: Mapping[str, Any]) -> dict[str, Any]:
@@ -81,26 +87,20 @@ class Bench:
         self, order: Order, deadline: Deadline, tell: Tell, warrant: Warrant
     ) -> dict[str, Any]:
         """Do *order* and return its result.  Raises DriverError."""
-        do = JOBS[order.kind].do
-        return self._at_bmc(order, deadline, tell, do, permit=warrant.permit, pause=warrant.pause)
+        calls = _Calls(tell, warrant.answered)
+        how = {"permit": warrant.permit, "pause": warrant.pause, "doing": warrant.progress}
+        return self._at_bmc(order, deadline, calls, JOBS[order.kind].do, **how)
 
     def read_back(self, order: Order, deadline: Deadline, tell: Tell) -> dict[str, Any]:
         """Return what can be seen now of a task whose outcome is unknown.  Raises DriverError."""
-        return self._at_bmc(order, deadline, tell, lambda machine, _: {"power": machine.power()})
+        calls = _Calls(tell, lambda _: None)
+        return self._at_bmc(order, deadline, calls, _look, permit=_forbid)
 
     def _at_bmc(
-        self,
-        order: Order,
-        deadline: Deadline,
-        tell: Tell,
-        do: Callable[["Machine", Mapping[str, Any]], dict[str, Any]],
-        *,
-        permit: Callable[[str, str], None] = _forbid,
-        pause: Callable[[float], object] = time.sleep,
+        self, order: Order, deadline: Deadline, calls: "_Calls", do: Do, **how: Any
     ) -> dict[str, Any]:
         from actors.drivers import redfish  # noqa: PLC0415 - heavy, and some agents never need it
 
-        calls = _Calls(tell)
         target = Target(
             address=order.bmc.address,
             username=order.bmc.username,
@@ -111,12 +111,7 @@ class Bench:
         )
         try:
             with redfish.connected(
-                target,
-                rules=self.rules,
-                deadline=deadline,
-                seen=calls.saw,
-                pause=pause,
-                permit=permit,
+                target, rules=self.rules, deadline=deadline, seen=calls.saw, **how
             ) as machine:
                 return do(machine, order.params)
         finally:
@@ -136,14 +131,17 @@ class Bench:
 class _Calls:
     """Tells of each write by itself, and of the reads between two writes in one."""
 
-    def __init__(self, tell: Tell) -> None:
+    def __init__(self, tell: Tell, answered: Callable[[int], None]) -> None:
         self._tell = tell
+        self._answered = answered
         self._reads: list[Call] = []
 
     def saw(self, call: Call) -> None:
         if call.method == "GET" and call.status == 200:
             self._reads.append(call)
             return
+        if call.method != "GET":
+            self._answered(call.status)
         self.flush()
         self._say(call, call.seconds)
 

@@ -4,9 +4,10 @@ from uuid import UUID, uuid4
 import pytest
 
 from actors.drivers.errors import Refused, Unreachable
+from actors.site import warrant
 from actors.site.leases import Leases
 from actors.site.runner import Lanes, Runner
-from actors.site.store import AgentStore, State
+from actors.site.store import AgentStore, Intent, State
 from models.errors import Invalid
 from tests.actors.lane import until
 from tests.actors.site_lab import Folder
@@ -236,7 +237,19 @@ def test_every_write_is_on_the_disk_before_it_is_sent(lab):
 
     lab.run(body)
 
-    assert lab.store.intents() == ((UUID(body["task"]), 1, "POST", "http://bmc/reset"),)
+    assert lab.store.intents() == (
+        Intent(UUID(body["task"]), 1, "POST", "http://bmc/reset", status=None),
+    )
+
+
+def test_a_long_task_tells_of_its_progress(lab, monkeypatch):
+    monkeypatch.setattr(warrant, "QUIET_S", 0.0)
+    lab.work.does = lambda _: lab.work.warrant.progress("waiting for power on") or {}
+
+    lab.run(a_task())
+
+    [data] = [data for kind, data in lab.site.seen() if kind == "task-progress"]
+    assert (data["epoch"], data["doing"]) == (1, "waiting for power on")
 
 
 def crash_in_the_middle(lab, **changes):

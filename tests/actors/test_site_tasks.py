@@ -4,15 +4,17 @@ from uuid import uuid4
 import pytest
 
 from actors.drivers.deadline import Deadline
-from actors.drivers.errors import NotAllowed, Refused
+from actors.drivers.errors import NoEffect, NotAllowed, Refused, Unreachable
 from actors.drivers.reach import Rules
-from actors.site.leases import Leases, Warrant
+from actors.site import warrant
+from actors.site.leases import Leases
 from actors.site.orders import Order
 from actors.site.tasks import JOBS, Bench, Restart
+from actors.site.warrant import QUIET_S, REPEAT_S, Progress, Warrant
 from config import secrets
 from models.workflows import Task
 from tests.actors import hostile_bmc
-from tests.actors.hostile_bmc import PASSWORD, RESET
+from tests.actors.hostile_bmc import PASSWORD, RESET, SESSIONS, on, times
 
 LOOPBACK = Rules(networks=(ip_network("127.0.0.0/8"),))
 RESOLVERS = {
@@ -26,7 +28,23 @@ def bmc():
         yield running
 
 
-def perform(bmc, kind, *, rules=LOOPBACK, ref="env:BMC", **params):
+class Ledger:
+    """Keeps intents and outcomes in memory."""
+
+    def __init__(self):
+        self.intents, self.outcomes = [], {}
+
+    def intend(self, task, epoch, method, url):
+        self.intents.append((method, url))
+        return len(self.intents)
+
+    def conclude(self, intent, status):
+        self.outcomes[intent] = status
+
+
+def perform(
+    bmc, kind, *, rules=LOOPBACK, ref="env:BMC", ledger=None, said=None, seconds=5, **params
+):
     order = Order.parse(
         {
             "task": str(uuid4()),
@@ -43,9 +61,10 @@ def perform(bmc, kind, *, rules=LOOPBACK, ref="env:BMC", **params):
     leases = Leases()
     leases.hold(order.task, order.epoch, lambda: None)
     leases.answered(leases.renewal())
-    warrant = Warrant(leases, order.task, order.epoch, lambda method, url: None)
+    progress = Progress([].append if said is None else said.append)
+    given = Warrant(leases, ledger or Ledger(), order.task, order.epoch, progress)
     tell = lambda at, data: told.append(dict(data))  # noqa: E731 - said once
-    return bench.perform(order, Deadline.after(5), tell, warrant), told
+    return bench.perform(order, Deadline.after(seconds), tell, given), told
 
 
 def test_every_kind_of_task_has_a_job():
@@ -105,3 +124,60 @@ def test_a_bmc_outside_the_sites_networks_is_not_called(bmc):
         perform(bmc, "power-on", rules=Rules(networks=(ip_network("10.0.0.0/8"),)))
 
     assert bmc.requests == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "params", "writes"),
+    [
+        ("power-on", {}, ["POST"]),
+        ("power-off", {"force": True}, []),
+        ("boot-source", {"source": "pxe"}, ["PATCH"]),
+        ("redfish-inventory", {}, []),
+    ],
+)
+def test_every_write_has_an_intent_and_its_outcome_and_nothing_else_has(bmc, kind, params, writes):
+    ledger = Ledger()
+
+    perform(bmc, kind, ledger=ledger, **params)
+
+    assert [method for method, _ in ledger.intents] == writes
+    sent = [m for m, path in bmc.requests if m in {"POST", "PATCH"} and path != SESSIONS]
+    assert sent == writes
+    assert list(ledger.outcomes) == list(range(1, len(writes) + 1))
+
+
+def test_a_write_that_the_bmc_never_answered_has_an_intent_and_no_outcome(bmc):
+    bmc.faults.append(times(1, on("POST", RESET, lambda handler: handler.connection.close())))
+    ledger = Ledger()
+
+    with pytest.raises(Unreachable):
+        perform(bmc, "power-on", ledger=ledger)
+
+    assert (len(ledger.intents), ledger.outcomes) == (1, {})
+
+
+def test_a_task_that_waits_says_what_for(bmc, monkeypatch):
+    monkeypatch.setattr(warrant, "QUIET_S", 0.0)
+    bmc.obeys, said = False, []
+
+    with pytest.raises(NoEffect):
+        perform(bmc, "power-on", said=said, seconds=1)
+
+    assert said[0]["doing"] == "waiting for power on, it is off"
+
+
+def test_progress_is_told_now_and_then():
+    now, said = [0.0], []
+    progress = Progress(said.append, lambda: now[0])
+
+    for second in range(60):
+        now[0] = float(second)
+        progress("waiting" if second < 40 else "reading")
+
+    assert [(each["doing"], each["seconds"]) for each in said] == [
+        ("waiting", QUIET_S),
+        ("waiting", QUIET_S + REPEAT_S),
+        ("waiting", QUIET_S + 2 * REPEAT_S),
+        ("reading", 40.0),
+        ("reading", 40.0 + REPEAT_S),
+    ]
