@@ -18,7 +18,7 @@ from tests.faults.world import World
 
 pytestmark = pytest.mark.services
 
-EXAMPLES = int(os.environ.get("FAULTS", "12"))
+EXAMPLES = int(os.environ.get("FAULTS", "25"))
 PHASES = [phase for phase in Phase if phase is not Phase.shrink or "SHRINK" in os.environ]
 
 died = st.none() | st.integers(min_value=0, max_value=40)
@@ -104,10 +104,48 @@ class Faults(RuleBasedStateMachine):
     def time_passes(self, seconds):
         self.world.pass_time(seconds)
 
-    @rule()
-    def things_go_well_for_a_while(self):
-        for _ in range(3):
+    @rule(rounds=st.integers(min_value=1, max_value=8))
+    def things_go_well_for_a_while(self, rounds):
+        for _ in range(rounds):
             self.world.live_on()
+
+    @rule(rounds=st.integers(min_value=2, max_value=8))
+    def an_installation_is_asked_for_and_comes_far(self, rounds):
+        self.world.ask(self.world.provision)
+        for _ in range(rounds):
+            self.world.live_on()
+        self.world.boot()
+
+    @rule()
+    def all_that_is_promised_arrives(self):
+        self.world.settle()
+
+    @rule(who=which, seconds=st.sampled_from([20, 32, 40]))
+    def an_agent_is_granted_a_lease_and_then_falls_silent(self, who, seconds):
+        self.world.settle()
+        agent = self.world.agents[who]
+        agent.beat()
+        agent.renew()
+        self.world.settle()
+        agent.cut = True
+        other = self.world.agents[1 - who]
+        other.cut = False
+        for _ in range(seconds // 10):
+            other.beat()
+            self.world.settle()
+            self.world.pass_time(10)
+        other.beat()
+        self.world.settle()
+
+    @rule(die=st.booleans())
+    def every_agent_works(self, die):
+        for agent in self.world.agents:
+            agent.work(die_after_post=die)
+
+    @rule()
+    def the_machine_moves_to_another_network(self):
+        self.world.ask(self.world.cancel)
+        self.world.ask(self.world.provision_elsewhere)
 
     @invariant()
     def nothing_was_done_that_must_not_be(self):
@@ -121,7 +159,8 @@ class Faults(RuleBasedStateMachine):
 
     @invariant()
     def an_address_that_may_be_served_is_not_free(self):
-        freed = {row.address for row in Allocation.select().where(Allocation.state == "released")}
+        rows = list(Allocation.select())
+        freed = {row.address for row in rows} - {r.address for r in rows if r.state != "released"}
         served = {
             plan.addressing.address
             for agent in self.world.agents
@@ -165,7 +204,7 @@ def test_whatever_dies_or_goes_astray_nothing_is_done_twice_and_nothing_is_stuck
         Faults,
         settings=settings(
             max_examples=EXAMPLES,
-            stateful_step_count=40,
+            stateful_step_count=50,
             deadline=None,
             phases=PHASES,
             suppress_health_check=list(HealthCheck),

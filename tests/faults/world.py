@@ -267,6 +267,13 @@ class World:
         self.clock, self.wire, self.wrongs, self.bmc = 0.0, [], [], Bmc()
         self.site = make.site()
         self.network = make.network(self.site)
+        self.elsewhere = make.network(
+            self.site,
+            name="elsewhere",
+            cidr="10.78.0.0/24",
+            range_start="10.78.0.10",
+            range_end="10.78.0.99",
+        )
         self.image, self.profile = make.image(), make.profile()
         self.machine = make.machine(self.site)
         self.key = bytes(Site.get_by_id(self.site).signing_key)
@@ -344,7 +351,19 @@ class World:
                 return
 
     def provision(self):
-        asks.provision(CALLER, self.machine, image_ref=self.image, profile_ref=self.profile)
+        asks.provision(
+            CALLER,
+            self.machine,
+            image_ref=self.image,
+            profile_ref=self.profile,
+            network_id=self.network,
+        )
+
+    def provision_elsewhere(self):
+        """On the other of the site's two networks, so that the first address is given back."""
+        now, other = self.network, self.elsewhere
+        self.network, self.elsewhere = other, now
+        self.provision()
 
     def cancel(self):
         flow = Workflow.get_or_none(Workflow.state == "running")
