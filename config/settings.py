@@ -158,12 +158,14 @@ class Settings(Capabilities):
     dhcp_bind_addr: IPv4Address | None = Field(
         None, description="Own address that DHCP answers from; empty: the interface's first."
     )
+    dhcp_port: int = Field(67, ge=1, le=65535, description="Port that DHCP listens on.")
     dns_bind_addr: IPv4Address | None = Field(
         None, description="Address that DNS listens on; DNS comes with a later version."
     )
     tftp_bind_addr: IPv4Address | None = Field(
         None, description="Address that TFTP listens on; empty: the one that DHCP answers from."
     )
+    tftp_port: int = Field(69, ge=1, le=65535, description="Port that TFTP listens on.")
     provisioning_domain: str = Field(
         "provisioning.sprout.local", description="Domain of names given while provisioning."
     )

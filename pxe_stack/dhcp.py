@@ -17,7 +17,6 @@ from pxe_stack import firmware
 from pxe_stack.directory import Known
 from pxe_stack.packets import ANY, BROADCAST, FILE_ROOM, Kind, Option, Reply, Request
 
-SERVER_PORT: Final = 67
 CLIENT_PORT: Final = 68
 
 NO_PROXY: Final = b"\xb0\x01\x01"
@@ -197,7 +196,7 @@ def _refuse(request: Request, server: Server, why: str) -> Reply:
         kind=Kind.NAK,
         xid=request.xid,
         mac=request.mac,
-        to=(request.giaddr, SERVER_PORT) if relayed else (BROADCAST, CLIENT_PORT),
+        to=(request.giaddr, request.relay_port) if relayed else (BROADCAST, CLIENT_PORT),
         # The relay is to broadcast it: the client's own address may be wrong (RFC 2131 §4.3.2).
         broadcast=relayed or request.broadcast,
         giaddr=request.giaddr,
@@ -207,9 +206,9 @@ def _refuse(request: Request, server: Server, why: str) -> Reply:
 
 
 def _destination(request: Request, address: str) -> tuple[str, int]:
-    """Return where a reply goes (RFC 2131 §4.1)."""
+    """Return where a reply goes (RFC 2131 §4.1, RFC 8357 §5.2)."""
     if request.giaddr != ANY:
-        return request.giaddr, SERVER_PORT
+        return request.giaddr, request.relay_port
     if request.ciaddr != ANY:
         return request.ciaddr, CLIENT_PORT
     return (BROADCAST if request.broadcast else address), CLIENT_PORT

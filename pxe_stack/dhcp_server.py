@@ -62,18 +62,18 @@ class DhcpServer:
     def _drain(self) -> None:
         for _ in range(BATCH):
             try:
-                raw = self._sock.recv(2048)
+                raw, (_, port) = self._sock.recvfrom(2048)
             except BlockingIOError:
                 return
             try:
-                self._take(raw)
+                self._take(raw, port)
             except Exception:  # one packet, whatever it held, does not stop the others
                 log.exception("dhcp.failed", packet=raw[:300].hex())
 
-    def _take(self, raw: bytes) -> None:
+    def _take(self, raw: bytes, port: int) -> None:
         begun, at = time.perf_counter(), time.time()
         try:
-            request = packets.parse(raw)
+            request = packets.parse(raw, port)
         except packets.Malformed as exc:
             why = {"why": dhcp.Why.MALFORMED.value, "detail": str(exc)}
             self._note(Seen.DHCP_IGNORED, at, None, why)

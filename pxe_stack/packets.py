@@ -14,6 +14,8 @@ from typing import Final
 COOKIE: Final = b"\x63\x82\x53\x63"
 ANY: Final = "0.0.0.0"  # noqa: S104 - the address of a client that has none yet
 BROADCAST: Final = "255.255.255.255"
+SERVER_PORT: Final = 67
+"""Where servers and relays listen."""
 FILE_ROOM: Final = 127
 """Bytes of a boot file name that fit in the fixed field, before its NUL."""
 
@@ -72,6 +74,9 @@ class Option(IntEnum):
     IPXE = 175
 
 
+RELAY_PORT: Final = 19
+"""Sub-option of RELAY: the relay does not listen on port 67 (RFC 8357 §5.1); it is empty."""
+
 _LENGTHS: Final[Mapping[int, int]] = {
     Option.MESSAGE_TYPE: 1,
     Option.REQUESTED_ADDRESS: 4,
@@ -83,7 +88,7 @@ _LENGTHS: Final[Mapping[int, int]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a client or its relay sent; addresses are dotted, ANY where there is none."""
+    """What a client or its relay sent, from UDP *port*; addresses are dotted, ANY for none."""
 
     kind: Kind
     xid: int
@@ -92,6 +97,7 @@ class Request:
     broadcast: bool = False
     ciaddr: str = ANY
     giaddr: str = ANY
+    port: int = SERVER_PORT
     options: Mapping[int, bytes] = field(default_factory=dict)
 
     def address(self, option: Option) -> str | None:
@@ -103,6 +109,12 @@ class Request:
         """Return *option* as printable ASCII, other bytes as question marks."""
         value = self.options.get(option, b"")
         return "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in value)
+
+    @property
+    def relay_port(self) -> int:
+        """Where the relay takes replies: the port that it sent from, if it says so (RFC 8357)."""
+        said = RELAY_PORT in _suboptions(self.options.get(Option.RELAY, b""))
+        return self.port if said else SERVER_PORT
 
     @property
     def limit(self) -> int:
@@ -143,8 +155,8 @@ class Reply:
         return dict(self.options).get(Option.BOOT_FILE, b"").decode("ascii")
 
 
-def parse(raw: bytes) -> Request:
-    """Return the request that *raw* is, or raise Malformed."""
+def parse(raw: bytes, port: int = SERVER_PORT) -> Request:
+    """Return the request that *raw* is, which came from UDP *port*, or raise Malformed."""
     if len(raw) < _FIXED.size:
         raise Malformed("shorter than a DHCP message")
     (
@@ -177,6 +189,7 @@ def parse(raw: bytes) -> Request:
         broadcast=bool(flags & _BROADCAST_FLAG),
         ciaddr=inet_ntoa(ciaddr),
         giaddr=inet_ntoa(giaddr),
+        port=port,
         options=options,
     )
 
@@ -255,6 +268,15 @@ def _collect(area: bytes, found: dict[int, bytes]) -> None:
         value = area[at + 2 : at + 2 + area[at + 1]]
         found[code] = found[code] + value if code in found else value
         at += 2 + len(value)
+
+
+def _suboptions(value: bytes) -> frozenset[int]:
+    """Return the codes in a relay's option (RFC 3046 §2.0), up to the first that is cut off."""
+    codes, at = set(), 0
+    while at + 2 <= len(value) and at + 2 + value[at + 1] <= len(value):
+        codes.add(value[at])
+        at += 2 + value[at + 1]
+    return frozenset(codes)
 
 
 def _kind(options: Mapping[int, bytes]) -> Kind:

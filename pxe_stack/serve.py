@@ -71,10 +71,7 @@ class Site:
 def dhcp(site: Site) -> None:
     """Answer DHCP on the site's interface.  Raises OSError when the socket cannot be had."""
     stop = sockets.stop_signal()
-    sock = sockets.made_in(
-        site.netns,
-        lambda: sockets.udp("0.0.0.0", site.dhcp_port, interface=site.dhcp_interface),  # noqa: S104 - broadcasts come to no address of ours
-    )
+    sock = sockets.made_in(site.netns, lambda: _dhcp_socket(site))
     address = site.dhcp_address or ""
     told = rules.Server(
         address=address,
@@ -87,6 +84,17 @@ def dhcp(site: Site) -> None:
     log.info("dhcp.ready", interface=site.dhcp_interface, address=site.dhcp_address)
     server.run(stop)
     server.close()
+
+
+def _dhcp_socket(site: Site) -> socket.socket:
+    try:
+        # Broadcasts come to no address of ours.
+        return sockets.udp("0.0.0.0", site.dhcp_port, interface=site.dhcp_interface)  # noqa: S104
+    except PermissionError:
+        # Who may not choose an interface (old kernels, some containers) still serves relays.
+        sock = sockets.udp(site.dhcp_address or "", site.dhcp_port)
+        log.warning("dhcp.relays-only", interface=site.dhcp_interface, address=site.dhcp_address)
+        return sock
 
 
 def tftp(site: Site) -> None:

@@ -99,6 +99,8 @@ def _site(settings: Settings, enrolled: Enrolment, where: Place) -> serve.Site:
         dhcp_interface=where.dhcp_interface,
         dhcp_address=where.dhcp_address,
         tftp_address=where.tftp_address,
+        dhcp_port=settings.dhcp_port,
+        tftp_port=settings.tftp_port,
         loader_dirs=settings.loader_dirs,
     )
 

@@ -19,6 +19,12 @@ def test_defaults_listen_on_loopback_only():
     assert settings.allowed_hosts == ("localhost", "127.0.0.1", "[::1]")
 
 
+def test_boot_services_listen_where_firmware_looks_for_them():
+    settings = Settings.load()
+
+    assert (settings.dhcp_port, settings.tftp_port) == (67, 69)
+
+
 def test_env_file_is_read_at_start(empty_folder):
     (empty_folder / ".env").write_text("SPROUT_EDGE_THREADS=7\n")
 

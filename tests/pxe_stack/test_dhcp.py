@@ -158,6 +158,31 @@ def test_a_reply_goes_where_rfc_2131_wants_it(fields, to):
     assert dhcp.answer(asks(**fields), KNOWN, SERVER).to == to
 
 
+OWN_PORT = bytes([packets.RELAY_PORT, 0])
+
+
+@pytest.mark.parametrize(
+    ("relay", "port"),
+    [
+        (OWN_PORT, 40_000),
+        (b"\x01\x02ab" + OWN_PORT, 40_000),
+        (b"\x01\x02ab", 67),
+        (b"\x01\x09ab" + OWN_PORT, 67),
+        (OWN_PORT[:1], 67),
+        (b"", 67),
+    ],
+)
+@pytest.mark.parametrize("wanted", [make.ADDRESS, "10.77.0.99"])
+def test_a_relay_is_answered_at_its_own_port_if_it_says_so(relay, port, wanted):
+    options = {Option.RELAY: relay, Option.REQUESTED_ADDRESS: address(wanted)}
+
+    request = asks(Kind.REQUEST, options=options, giaddr="10.1.0.1", port=40_000)
+
+    reply = dhcp.answer(request, KNOWN, SERVER)
+    assert reply.to == ("10.1.0.1", port)
+    assert (Option.RELAY, relay) in reply.options
+
+
 @pytest.mark.parametrize("sent", [True, False])
 def test_the_machine_identifier_is_echoed_only_if_it_was_sent(sent):
     given = {Option.MACHINE_ID: b"\0" + bytes(16)} if sent else {}

@@ -1,13 +1,19 @@
 """Real clients against the real processes, in network namespaces."""
 
+import socket
+from dataclasses import replace
+
 import pytest
 
 from models import bootplan
 from models.bootplan import Access
 from models.observations import Seen
 from models.phases import Phase
+from pxe_stack import serve, sockets
+from pxe_stack import wire as codec
 from tests.pxe_stack import make
 from tests.pxe_stack.lab import SERVER_ADDRESS, serving
+from tests.services import process
 
 pytestmark = pytest.mark.services
 
@@ -53,6 +59,38 @@ def test_curl_fetches_the_script_in_its_window_and_local_boot_after_it(wire, sit
         assert "starting its own disk" in after.stdout
         assert boot.stores.journal.phase(plan.run) is Phase.INSTALLED
         assert [row.data["why"] for row in boot.rows(Seen.STRANGE_REQUEST)] == ["window-closed"]
+
+
+def test_a_relay_on_loopback_is_answered_at_the_port_it_sent_from(site):
+    port, *_ = process.free_ports(1)
+    here = replace(site, netns=None, dhcp_interface="lo", dhcp_address="127.64.0.1", dhcp_port=port)
+    marked = codec.request("discover", make.MAC, giaddr="127.64.0.2", options=[(82, b"\x13\x00")])
+    with serving(here, "dhcp") as boot, socket.socket(type=socket.SOCK_DGRAM) as relay:
+        boot.stores.plans.put(make.plan())
+        relay.settimeout(10)
+        relay.bind(("127.64.0.2", 0))
+        relay.sendto(marked, ("127.64.0.1", port))
+
+        reply, source = relay.recvfrom(2048)
+
+    told = codec.decoded(reply)
+    assert source == ("127.64.0.1", port)
+    assert (told["message-type"], told["yiaddr"]) == ("offer", make.ADDRESS)
+
+
+def test_who_may_not_choose_an_interface_serves_relays_at_its_own_address(site, monkeypatch):
+    made = sockets.udp
+
+    def forbidden(address, port, *, interface=None):
+        if interface is not None:
+            raise PermissionError
+        return made(address, port)
+
+    monkeypatch.setattr(sockets, "udp", forbidden)
+    here = replace(site, netns=None, dhcp_interface="lo", dhcp_address="127.64.0.1", dhcp_port=0)
+
+    with serve._dhcp_socket(here) as sock:
+        assert sock.getsockname()[0] == "127.64.0.1"
 
 
 TFTP_CLIENTS = {
