@@ -10,7 +10,7 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -21,6 +21,7 @@ from uuid import UUID
 import structlog
 
 from actors.broker_contract import Publisher, QueueError
+from actors.site.contact import Registration, Spool
 from actors.site.leases import Leases
 from models.messages import ACTORS, Actor, Envelope, Kind, encoded, sealed
 from models.observations import Observation
@@ -30,13 +31,9 @@ HEARTBEAT_S: Final = 10.0
 LOOK_S: Final = 1.0
 """How long a lost ring of the bell can delay a report."""
 
-ANSWER_S: Final = 20.0
-"""How long control has to answer a registration, before it is said that it did not."""
-
-LONGEST_ANSWER_S: Final = 300.0
-
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 2.0
+
 BATCH_ROWS: Final = 200
 BATCH_BYTES: Final = 160 * 1024
 """Of one message; the rest of its limit is for the envelope and for escapes."""
@@ -63,50 +60,6 @@ class Voice:
         return queue, encoded(actor, queue, kwargs, now=time.time())
 
 
-@dataclass(slots=True)
-class _Greeting:
-    """The registration: *due* to be said, *said*, *heard* of since; times of the monotonic clock.
-
-    Control answers with everything that it has for the site.
-    """
-
-    due: bool = False
-    said: bool = False
-    heard: bool = False
-    late_at: float = 0.0
-    patience_s: float = ANSWER_S
-
-    def say(self) -> None:
-        """It is said now."""
-        self.due, self.said, self.heard = False, True, False
-        self.late_at = time.monotonic() + self.patience_s
-
-    def answer(self) -> None:
-        """Something came from control."""
-        self.heard, self.patience_s = True, ANSWER_S
-
-    def overdue(self) -> bool:
-        """Whether control has not answered in time; it then has longer for the next."""
-        if not self.said or self.heard or time.monotonic() < self.late_at:
-            return False
-        self.patience_s = min(LONGEST_ANSWER_S, self.patience_s * 2)
-        return True
-
-
-@dataclass(slots=True)
-class _Spool:
-    """The rows that the broker has confirmed since the agent last registered."""
-
-    first: int = 0
-    last: int = 0
-    rows: int = 0
-
-    def sent(self, seqs: Sequence[int]) -> None:
-        self.first = self.first or seqs[0]
-        self.last = seqs[-1]
-        self.rows += len(seqs)
-
-
 class Uplink:
     """One thread that publishes; woken by the bell of the journal."""
 
@@ -126,8 +79,8 @@ class Uplink:
         self._greeting = greeting
         self._pulse = pulse
         self._leases = leases
-        self._registration = _Greeting()
-        self._spool = _Spool()
+        self._registration = Registration()
+        self._spool = Spool()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._beat_at = 0.0
         self._quiet_until = 0.0
@@ -194,7 +147,8 @@ class Uplink:
         except QueueError:
             self._registration.said = False
             raise
-        self._spool, self._beat_at = _Spool(), 0.0
+        self._beat_at = 0.0
+        self._leases.ask_again()
         log.info("uplink.registered")
 
     def _renew(self) -> None:
@@ -209,9 +163,9 @@ class Uplink:
 
     def _told_of_spool(self) -> dict[str, Any]:
         """Return what control must have taken in before it judges a deadline."""
-        told = {"incarnation": str(self._journal.incarnation), "rows": self._spool.rows}
         pending = len(self._journal.pending(0, BATCH_ROWS))
-        return told | {"pending": pending, "first": self._spool.first, "last": self._spool.last}
+        incarnation = str(self._journal.incarnation)
+        return {"incarnation": incarnation, "pending": pending, **self._spool.told()}
 
     def _report(self) -> bool:
         """Publish the oldest rows; return whether there may be more."""

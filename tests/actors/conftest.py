@@ -4,7 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.actors import hostile_bmc
+from tests.actors.hostile_bmc import Bmc
 from tests.actors.lane import Lane, on_postgres, on_rabbitmq
+from tests.actors.site_whole import Control
 from tests.services import postgres, rabbitmq
 
 
@@ -41,3 +44,23 @@ def postgres_lane(postgres_server) -> Iterator[Lane]:
     made = on_postgres(postgres_server)
     yield made
     made.close()
+
+
+@pytest.fixture(params=["rabbitmq", "postgres"])
+def broker_url(request) -> str:
+    server = request.getfixturevalue(f"{request.param}_server")
+    return server.url if request.param == "rabbitmq" else server.fresh_database()
+
+
+@pytest.fixture
+def control(broker_url) -> Iterator[Control]:
+    """What a site speaks to, played by the test."""
+    made = Control(broker_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bmc() -> Iterator[Bmc]:
+    with hostile_bmc.running() as running:
+        yield running

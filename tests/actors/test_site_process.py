@@ -1,174 +1,31 @@
 """`python -m actors.site` whole, on real brokers; the test is control, and owns the BMC."""
 
-import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
 import threading
 import time
-from contextlib import suppress
-from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import dramatiq
 import psutil
 import pytest
 import requests
 
-from actors import broker
+from actors.site.store import AgentStore
 from models.bootplan import Access, Addressing, Document, token, url
-from models.errors import Denied
-from models.messages import (
-    LEASE_QUEUE,
-    REPORT_QUEUE,
-    Actor,
-    Envelope,
-    Kind,
-    agent_queue,
-    encoded,
-    opened,
-    sealed,
-)
+from models.messages import Kind
 from models.observations import Observation, Seen, Source
 from pxe_stack.store import JOURNAL, JournalStore
-from tests.actors import hostile_bmc
 from tests.actors.hostile_bmc import PASSWORD, RESET
 from tests.actors.lane import until
 from tests.actors.site_lab import SITE, a_plan, an_artifact
-from tests.services.process import free_ports
+from tests.actors.site_whole import ONE_BROKER, Control, Site, a_task
 
 HERE = Addressing(address="127.0.0.1", prefix_length=8)
 """The test speaks as the machine: tokens open for its address alone."""
 
 pytestmark = pytest.mark.services
-
-
-class Control:
-    """Hears the site's reports and sends it commands, as control does."""
-
-    def __init__(self, broker_url):
-        self.url = broker_url
-        self.key = secrets.token_bytes(32)
-        self.heard = []
-        self._publisher = broker.publisher_for(broker_url)
-        broker.declare(broker_url, [REPORT_QUEUE, LEASE_QUEUE])
-        self._stop = threading.Event()
-        self._worker = threading.Thread(target=self._listen)
-        self._worker.start()
-
-    def _listen(self):
-        ours = [REPORT_QUEUE, LEASE_QUEUE]
-        queues = broker.broker_for(self.url, queues=ours, consume=True)
-
-        def report(message):
-            with suppress(Denied):  # the last words of another test's site
-                self.heard.append((opened(message, self.key), time.monotonic()))
-
-        dramatiq.actor(actor_name=Actor.REPORT.value, queue_name=REPORT_QUEUE, broker=queues)(
-            report
-        )
-
-        def renew(message):
-            with suppress(Denied):
-                asked = opened(message, self.key)
-                self.heard.append((asked, time.monotonic()))
-                self.send(Kind.RENEWED, asked.body, to=asked.agent)
-
-        dramatiq.actor(actor_name=Actor.RENEW.value, queue_name=LEASE_QUEUE, broker=queues)(renew)
-        broker.run_worker(queues, threads=1, queues=ours, stop=self._stop, grace_s=2)
-        queues.close()
-
-    def close(self):
-        self._stop.set()
-        self._worker.join()
-        self._publisher.close()
-
-    def of(self, kind):
-        return [envelope for envelope, _ in self.heard if envelope.kind is kind]
-
-    def agent(self) -> UUID:
-        until(lambda: self.of(Kind.REGISTER))
-        return self.of(Kind.REGISTER)[0].agent
-
-    def reports(self, *kinds):
-        bodies = [envelope.body for envelope in self.of(Kind.OBSERVATIONS)]
-        reports = [report for body in bodies for report in body["reports"]]
-        return [report for report in reports if report["kind"] in kinds]
-
-    def send(self, kind, body, to=None):
-        agent = to or self.agent()
-        envelope = Envelope(kind=kind, site=SITE, agent=agent, body=body)
-        queue = agent_queue(SITE, agent)
-        message = {"message": sealed(envelope, self.key)}
-        self._publisher.publish([(queue, encoded(Actor.COMMAND, queue, message, now=time.time()))])
-
-
-class Site:
-    """The processes of one site, started by module name."""
-
-    def __init__(self, folder: Path, control: Control) -> None:
-        self.folder = folder
-        [self.port] = free_ports(1)
-        self.url = f"http://127.0.0.1:{self.port}"
-        self.artifacts = folder / "artifacts"
-        self.artifacts.mkdir()
-        self._enrol(control)
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def _enrol(self, control):
-        body = {"site": str(SITE), "slug": "lab", "signing_key": control.key.hex()}
-        path = self.folder / "enrolment.json"
-        path.touch(mode=0o600)
-        path.write_text(json.dumps(body | {"broker": control.url, "edge": "http://127.0.0.1:1"}))
-
-    def start(self):
-        settings = {
-            "ENROLMENT_FILE": str(self.folder / "enrolment.json"),
-            "DATA_DIR": str(self.folder),
-            "BOOT_BIND_ADDR": "127.0.0.1",
-            "BOOT_PORT": str(self.port),
-            "BMC_NETWORKS": "127.0.0.0/8",
-            "SECRET_BMC": PASSWORD,
-        }
-        with (self.folder / "log").open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "actors.site"],
-                env=os.environ | {f"SPROUT_{name}": value for name, value in settings.items()},
-                stdout=log,
-                stderr=log,
-            )
-
-    def end(self, how=signal.SIGTERM):
-        family = self.family()
-        self.process.send_signal(how)
-        self.process.wait(20)
-        _, left = psutil.wait_procs(family, timeout=10)
-        self.process = None
-        return left
-
-    def family(self):
-        return psutil.Process(self.process.pid).children(recursive=True)
-
-    def child(self, name):
-        """Return the newest process id that the supervisor logged for *name*."""
-        lines = map(json.loads, (self.folder / "log").read_text().splitlines())
-        started = [line for line in lines if line.get("event") == "site.started"]
-        return [line["pid"] for line in started if line["child"] == name][-1]
-
-
-@pytest.fixture(params=["rabbitmq", "postgres"])
-def broker_url(request):
-    server = request.getfixturevalue(f"{request.param}_server")
-    return server.url if request.param == "rabbitmq" else server.fresh_database()
-
-
-@pytest.fixture
-def control(broker_url):
-    made = Control(broker_url)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -177,27 +34,7 @@ def site(tmp_path, control):
     made.start()
     yield made
     if made.process is not None:
-        made.end(signal.SIGKILL)
-
-
-@pytest.fixture
-def bmc():
-    with hostile_bmc.running() as running:
-        yield running
-
-
-def a_task(bmc, kind, **changes):
-    return {
-        "task": str(uuid4()),
-        "kind": kind,
-        "epoch": 1,
-        "attempt": 1,
-        "deadline_s": 60,
-        "machine": str(uuid4()),
-        "run": None,
-        "params": {},
-        "bmc": {"address": bmc.url, "username": "admin", "secret_ref": "env:BMC"},
-    } | changes
+        made.end()
 
 
 def test_a_site_registers_and_its_heart_beats(site, control):
@@ -283,7 +120,10 @@ def test_an_agent_that_is_killed_in_the_middle_of_a_write_comes_back_and_does_no
 
     [report] = control.reports("task-failed")
     assert report["data"]["unknown"]
-    assert [path for method, path in bmc.requests if method == "POST"].count(RESET) == 1
+    assert bmc.count("POST", RESET) == 1
+    store = AgentStore(site.folder / "site")
+    assert [(each.method, each.status) for each in store.intents()] == [("POST", None)]
+    store.close()
     assert {envelope.agent for envelope, _ in control.heard} == {agent}
 
 
@@ -320,6 +160,7 @@ def test_a_site_registers_again_when_the_broker_was_restarted(rabbitmq_server, t
         control.close()
 
 
+@ONE_BROKER
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["told", "killed"])
 def test_nothing_outlives_the_site(site, control, how):
     control.agent()
@@ -327,6 +168,7 @@ def test_nothing_outlives_the_site(site, control, how):
     assert site.end(how) == []
 
 
+@ONE_BROKER
 def test_an_agent_stays_small_after_it_has_spoken_to_a_bmc(site, control, bmc):
     control.send(Kind.TASK, a_task(bmc, "redfish-inventory"))
     until(lambda: control.reports("task-done"))
@@ -336,6 +178,7 @@ def test_an_agent_stays_small_after_it_has_spoken_to_a_bmc(site, control, bmc):
     assert pss < 70 * 2**20
 
 
+@ONE_BROKER
 def test_a_site_without_enrolment_says_which_command_to_run_and_waits_for_it(tmp_path, control):
     site = Site(tmp_path, control)
     enrolled = site.folder / "enrolment.json"
