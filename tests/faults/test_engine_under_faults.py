@@ -136,6 +136,10 @@ class Faults(RuleBasedStateMachine):
             self.world.pass_time(10)
         other.beat()
         self.world.settle()
+        self.world.reap()
+        self.world.settle()
+        other.renew()
+        self.world.settle()
 
     @rule(die=st.booleans())
     def every_agent_works(self, die):
@@ -181,21 +185,28 @@ class Faults(RuleBasedStateMachine):
         assert len(holders) <= 1
 
     def teardown(self):
-        """Whatever happened: when all works again, nothing is stuck."""
+        """Whatever happened: when all works again nothing is stuck, and what is asked is done."""
         world = self.world
-        for _ in range(120):
-            world.live_on()
-            if not Workflow.select().where(Workflow.state == "running").exists():
-                break
-            world.boot()
-            for kind in (Seen.INSTALL_STARTED, Seen.INSTALLED, Seen.PHONED_HOME):
-                world.proceed(kind)
-            world.pass_time(25)  # less than a silence
+        self.peace(lambda: not Workflow.select().where(Workflow.state == "running").exists())
         running = list(Workflow.select().where(Workflow.state == "running"))
         assert [(flow.kind, flow.step, flow.detail) for flow in running] == []
         assert State(world.row.state) not in WORKING
         for row in Plan.select():
             assert BootPlan.decode(row.body).version == world.row.plan_version
+        world.ask(world.provision)
+        self.peace(lambda: world.row.state != State.PROVISIONING.value)
+        assert State(world.row.state) is State.ACTIVE
+
+    def peace(self, done):
+        """Let time pass in a world where everything works, until *done*."""
+        for _ in range(120):
+            self.world.live_on()
+            if done():
+                return
+            self.world.boot()
+            for kind in (Seen.INSTALL_STARTED, Seen.INSTALLED, Seen.PHONED_HOME):
+                self.world.proceed(kind)
+            self.world.pass_time(25)  # less than a silence
 
 
 @pytest.mark.timeout(60 + 8 * EXAMPLES)
