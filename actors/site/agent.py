@@ -17,6 +17,7 @@ import dramatiq
 import structlog
 
 from actors import broker
+from actors.broker_contract import ConnectionLost
 from actors.drivers.reach import Rules
 from actors.site.artifacts import Artifacts
 from actors.site.desk import Desk, Snapshot
@@ -37,6 +38,9 @@ WORKER_THREADS: Final = 2
 """Accepting is a write to a local file: two threads outrun any broker."""
 
 GRACE_S: Final = 5.0
+CONNECT_PAUSES_S: Final = (0.1, 0.2, 0.4, 0.8)
+"""Between tries to hear control: its answer to a registration makes the agent's queue."""
+
 
 log = structlog.get_logger()
 
@@ -205,18 +209,34 @@ def _hear(agent: Agent, setup: Setup, uplink: Uplink, stop: threading.Event) -> 
             raise
         uplink.heard()
 
-    connect = queues.consume
-
-    def connected(*args: Any, **kwargs: Any) -> dramatiq.Consumer:
-        consumer = connect(*args, **kwargs)
-        uplink.greet()
-        return consumer
-
     # The one place where dramatiq lets a reconnection be seen.
-    queues.consume = connected  # type: ignore[method-assign]
+    queues.consume = patient(queues.consume, uplink.meet, stop)  # type: ignore[method-assign]
     named = dramatiq.actor(actor_name=Actor.COMMAND.value, queue_name=queue, broker=queues)
     named(command)
     broker.run_worker(queues, threads=WORKER_THREADS, queues=[queue], stop=stop, grace_s=GRACE_S)
+
+
+def patient(
+    connect: Callable[..., dramatiq.Consumer], met: Callable[[], None], stop: threading.Event
+) -> Callable[..., dramatiq.Consumer]:
+    """Return *connect*, tried a few times; *met* is called after each try, whatever came of it."""
+
+    def tried(*args: Any, **kwargs: Any) -> dramatiq.Consumer:
+        try:
+            return connect(*args, **kwargs)
+        finally:
+            met()
+
+    def connected(*args: Any, **kwargs: Any) -> dramatiq.Consumer:
+        for pause in CONNECT_PAUSES_S:
+            try:
+                return tried(*args, **kwargs)
+            except ConnectionLost:
+                if stop.wait(pause):
+                    raise
+        return tried(*args, **kwargs)
+
+    return connected
 
 
 def _in_background(name: str, work: Callable[[], None]) -> None:

@@ -40,6 +40,11 @@ class Registration:
         """Something came from control."""
         self.heard, self.patience_s = True, ANSWER_S
 
+    @property
+    def under_way(self) -> bool:
+        """Whether it is about to be said, or was said and has no answer yet."""
+        return self.due or (self.said and not self.heard)
+
     def overdue(self) -> bool:
         """Whether control has not answered in time; it then has longer for the next."""
         if not self.said or self.heard or time.monotonic() < self.late_at:

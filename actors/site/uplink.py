@@ -88,12 +88,18 @@ class Uplink:
         leases.wake = partial(os.eventfd_write, self._wake, 1)
 
     def greet(self) -> None:
-        """Register at the next turn: whenever the agent begins to hear control, again too.
-
-        Only then does control send the site's plans, and they would wait in the queue before.
-        """
+        """Register at the next turn: control answers with everything that it has for the site."""
         self._registration.due = True
         os.eventfd_write(self._wake, 1)
+
+    def meet(self) -> None:
+        """Register, unless that is under way.
+
+        For whenever the agent begins to hear control, and whenever it cannot: control makes the
+        agent's queue when it answers, and its answer waits there.
+        """
+        if not self._registration.under_way:
+            self.greet()
 
     def heard(self) -> None:
         """Control has spoken: it knows this site."""

@@ -1,10 +1,12 @@
+import threading
 from ipaddress import ip_network
 from uuid import uuid4
 
 import pytest
 
+from actors.broker_contract import ConnectionLost
 from actors.drivers.reach import Rules
-from actors.site.agent import Agent, Setup
+from actors.site.agent import Agent, Setup, patient
 from actors.site.enrolment import Enrolment
 from models.errors import Denied, Invalid
 from models.messages import Envelope, Kind, sealed
@@ -112,3 +114,18 @@ def test_a_heartbeat_carries_the_digest_of_the_plans(agent):
     agent.plans.put(a_plan(agent.id))
 
     assert agent.pulse()["plan_digest"] != before
+
+
+def test_a_queue_that_is_not_there_yet_is_tried_again_soon_and_control_is_told_each_time():
+    said, outcomes = [], [ConnectionLost("no queue"), ConnectionLost("no queue"), "a consumer"]
+
+    def connect(queue):
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, ConnectionLost):
+            raise outcome
+        return outcome
+
+    consume = patient(connect, lambda: said.append("register"), threading.Event())
+
+    assert consume("q") == "a consumer"
+    assert said == ["register"] * 3

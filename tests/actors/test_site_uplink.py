@@ -148,6 +148,19 @@ def test_it_registers_again_when_the_agent_hears_control_again(uplink, queue):
     assert len(queue.bodies(Kind.REGISTER)) == 2
 
 
+def test_it_does_not_register_twice_while_control_has_not_answered(uplink, queue):
+    uplink.turn()
+
+    uplink.meet()
+    uplink.turn()
+    assert len(queue.bodies(Kind.REGISTER)) == 1
+    uplink.heard()
+    uplink.meet()
+    uplink.turn()
+
+    assert len(queue.bodies(Kind.REGISTER)) == 2
+
+
 def test_every_message_stays_under_the_limit(uplink, queue, site):
     for _ in range(5):
         see(site, {"key": '"é' * 20_000})
