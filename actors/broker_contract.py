@@ -13,7 +13,7 @@ Rule 3: nothing is delayed, retried or answered by a queue: that is the engine's
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -123,6 +123,9 @@ class DeadLetters(Protocol):
 
     def replay(self, ids: Collection[str]) -> int:
         """Put the dead letters with these ids back on their queues; return how many there were."""
+
+    def move(self, keep: Callable[[list[DeadLetter]], None], limit: int) -> int:
+        """Take up to *limit* dead letters away once *keep* has them; return how many."""
 
 
 class QueueConsumer(dramatiq.Consumer):

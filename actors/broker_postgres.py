@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from typing import Any, Final, Self
 
@@ -207,6 +207,20 @@ class PostgresDeadLetters:
             scanned = session.run(queue_postgres.SCAN)
             rows = [row for row, body in scanned if identity(bytes(body)) in ids]
             queue_postgres.replay(session, rows)
+        return len(rows)
+
+    def move(self, keep: Callable[[list[DeadLetter]], None], limit: int) -> int:
+        """Take up to *limit* dead letters away once *keep* has them.  Raises Unconfirmed."""
+        with _session(self._url) as session:
+            rows = queue_postgres.oldest_dead(session, limit)
+            if rows:
+                keep(
+                    [
+                        DeadLetter(identity(body), queue, reason, detail, died_at, body)
+                        for _, queue, reason, detail, died_at, body in rows
+                    ]
+                )
+                queue_postgres.forget_dead(session, [row[0] for row in rows])
         return len(rows)
 
 

@@ -1,7 +1,7 @@
 """RabbitMQ: quorum queues, a delivery limit, dead letters that are confirmed before they move."""
 
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
@@ -172,6 +172,15 @@ class RabbitDeadLetters:
         finally:
             publisher.close()
         return replayed
+
+    def move(self, keep: Callable[[list[DeadLetter]], None], limit: int) -> int:
+        """Take up to *limit* dead letters away once *keep* has them.  Raises Unconfirmed."""
+        with _channel(self._url) as channel:
+            got = list(_got(channel, limit))
+            if got:
+                keep([_dead_letter(*each) for each in got])
+                channel.basic_ack(got[-1][0].delivery_tag, multiple=True)
+        return len(got)
 
 
 def declare(url: str, queues: Collection[str]) -> None:

@@ -141,6 +141,10 @@ PEEK: Final = """
 SELECT queue, reason, detail, died_at, body FROM queue.dead_letters ORDER BY id LIMIT %(limit)s
 """
 
+OLDEST: Final = """
+SELECT id, queue, reason, detail, died_at, body FROM queue.dead_letters ORDER BY id LIMIT %(limit)s
+"""
+
 SCAN: Final = "SELECT id, body FROM queue.dead_letters ORDER BY id"
 
 REPLAY: Final = """
@@ -248,6 +252,17 @@ def dead_letters(session: Session, limit: int) -> list[tuple[str, str, str, date
     """Return (queue, reason, detail, died at, body) of up to *limit* dead letters."""
     rows = session.run(PEEK, {"limit": limit})
     return [(*row[:4], bytes(row[4])) for row in rows]
+
+
+def oldest_dead(session: Session, limit: int) -> list[tuple[int, str, str, str, datetime, bytes]]:
+    """Return (number, queue, reason, detail, died at, body) of the oldest dead letters."""
+    rows = session.run(OLDEST, {"limit": limit})
+    return [(*row[:5], bytes(row[5])) for row in rows]
+
+
+def forget_dead(session: Session, numbers: Collection[int]) -> None:
+    """Drop dead letters that are kept elsewhere."""
+    session.run("DELETE FROM queue.dead_letters WHERE id = ANY (%(ids)s)", {"ids": list(numbers)})
 
 
 def replay(session: Session, ids: Collection[int]) -> None:

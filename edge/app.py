@@ -16,6 +16,7 @@ from edge import auth, events, exchange, health, pages, problems, sign_in
 from edge.api import (
     artifacts,
     audit,
+    dead_letters,
     domain_events,
     images,
     ip_allocations,
@@ -49,6 +50,7 @@ API: Final[tuple[APIBlueprint, ...]] = (
     ip_allocations.api,
     audit.api,
     domain_events.api,
+    dead_letters.api,
     sign_in_codes.api,
 )
 """Resources of /v1, in the order of the contract."""

@@ -53,9 +53,10 @@ def _work(database_url: str, broker_url: str, threads: int, stop: threading.Even
     told = importlib.import_module("actors.control.events_relay").thread(
         database_url, broker_url, stop
     )
+    dead = importlib.import_module("actors.control.morgue").thread(broker_url, stop)
     log.info("control.started", threads=threads)
     broker.run_worker(queues, threads=threads, queues=QUEUES, stop=stop, grace_s=5.0)
-    for thread in (relay, reaper, told):
+    for thread in (relay, reaper, told, dead):
         thread.join(timeout=5.0)
     log.info("control.stopped")
 

@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from edge.cli import events, inventory, machines, processes, workflows
+from edge.cli import events, inventory, machines, processes, queues, workflows
 from edge.cli.client import EXIT_CODES, Told, api
 
 APP: Final = typer.Typer(
@@ -31,6 +31,7 @@ for _name, _group in {
     "ip-allocations": workflows.ALLOCATIONS,
     "audit": workflows.AUDIT,
     "events": events.EVENTS,
+    "dead-letters": queues.DEAD_LETTERS,
     "rack": processes.RACK,
 }.items():
     APP.add_typer(_group, name=_name)
@@ -41,6 +42,7 @@ _VERBS: Final[dict[str, Callable[..., None]]] = {
     "control": processes.control,
     "site": processes.site,
     "why": workflows.why,
+    "actors": queues.actors,
     "ssh": processes.ssh,
     "login-url": processes.login_url,
 }

@@ -1,0 +1,112 @@
+"""Dead letters: messages that nobody could work on."""
+
+from datetime import datetime
+from http import HTTPStatus
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from flask import Response
+from pydantic import ConfigDict, Field
+
+from edge import auth
+from edge.api.contract import answered, operation, resource
+from edge.api.fields import Answer, Limit, Page, Path, Query, example
+from models.commands import dead_letters
+from models.commands.dead_letters import Letter
+
+api: Final = resource("dead letters", "Messages that nobody could work on, and why.")
+
+_EXAMPLE: Final = {
+    "id": "5a1e7d2a-7c11-5a55-9d6f-5f3e2b10c0de",
+    "messageId": "8c7b6a59-4837-4261-8504-938271605f4e",
+    "queue": "sprout.reports.1",
+    "reason": "rejected",
+    "detail": "Denied: the signature is not this site's",
+    "diedAt": "2025-06-01T12:00:00Z",
+    "keptAt": "2025-06-01T12:00:01Z",
+    "replayedAt": None,
+    "replayedBy": None,
+    "size": 812,
+}
+
+
+class DeadLetterRef(Path):
+    letter: Annotated[UUID, Field(description="The dead letter's id.")]
+
+
+class DeadLetterFilter(Query):
+    replayed: Annotated[
+        bool | None, Field(description="Only those that were sent again, or were not.")
+    ] = None
+    limit: Limit = 100
+    cursor: Annotated[UUID | None, Field(description="`next` of the page before.")] = None
+
+
+class DeadLetter(Answer):
+    model_config = ConfigDict(json_schema_extra=example(_EXAMPLE))
+
+    id: UUID
+    message_id: str
+    queue: str
+    reason: str
+    detail: str
+    died_at: datetime | None
+    kept_at: datetime
+    replayed_at: datetime | None
+    replayed_by: str | None
+    size: Annotated[int, Field(description="Length of the message in bytes.")]
+
+
+class DeadLetters(Page):
+    items: list[DeadLetter]
+
+
+class OpenedLetter(DeadLetter):
+    model_config = ConfigDict(
+        json_schema_extra=example({**_EXAMPLE, "body": {"actor_name": "report", "kwargs": {}}})
+    )
+
+    body: Annotated[Any, Field(description="The message, secrets masked; text if it is no JSON.")]
+
+
+@operation(
+    api,
+    "get",
+    "/v1/dead-letters",
+    "listDeadLetters",
+    answer=DeadLetters,
+    refuses=("not-found",),
+)
+def index(query: DeadLetterFilter) -> Response:
+    """List dead letters, the newest first; `next` is the cursor of the following page."""
+    found = dead_letters.listed(before=query.cursor, limit=query.limit + 1, replayed=query.replayed)
+    shown = found[: query.limit]
+    after = str(shown[-1].id) if len(found) > query.limit else None
+    return answered(DeadLetters(items=[DeadLetter.of(each) for each in shown], next=after))
+
+
+@operation(api, "get", "/v1/dead-letters/<letter>", "getDeadLetter", answer=OpenedLetter)
+def show(path: DeadLetterRef) -> Response:
+    """Show one dead letter with its message; what is secret in it is masked."""
+    return answered(_opened(dead_letters.one(path.letter)))
+
+
+@operation(
+    api,
+    "post",
+    "/v1/dead-letters/<letter>/replay",
+    "replayDeadLetter",
+    answer=OpenedLetter,
+    status=HTTPStatus.ACCEPTED,
+    refuses=("illegal-transition",),
+    action="dead-letter.replay",
+)
+def replay(path: DeadLetterRef) -> Response:
+    """Put the message on its queue once more, unless it died of its age."""
+    dead_letters.replay(auth.caller(), path.letter)
+    return answered(_opened(dead_letters.one(path.letter)), HTTPStatus.ACCEPTED)
+
+
+def _opened(letter: Letter) -> OpenedLetter:
+    fields = DeadLetter.of(letter).model_dump()
+    return OpenedLetter(**fields, body=dead_letters.shown(letter.body))
