@@ -1,10 +1,11 @@
 """What runs at a site: a supervisor over the agent and the serving processes.
 
-enrolment                 who this site is, from its one-time file
-supervisor                forks, restarts, ends
-agent                     puts together what follows, and answers to commands
-store                     the agent's own SQLite file: what it accepted
-desk, artifacts           plans: checked, stored, served, acknowledged
-orders, runner, tasks     tasks: accepted, run under a bound, reported
-uplink                    registration, heartbeats, and the journal's way to control
+enrolment                     who this site is, from its one-time file; waits for a right one
+supervisor                    forks, restarts, ends
+agent                         puts together what follows, and answers to commands
+store                         the agent's own SQLite file: what it accepted, intended and fenced
+desk, admission, artifacts    plans: stored, their files fetched and verified, served, acknowledged
+orders, runner, lanes         tasks: accepted, begun under their lease, ended, reported
+leases, warrant, tasks        what may be done now, written down before each write to a BMC
+uplink, contact               registration, heartbeats, renewals, and the journal's way to control
 """

@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
@@ -23,6 +24,9 @@ RENEW_S: Final = 10.0
 
 TOGETHER_S: Final = 0.05
 """Seconds that a new task waits after the last renewal: tasks that come at once ask in one."""
+
+MOST: Final = 2000
+"""Tasks that one renewal lists, the oldest: the others have not begun, and fit no message."""
 
 REMEMBERED: Final = 32
 """How many renewals may be under way at once: an answer to an older one is too old to help."""
@@ -114,9 +118,10 @@ class Leases:
             while len(self._sent) > REMEMBERED:
                 self._sent.popitem(last=False)
             self._due_at = self._asked_at + RENEW_S
-            for lease in self._held.values():
+            asked = dict(islice(self._held.items(), MOST))
+            for lease in asked.values():
                 lease.asked = lease.asked or self._n
-            tasks = [{"task": str(task), "epoch": epoch} for task, epoch in self._held]
+            tasks = [{"task": str(task), "epoch": epoch} for task, epoch in asked]
             return {"n": self._n, "tasks": tasks}
 
     def answered(self, body: Mapping[str, Any]) -> None:

@@ -6,11 +6,8 @@ Rule 3: nothing begins, and nothing is written to a BMC, without a lease.
 Rule 4: a task ends before control stops waiting for it, so that its reason is heard.
 """
 
-import threading
 import time
-from collections import deque
-from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -19,6 +16,7 @@ import structlog
 
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import DriverError, LeaseLost
+from actors.site.lanes import Lanes
 from actors.site.leases import Gone, Leases
 from actors.site.orders import Order
 from actors.site.store import Accepted, AgentStore, State, Verdict
@@ -28,7 +26,12 @@ from models.observations import Observation, Seen, Source
 from models.workflows import Task
 from pxe_stack.store import JournalStore
 
-THREADS: Final = 4
+THREADS: Final = 16
+"""Tasks that run at once; each waits for a BMC most of its time."""
+
+FORGET_S: Final = 3600.0
+"""How often it is looked for tasks that ended long ago."""
+
 SHARE: Final = 0.9
 """The part of a step's deadline that its task may use."""
 
@@ -62,6 +65,7 @@ class Runner:
         self._work = work
         self._leases = leases
         self._lanes = Lanes(THREADS)
+        self._forgot_at = float("-inf")
 
     def accept(self, body: Mapping[str, Any]) -> None:
         """Keep a task and have it run; one that is known already does nothing.  Raises Invalid."""
@@ -69,9 +73,12 @@ class Runner:
             self._decline(body)
             return
         order = Order.parse(body)
+        self._forget()
         verdict = self._store.accept(order.task, order.machine, order.epoch, dict(body))
         log.info("task.taken", task=str(order.task), epoch=order.epoch, verdict=verdict.value)
         if verdict is Verdict.ACCEPTED:
+            for task, epoch in self._store.overtaken(order.machine, order.epoch):
+                self.cancel(task, epoch)
             self._line_up(order, Accepted(dict(body), State.ACCEPTED, time.time()))
         elif verdict is Verdict.SUPERSEDED:
             reason = "superseded: a later task of this machine was here before"
@@ -84,6 +91,7 @@ class Runner:
 
     def resume(self) -> None:
         """Line up what a former life of this agent accepted and did not end."""
+        self._forget()
         for accepted in self._store.unfinished():
             order = Order.parse(accepted.body)
             if _outcome_is_unknown(order, accepted):
@@ -94,6 +102,11 @@ class Runner:
     def close(self) -> None:
         """Let what runs end, and start nothing more."""
         self._lanes.close()
+
+    def _forget(self) -> None:
+        if time.monotonic() - self._forgot_at > FORGET_S:
+            self._forgot_at = time.monotonic()
+            self._store.forget()
 
     def _decline(self, body: Mapping[str, Any]) -> None:
         """Say that this agent is too old for the task.  Raises Invalid for what is no task."""
@@ -187,46 +200,6 @@ class Runner:
                 data={**ids, **data},
             )
         )
-
-
-class Lanes:
-    """Work in lanes: *threads* run at once, and never two of one lane."""
-
-    def __init__(self, threads: int) -> None:
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="task")
-        self._lock = threading.Lock()
-        self._waiting: dict[str, deque[Callable[[], None]]] = {}
-
-    def put(self, lane: str, work: Callable[[], None]) -> None:
-        """Have *work* done after all that is in *lane*."""
-        with self._lock:
-            queue = self._waiting.get(lane)
-            if queue is not None:
-                queue.append(work)
-                return
-            self._waiting[lane] = deque([work])
-        self._pool.submit(self._next, lane)
-
-    def close(self) -> None:
-        """Wait for what runs; drop what has not begun."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _next(self, lane: str) -> None:
-        work = self._waiting[lane][0]
-        try:
-            work()
-        except Exception:
-            log.exception("task.lost", lane=lane)
-        with self._lock:
-            queue = self._waiting[lane]
-            queue.popleft()
-            if not queue:
-                del self._waiting[lane]
-                return
-        try:
-            self._pool.submit(self._next, lane)
-        except RuntimeError:
-            log.info("task.left", lane=lane)  # closing: the next life resumes it
 
 
 def _outcome_is_unknown(order: Order, accepted: Accepted) -> bool:

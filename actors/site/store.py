@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS tasks (
     task TEXT NOT NULL, epoch INTEGER NOT NULL, state TEXT NOT NULL,
     accepted_at REAL NOT NULL, body TEXT NOT NULL, PRIMARY KEY (task, epoch)
 ) STRICT;
+CREATE INDEX IF NOT EXISTS tasks_state ON tasks (state, accepted_at);
 CREATE TABLE IF NOT EXISTS fences (machine TEXT PRIMARY KEY, epoch INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS intents (
     n INTEGER PRIMARY KEY AUTOINCREMENT, task TEXT NOT NULL, epoch INTEGER NOT NULL,
@@ -176,6 +177,16 @@ class AgentStore:
             )
         return Verdict.ACCEPTED
 
+    def overtaken(self, machine: UUID, epoch: int) -> tuple[tuple[UUID, int], ...]:
+        """Return the machine's tasks of a lower epoch that have not ended, and their epochs."""
+        with self._db.reading() as connection:
+            rows = connection.execute(
+                "SELECT task, epoch FROM tasks WHERE state <> ? AND epoch < ?"
+                " AND json_extract(body, '$.machine') = ?",
+                (State.ENDED.value, epoch, str(machine)),
+            ).fetchall()
+        return tuple((UUID(task), epoch) for task, epoch in rows)
+
     def intend(self, task: UUID, epoch: int, method: str, url: str) -> int:
         """Write down a side effect that is about to be tried; return its number."""
         with self._db.writing() as connection:
@@ -228,15 +239,20 @@ class AgentStore:
                 (state.value, str(task), epoch),
             )
 
-    def unfinished(self) -> tuple[Accepted, ...]:
-        """Return the tasks that have not ended, oldest first; forget those that ended long ago."""
+    def forget(self) -> None:
+        """Drop what ended long ago."""
+        long_ago = time.time() - KEPT_S
         with self._db.writing() as connection:
             connection.execute(
                 "DELETE FROM tasks WHERE state = ? AND accepted_at < ?",
-                (State.ENDED.value, time.time() - KEPT_S),
+                (State.ENDED.value, long_ago),
             )
-            for table in ("intents", "outcomes"):
-                connection.execute(f"DELETE FROM {table} WHERE at < ?", (time.time() - KEPT_S,))  # noqa: S608 - literals
+            connection.execute("DELETE FROM intents WHERE at < ?", (long_ago,))
+            connection.execute("DELETE FROM outcomes WHERE at < ?", (long_ago,))
+
+    def unfinished(self) -> tuple[Accepted, ...]:
+        """Return the tasks that have not ended, oldest first."""
+        with self._db.reading() as connection:
             rows = connection.execute(
                 "SELECT body, state, accepted_at FROM tasks WHERE state <> ? ORDER BY rowid",
                 (State.ENDED.value,),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -37,6 +38,9 @@ LONGEST_PAUSE_S: Final = 2.0
 BATCH_ROWS: Final = 200
 BATCH_BYTES: Final = 160 * 1024
 """Of one message; the rest of its limit is for the envelope and for escapes."""
+
+SHORT: Final = 512
+"""Characters of a value that stays when a row is too large for any message."""
 
 UNANSWERED: Final = "control has not answered: is this site known there?  See: sprout sites list"
 
@@ -197,13 +201,19 @@ def _fitting(pending: Iterable[tuple[int, Observation]]) -> list[dict[str, Any]]
         report = {"seq": seq, **observation.encode()}
         size = len(json.dumps(report))
         if size > BATCH_BYTES:
-            report["data"] = {"cut": True, "bytes": size}
+            report["data"] = _cut(observation.data) | {"cut": True, "bytes": size}
             size = len(json.dumps(report))
         if reports and size > room:
             break
         room -= size
         reports.append(report)
     return reports
+
+
+def _cut(data: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is short in *data*: the ids that tell what it is about, above all."""
+    small = {key: value for key, value in data.items() if len(json.dumps(value)) <= SHORT}
+    return dict(islice(small.items(), 32))
 
 
 def _bell(path: Path) -> socket.socket:

@@ -4,7 +4,7 @@ from uuid import uuid4
 
 import pytest
 
-from actors.site.leases import LEASE_S, RENEW_S, TOGETHER_S, Gone, Leases
+from actors.site.leases import LEASE_S, MOST, RENEW_S, TOGETHER_S, Gone, Leases
 
 
 class Lab:
@@ -155,3 +155,12 @@ def test_what_ended_is_renewed_no_more(lab):
 
     assert lab.leases.renewal()["tasks"] == []
     assert lab.leases.due_in() == float("inf")
+
+
+def test_a_renewal_fits_a_message_however_many_tasks_wait(lab):
+    tasks = [lab.hold() for _ in range(MOST + 5)]
+
+    lab.renew()
+
+    assert lab.leases.valid(tasks[0], 1)
+    assert (lab.leases.valid(tasks[-1], 1), lab.leases.gone(tasks[-1], 1)) == (False, None)

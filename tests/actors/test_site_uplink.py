@@ -172,13 +172,13 @@ def test_every_message_stays_under_the_limit(uplink, queue, site):
 
 
 def test_a_row_too_large_for_any_message_is_cut_and_stops_nothing(uplink, queue, site):
-    see(site, {"key": "x" * 300_000})
+    see(site, {"task": "t1", "key": "x" * 300_000})
     see(site)
 
     uplink.turn()
 
     cut, whole = queue.reports()
-    assert cut["data"]["cut"] is True
+    assert (cut["data"]["cut"], cut["data"]["task"]) == (True, "t1")
     assert whole["data"] == {}
 
 
