@@ -1,7 +1,7 @@
 """Everything that a booting machine is told: DHCP, TFTP, iPXE scripts, seeds, artifacts.
 
 packets, firmware, dhcp, transfer, tally, downloads   decide; no sockets, no files, no clock
-directory                                             who boots what, as two protocols
+directory, moment                                     who boots what, as two protocols; and until when
 render                                                control's documents, as canonical text
-wire, sockets, tftp, files, http, store, serve        touch the world
+wire, sockets, tftp, files, http, store, bell, serve  touch the world
 """

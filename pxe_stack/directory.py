@@ -12,6 +12,7 @@ from models import bootplan
 from models.bootplan import Access, BootPlan
 from models.observations import Observation
 from models.phases import Phase
+from pxe_stack.moment import Moment
 
 CLOCK_SLACK_S: Final = 5.0
 """How far the clock may be behind the moment a plan was stored, before the plan fails closed."""
@@ -19,10 +20,10 @@ CLOCK_SLACK_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """A plan that is kept here, and when it came, in seconds since the epoch."""
+    """A plan that is kept here, and when it came."""
 
     plan: BootPlan
-    stored_at: float
+    since: Moment
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +70,14 @@ class Journal(Protocol):
     def acked_at(self, mac: str) -> float | None: ...
 
 
-def is_fresh(held: Held, now: float) -> bool:
-    """Whether a plan may still destroy at *now*: not run out, and the clock has not gone back."""
-    if now < held.stored_at - CLOCK_SLACK_S:
+def is_fresh(held: Held, now: Moment) -> bool:
+    """Whether a plan may still destroy at *now*: not run out, and the clock has not gone back.
+
+    After a reboot nobody knows how long that took: the plan is closed until control sends it again.
+    """
+    if now.wall < held.since.wall - CLOCK_SLACK_S:
         return False
-    return held.plan.valid_for <= 0 or now <= held.stored_at + held.plan.valid_for
+    seconds = held.since.seconds_until(now)
+    if seconds is None:
+        return False
+    return held.plan.valid_for <= 0 or seconds <= held.plan.valid_for

@@ -1,24 +1,25 @@
 """The directory of a site's own processes: its store, as the agent that owns it sees it."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from uuid import UUID
 
 from models.phases import Phase
+from pxe_stack import moment
 from pxe_stack.directory import Held, Known, StoredFile, is_fresh
+from pxe_stack.moment import Moment
 from pxe_stack.store import JOURNAL, PLANS, JournalStore, PlanStore
 
 
 class SiteDirectory:
-    """Plans of *plans*, phases of *journal*; *clock* gives seconds since the epoch."""
+    """Plans of *plans*, phases of *journal*, as they are at the time that *clock* tells."""
 
     def __init__(
         self,
         plans: PlanStore,
         journal: JournalStore,
         agent: UUID,
-        clock: Callable[[], float] = time.time,
+        clock: Callable[[], Moment] = moment.now,
     ) -> None:
         self._plans = plans
         self._journal = journal

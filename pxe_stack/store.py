@@ -6,7 +6,6 @@ journal.db  written by all of them; the agent reports its rows and then forgets 
 
 import json
 import os
-import socket
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping
@@ -20,8 +19,10 @@ from models import observations
 from models.bootplan import Access, BootPlan, opens, snapshot_digest
 from models.observations import DURABLE, Observation, Seen
 from models.phases import Phase, advance
-from pxe_stack import sqlite
+from pxe_stack import moment, sqlite
+from pxe_stack.bell import Bell
 from pxe_stack.directory import Held, StoredFile
+from pxe_stack.moment import Moment
 from pxe_stack.tally import Tally
 
 PLANS: Final = "plans.db"
@@ -29,7 +30,6 @@ JOURNAL: Final = "journal.db"
 BELL: Final = "agent.sock"
 """Unix datagram socket of the agent: a byte there means that the journal has grown."""
 
-BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 MOST_LOST: Final = 1_000_000
 """More rows than a site writes in the seconds before the kernel has written them to the disk."""
 
@@ -40,6 +40,9 @@ _PLANS_SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS plans (
     machine TEXT PRIMARY KEY, version INTEGER NOT NULL, stored_at REAL NOT NULL,
     mac TEXT, run TEXT, address TEXT, body TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS moments (
+    machine TEXT PRIMARY KEY, boot TEXT NOT NULL, running REAL NOT NULL
 ) STRICT;
 CREATE INDEX IF NOT EXISTS plans_mac ON plans (mac);
 CREATE INDEX IF NOT EXISTS plans_run ON plans (run);
@@ -52,6 +55,10 @@ CREATE TABLE IF NOT EXISTS ranges (
     network TEXT NOT NULL, first TEXT NOT NULL, last TEXT NOT NULL, PRIMARY KEY (network, first)
 ) STRICT
 """
+_PLANS: Final = (
+    "SELECT machine, version, stored_at, coalesce(boot, ''), coalesce(running, 0.0), body"
+    " FROM plans LEFT JOIN moments USING (machine) WHERE body IS NOT NULL"
+)
 _JOURNAL_SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS observations (
@@ -90,11 +97,17 @@ class PlanStore:
     def close(self) -> None:
         self._db.close()
 
-    def put(self, plan: BootPlan) -> bool:
-        """Keep *plan*; False when a version as high or higher is known."""
+    def put(self, plan: BootPlan, since: Moment | None = None) -> bool:
+        """Keep *plan*; False when a version as high or higher is known.
+
+        *since* is when it came, now by default: its time runs from there, and anew each time that
+        control sends the same again.
+        """
+        since = since or moment.now()
         body = json.dumps(plan.encode(), separators=(",", ":"))
         run = None if plan.run is None else str(plan.run)
         row = (plan.mac, run, plan.addressing.address, body)
+        machine = str(plan.machine)
         with self._db.writing() as connection:
             kept = connection.execute(
                 "INSERT INTO plans (machine, version, stored_at, mac, run, address, body)"
@@ -103,8 +116,15 @@ class PlanStore:
                 " run = excluded.run, address = excluded.address, body = excluded.body"
                 " WHERE excluded.version > plans.version"
                 " OR (excluded.version = plans.version AND plans.body IS NULL)",
-                (str(plan.machine), plan.version, time.time(), *row),
+                (machine, plan.version, since.wall, *row),
             ).rowcount
+            held = connection.execute(
+                "UPDATE plans SET stored_at = ? WHERE machine = ? AND version = ? AND body = ?",
+                (since.wall, machine, plan.version, body),
+            ).rowcount
+            if held:
+                times = (machine, since.boot, since.running)
+                connection.execute("INSERT OR REPLACE INTO moments VALUES (?, ?, ?)", times)
             self._found.clear()
         return kept > 0
 
@@ -141,10 +161,7 @@ class PlanStore:
     def all(self) -> tuple[BootPlan, ...]:
         """Return every plan, by machine."""
         with self._db.reading() as connection:
-            rows = connection.execute(
-                "SELECT machine, version, stored_at, body FROM plans"
-                " WHERE body IS NOT NULL ORDER BY machine"
-            ).fetchall()
+            rows = connection.execute(f"{_PLANS} ORDER BY machine").fetchall()
         return tuple(self._decode(row).plan for row in rows)
 
     def digest(self) -> str:
@@ -209,17 +226,17 @@ class PlanStore:
     def _read(self, column: str, value: str) -> Held | None:
         with self._db.reading() as connection:
             row = connection.execute(
-                f"SELECT machine, version, stored_at, body FROM plans WHERE {column} = ?"  # noqa: S608 - the column is a literal of this class
-                " AND body IS NOT NULL ORDER BY stored_at DESC LIMIT 1",
+                f"{_PLANS} AND {column} = ? ORDER BY stored_at DESC LIMIT 1",
                 (value,),
             ).fetchone()
         return None if row is None else self._decode(row)
 
-    def _decode(self, row: tuple[str, int, float, str]) -> Held:
-        machine, version, stored_at, body = row
+    def _decode(self, row: tuple[str, int, float, str, float, str]) -> Held:
+        machine, version, wall, boot, running, body = row
+        since = Moment(wall, boot, running)
         known = self._decoded.get(machine)
-        if known is None or (known.plan.version, known.stored_at) != (version, stored_at):
-            known = Held(BootPlan.decode(json.loads(body)), stored_at)
+        if known is None or (known.plan.version, known.since) != (version, since):
+            known = Held(BootPlan.decode(json.loads(body)), since)
             self._decoded[machine] = known
         return known
 
@@ -230,7 +247,7 @@ class JournalStore:
     def __init__(self, path: Path, boot: str = "") -> None:
         """Open the file at *path*; *boot* is a name of this run of the kernel, its own if empty."""
         self._db = sqlite.Database(path, _JOURNAL_SCHEMA)
-        self._bell = _Bell(path.parent / BELL)
+        self._bell = Bell(path.parent / BELL)
         self._tally = Tally()
         with self._db.writing() as connection:
             connection.execute(
@@ -338,7 +355,7 @@ def _skip_what_a_power_cut_lost(connection: sqlite3.Connection, boot: str) -> No
 
     Not every kind lies on the disk at once, and control drops a number that it has seen.
     """
-    boot = boot or BOOT_ID.read_text().strip()
+    boot = boot or moment.this_boot()
     before = _meta(connection, "boot")
     if before == boot:
         return
@@ -355,24 +372,6 @@ def _skip_what_a_power_cut_lost(connection: sqlite3.Connection, boot: str) -> No
 def _meta(connection: sqlite3.Connection, name: str) -> str | None:
     found: str | None = sqlite.one(connection, "SELECT value FROM meta WHERE name = ?", name)
     return found
-
-
-class _Bell:
-    """Wakes the agent, if it is there: it also looks by itself now and then."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = str(path)
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.settimeout(0)
-
-    def ring(self) -> None:
-        try:
-            self._socket.sendto(b"\0", self._path)
-        except OSError:
-            return
-
-    def close(self) -> None:
-        self._socket.close()
 
 
 def _phase(connection: sqlite3.Connection, run: str) -> Phase:

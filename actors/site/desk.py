@@ -19,6 +19,7 @@ from actors.site.artifacts import Artifacts, Unservable
 from actors.site.store import AgentStore
 from models.bootplan import Action, BootPlan
 from models.observations import Observation, Seen, Source
+from pxe_stack.moment import Moment
 from pxe_stack.store import JournalStore, PlanStore, Range
 
 LOOK_S: Final = 0.25
@@ -95,13 +96,14 @@ class Desk:
 
     def settle_all(self) -> bool:
         """Settle what can be; return whether a plan waits for the serving processes."""
-        plans = self._inbox.received()
+        waiting = self._inbox.waiting()
+        plans = [plan for plan, _ in waiting]
         own = [plan for plan in plans if plan.owner == self._agent]
         self.admissions.begin(own, self._inbox.urls() if own else {})
         missing = self._services - set(self._journal.ready_services()) if plans else ()
-        return bool([plan for plan in plans if not self._settle(plan, missing)])
+        return bool([plan for plan, since in waiting if not self._settle(plan, since, missing)])
 
-    def _settle(self, plan: BootPlan, missing: Collection[str]) -> bool:
+    def _settle(self, plan: BootPlan, since: Moment, missing: Collection[str]) -> bool:
         """Return False for a plan that is stored and waits for a serving process."""
         if plan.owner == self._agent:
             try:
@@ -111,7 +113,7 @@ class Desk:
                 self._tell(plan, Seen.PLAN_REFUSED, reason=str(exc))
                 self._inbox.settle(plan)
                 return True
-        newly = self._plans.put(plan)
+        newly = self._plans.put(plan, since)
         if not self._held(plan):
             log.info("plan.outdated", machine=str(plan.machine), version=plan.version)
         elif plan.owner == self._agent:  # another's is served without authority, and unsaid

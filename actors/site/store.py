@@ -6,14 +6,15 @@ Every write lies on the disk before the call returns.
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 from models.bootplan import BootPlan
-from pxe_stack import sqlite
+from pxe_stack import moment, sqlite
+from pxe_stack.moment import Moment
 
 AGENT: Final = "agent.db"
 KEPT_S: Final = 7 * 24 * 3600
@@ -125,12 +126,13 @@ class AgentStore:
 
         *urls* tells by SHA-256 where their files can be fetched.
         """
-        rows = [(str(p.machine), p.version, json.dumps(p.encode())) for p in plans]
+        since = {"since": astuple(moment.now())}
+        rows = [(str(p.machine), p.version, json.dumps(p.encode() | since)) for p in plans]
         with self._db.writing() as connection:
             connection.executemany(
                 "INSERT INTO inbox VALUES (?, ?, ?) ON CONFLICT (machine) DO UPDATE SET"
                 " version = excluded.version, body = excluded.body"
-                " WHERE excluded.version > inbox.version",
+                " WHERE excluded.version >= inbox.version",
                 rows,
             )
             connection.executemany(
@@ -140,9 +142,14 @@ class AgentStore:
 
     def received(self) -> tuple[BootPlan, ...]:
         """Return the plans that wait to be settled, in the order they came."""
+        return tuple(plan for plan, _ in self.waiting())
+
+    def waiting(self) -> tuple[tuple[BootPlan, Moment], ...]:
+        """Return the plans that wait to be settled, and when each came, in that order."""
         with self._db.reading() as connection:
             rows = connection.execute("SELECT body FROM inbox ORDER BY rowid").fetchall()
-        return tuple(BootPlan.decode(json.loads(body)) for (body,) in rows)
+        bodies = [json.loads(body) for (body,) in rows]
+        return tuple((BootPlan.decode(each), _since(each)) for each in bodies)
 
     def settle(self, plan: BootPlan) -> None:
         """Drop *plan* from what waits, unless a higher version has come meanwhile."""
@@ -274,3 +281,8 @@ class AgentStore:
         values = (key.path, key.size, key.mtime_ns, key.inode, digest.sha256, digest.chunks)
         with self._db.writing() as connection:
             connection.execute("INSERT OR REPLACE INTO hashes VALUES (?, ?, ?, ?, ?, ?)", values)
+
+
+def _since(body: Mapping[str, Any]) -> Moment:
+    wall, boot, running = body.get("since", (0.0, "", 0.0))
+    return Moment(wall, boot, running)

@@ -9,6 +9,7 @@ from actors.site.artifacts import Artifacts
 from actors.site.desk import Desk, Snapshot
 from actors.site.store import AgentStore
 from models.bootplan import Action
+from pxe_stack import moment
 from pxe_stack.store import Range
 from tests.actors.site_lab import Folder, a_plan, an_artifact
 
@@ -78,6 +79,19 @@ def test_a_plan_that_waited_is_acknowledged_after_a_restart(lab):
     lab.desk.settle_all()
 
     assert lab.site.kinds() == [SERVED]
+
+
+def test_the_time_of_a_plan_runs_from_when_it_came_not_from_when_it_was_settled(lab):
+    plan = a_plan(lab.store.agent)
+    before = moment.now()
+    lab.desk.receive([plan])
+    came = moment.now()
+
+    lab.restart()
+    lab.desk.settle_all()
+
+    held = lab.site.plans.by_machine(plan.machine)
+    assert before.running <= held.since.running <= came.running
 
 
 def test_a_plan_whose_artifact_is_missing_is_refused_and_not_served(lab):

@@ -10,6 +10,7 @@ import pytest
 from models.bootplan import Action, snapshot_digest
 from models.observations import Seen
 from models.phases import Phase
+from pxe_stack.moment import Moment
 from pxe_stack.store import BELL, JournalStore, PlanStore
 from tests.pxe_stack import make
 
@@ -61,6 +62,16 @@ def test_a_plan_that_a_snapshot_lacks_is_forgotten_and_may_come_again(plans):
     assert plans.digest() == snapshot_digest([])
     assert not plans.put(replace(plan, version=2))
     assert plans.put(plan)
+
+
+def test_the_time_of_a_plan_runs_anew_when_control_sends_the_same_again(plans):
+    plan = make.plan()
+    plans.put(plan, Moment(100.0, "boot", 10.0))
+
+    assert not plans.put(plan, Moment(200.0, "boot", 110.0))
+    assert not plans.put(replace(plan, hostname="other"), Moment(300.0, "boot", 210.0))
+
+    assert plans.by_mac(plan.mac).since == Moment(200.0, "boot", 110.0)
 
 
 def test_another_reader_sees_a_change_at_once(plans, tmp_path):
@@ -210,6 +221,7 @@ WRITER = """
 import sys
 from pathlib import Path
 from models.observations import Seen
+from pxe_stack.moment import Moment
 from pxe_stack.store import JournalStore
 from tests.pxe_stack import make
 journal = JournalStore(Path(sys.argv[1]))
