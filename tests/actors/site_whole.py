@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from actors import broker
-from actors.broker_contract import ConnectionLost
+from actors.broker_contract import ConnectionLost, QueueError
 from models.errors import Denied
 from models.messages import (
     LEASE_QUEUE,
@@ -48,7 +48,7 @@ class Control:
     """Hears the site's reports and sends it commands, as control does.
 
     *grants*: renewals are answered with all that they ask for.  *plans*: what a registration is
-    answered with, None for no answer.
+    answered with.
     """
 
     def __init__(self, broker_url):
@@ -56,7 +56,7 @@ class Control:
         self.key = secrets.token_bytes(32)
         self.heard: list[tuple[Envelope, float]] = []
         self.grants = True
-        self.plans = None
+        self.plans = []
         self._publisher = broker.publisher_for(broker_url)
         broker.declare(broker_url, UPWARD)
         self._stop = threading.Event()
@@ -69,7 +69,7 @@ class Control:
         name = UPWARD[queue].value
         dramatiq.actor(actor_name=name, queue_name=queue, broker=queues)(lambda message: None)
         while not self._stop.is_set():
-            with suppress(ConnectionLost):
+            with suppress(ConnectionLost, QueueError):
                 self._consume(queues.consume(queue, prefetch=8, timeout=50))
         queues.close()
 
@@ -90,7 +90,7 @@ class Control:
             self.heard.append((said, time.monotonic()))
             if said.kind is Kind.RENEW and self.grants:
                 self.send(Kind.RENEWED, said.body, to=said.agent)
-            if said.kind is Kind.REGISTER and self.plans is not None:
+            if said.kind is Kind.REGISTER:
                 plans = [plan.encode() for plan in self.plans]
                 body = {"plans": plans, "snapshot": True, "snapshot_id": str(uuid4()), "parts": 1}
                 self.send(Kind.PLAN, body, to=said.agent)
@@ -129,6 +129,7 @@ class Control:
 
     def give(self, *plans, to=None):
         """Send *plans*, and return when they are served."""
+        self.plans += plans
         before = len(self.reports("plan-served"))
         body = {"plans": [plan.encode() for plan in plans], "snapshot": False}
         self.send(Kind.PLAN, body, to=to)

@@ -47,7 +47,6 @@ class Place:
             addressing=HERE,
         )
         self.control.give(self.plan)
-        self.control.plans = [self.plan]
 
     def get(self, access, name):
         return requests.get(url(self.plan, self.control.key, access, name), timeout=5)

@@ -68,8 +68,7 @@ def test_a_plan_is_served_before_it_is_acknowledged(site, control):
         control.agent(), image, documents=(script,), boot_base_url=site.url, addressing=HERE
     )
 
-    control.send(Kind.PLAN, {"plans": [plan.encode()], "snapshot": False})
-    until(lambda: control.reports("plan-served", "plan-refused"))
+    control.give(plan)
 
     [served] = control.reports("plan-served")
     assert (served["run"], served["data"]["digest"]) == (str(plan.run), plan.digest)
@@ -83,8 +82,7 @@ def test_a_plan_is_served_before_it_is_acknowledged(site, control):
 
 def test_a_callback_is_heard_by_control_at_once(site, control):
     plan = a_plan(control.agent(), boot_base_url=site.url, addressing=HERE)
-    control.send(Kind.PLAN, {"plans": [plan.encode()], "snapshot": False})
-    until(lambda: control.reports("plan-served"))
+    control.give(plan)
     callback = url(plan, control.key, Access.CALLBACK, "started")
 
     began = time.monotonic()
@@ -152,7 +150,7 @@ def test_a_site_registers_again_when_the_broker_was_restarted(rabbitmq_server, t
     site.start()
     try:
         control.agent()
-        rabbitmq_server.stop()
+        rabbitmq_server.stop(signal.SIGTERM)
         rabbitmq_server.start()
         until(lambda: len(control.of(Kind.REGISTER)) > 1, seconds=60)
     finally:
