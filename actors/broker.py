@@ -23,7 +23,6 @@ from actors import broker_postgres, broker_rabbitmq, middleware
 from actors.broker_contract import DeadLetters, Publisher
 from actors.broker_dramatiq import QueueBroker
 from actors.broker_rabbitmq_events import EventPublisher as EventsOnRabbit
-from actors.broker_rabbitmq_publisher import RabbitPublisher
 from models.events import DomainEvent
 
 IDLE_MS: Final = 250
@@ -40,21 +39,21 @@ class WorkerBroken(Exception):
 class Transport:
     """One kind of broker."""
 
-    broker: Callable[[str, list[Middleware]], QueueBroker]
-    publisher: Callable[[str], Publisher]
+    broker: Callable[[str, list[Middleware], bool], QueueBroker]
+    publisher: Callable[[str, bool], Publisher]
     declare: Callable[[str, Collection[str]], None]
     dead_letters: Callable[[str], DeadLetters]
 
 
 _RABBITMQ: Final = Transport(
     broker_rabbitmq.RabbitBroker,
-    RabbitPublisher,
+    broker_rabbitmq.publisher,
     broker_rabbitmq.declare,
     broker_rabbitmq.RabbitDeadLetters,
 )
 _POSTGRES: Final = Transport(
     broker_postgres.PostgresBroker,
-    broker_postgres.PostgresPublisher,
+    broker_postgres.publisher,
     broker_postgres.declare,
     broker_postgres.PostgresDeadLetters,
 )
@@ -68,12 +67,16 @@ TRANSPORTS: Final[Mapping[str, Transport]] = MappingProxyType(
 )
 
 
-def broker_for(url: str, *, queues: Collection[str] = (), consume: bool) -> QueueBroker:
+def broker_for(
+    url: str, *, queues: Collection[str] = (), consume: bool, fenced: bool = False
+) -> QueueBroker:
     """Return a dramatiq broker on *url*; it connects when it is used.
 
-    With *consume* it carries the middleware of a worker.  Raises ValueError for other schemes.
+    With *consume* it carries the middleware of a worker.  *fenced*: by a site's account, which
+    declares nothing and says what it says through one exchange.  Raises ValueError for other
+    schemes.
     """
-    made = _transport(url).broker(url, middleware.for_workers() if consume else [])
+    made = _transport(url).broker(url, middleware.for_workers() if consume else [], fenced)
     for queue in queues:
         made.declare_queue(queue)
     return made
@@ -84,9 +87,9 @@ def install(broker: dramatiq.Broker) -> None:
     dramatiq.set_broker(broker)
 
 
-def publisher_for(url: str) -> Publisher:
-    """Return a publisher on *url*; it connects when it is used."""
-    return _transport(url).publisher(url)
+def publisher_for(url: str, *, fenced: bool = False) -> Publisher:
+    """Return a publisher on *url*; it connects when it is used.  *fenced* as in `broker_for`."""
+    return _transport(url).publisher(url, fenced)
 
 
 class EventPublisher(Protocol):

@@ -38,9 +38,10 @@ RENEW_S: Final = queue_postgres.LEASE_S / 3
 class PostgresBroker(QueueBroker):
     """dramatiq's broker on PostgreSQL.  A lost connection is made again by the worker's loop."""
 
-    def __init__(self, url: str, middleware: list[Middleware]) -> None:
+    def __init__(self, url: str, middleware: list[Middleware], fenced: bool = False) -> None:  # noqa: FBT001, FBT002 - as Transport calls it
         super().__init__(PostgresPublisher(url), middleware)
         self.url = url
+        self.fenced = fenced
 
     def ensure(self, queue: str) -> None:
         declare(self.url, {queue})
@@ -69,7 +70,8 @@ class PostgresConsumer(QueueConsumer):
         self._polled = self._renewed = float("-inf")
         with _lost_on_failure(), ExitStack() as undo:
             self._session = undo.enter_context(Session(broker.url, name=f"queue {queue}"))
-            queue_postgres.declare(self._session, {queue})
+            if not broker.fenced:
+                queue_postgres.declare(self._session, {queue})
             self._owner = queue_postgres.Owner(self._session, queue)
             undo.pop_all()
 
@@ -222,6 +224,11 @@ class PostgresDeadLetters:
                 )
                 queue_postgres.forget_dead(session, [row[0] for row in rows])
         return len(rows)
+
+
+def publisher(url: str, _fenced: bool) -> PostgresPublisher:  # noqa: FBT001 - as Transport calls it
+    """Return a publisher; what a role may write to is PostgreSQL's to say."""
+    return PostgresPublisher(url)
 
 
 def declare(url: str, queues: Collection[str]) -> None:

@@ -61,9 +61,10 @@ class RabbitBroker(QueueBroker):
 
     publisher: RabbitPublisher
 
-    def __init__(self, url: str, middleware: list[Middleware]) -> None:
-        super().__init__(RabbitPublisher(url), middleware)
+    def __init__(self, url: str, middleware: list[Middleware], fenced: bool = False) -> None:  # noqa: FBT001, FBT002 - as Transport calls it
+        super().__init__(publisher(url, fenced), middleware)
         self.url = url
+        self.fenced = fenced
 
     def ensure(self, queue: str) -> None:
         declare(self.url, {queue})
@@ -87,7 +88,10 @@ class RabbitConsumer(QueueConsumer):
             undo.callback(self.close)
             with _bounded(self._connection):
                 self._channel = self._connection.channel()
-                _declare(self._channel, {queue})
+                if broker.fenced:
+                    self._channel.queue_declare(queue, passive=True)  # fails when it is not there
+                else:
+                    _declare(self._channel, {queue})
                 self._channel.basic_qos(prefetch_count=prefetch)
             self._deliveries = self._channel.consume(queue, inactivity_timeout=timeout_ms / 1000)
             undo.pop_all()
@@ -181,6 +185,11 @@ class RabbitDeadLetters:
                 keep([_dead_letter(*each) for each in got])
                 channel.basic_ack(got[-1][0].delivery_tag, multiple=True)
         return len(got)
+
+
+def publisher(url: str, fenced: bool) -> RabbitPublisher:  # noqa: FBT001 - as Transport calls it
+    """Return a publisher; a site's account may use one exchange only."""
+    return RabbitPublisher(url, UPWARD_EXCHANGE if fenced else "")
 
 
 def declare(url: str, queues: Collection[str]) -> None:

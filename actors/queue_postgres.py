@@ -67,6 +67,20 @@ CREATE POLICY "{role} writes" ON queue.messages FOR INSERT TO "{role}"
   WITH CHECK (queue = ANY (%(writes)s));
 """
 
+SITE_ROLE: Final = """
+GRANT USAGE ON SCHEMA queue TO "{role}";
+GRANT USAGE ON SEQUENCE queue.owners TO "{role}";
+GRANT SELECT ON queue.queues TO "{role}";
+GRANT SELECT, INSERT, UPDATE, DELETE ON queue.messages TO "{role}";
+GRANT INSERT ON queue.dead_letters TO "{role}";
+DROP POLICY IF EXISTS "{role} reads" ON queue.messages;
+DROP POLICY IF EXISTS "{role} writes" ON queue.messages;
+CREATE POLICY "{role} reads" ON queue.messages TO "{role}"
+  USING (queue LIKE %(reads)s) WITH CHECK (queue LIKE %(reads)s);
+CREATE POLICY "{role} writes" ON queue.messages FOR INSERT TO "{role}"
+  WITH CHECK (queue = ANY (%(writes)s));
+"""
+
 # No RETURNING: a role that may write to a queue need not be able to read it.
 PUBLISH: Final = """
 WITH given AS (
@@ -229,6 +243,23 @@ def create_role(
         raise ValueError(f"{role!r} cannot be a role's name")
     values = {"password": password, "reads": list(reads), "writes": [*reads, *writes]}
     session.run(ROLE.format(role=role), values)
+
+
+def ensure_site_role(
+    session: Session, role: str, password: str, *, reads: str, writes: Sequence[str]
+) -> None:
+    """Make a login for a site, or make it what it should be.
+
+    It sees the queue's tables only: there the queues whose names begin with *reads*, and it may
+    add messages to *writes*, and dead letters, which it cannot read.
+    """
+    if not role.replace("_", "").replace("-", "").isalnum():
+        raise ValueError(f"{role!r} cannot be a role's name")
+    values = {"role": role, "password": password, "reads": f"{reads}%", "writes": list(writes)}
+    known = session.run("SELECT 1 FROM pg_roles WHERE rolname = %(role)s", values)
+    verb = "ALTER" if known else "CREATE"
+    session.run(f'{verb} ROLE "{role}" LOGIN PASSWORD %(password)s', values)
+    session.run(SITE_ROLE.format(role=role), values)
 
 
 def declare(session: Session, queues: Collection[str]) -> None:

@@ -105,6 +105,17 @@ class Settings(Capabilities):
         "empty: `sprout up` chooses.",
     )
 
+    broker_admin_url: SecretStr = Field(
+        SecretStr(""),
+        description="URL of RabbitMQ's management API with an administrator's account: there each "
+        "site gets an account of its own.",
+    )
+    site_broker: SecretStr = Field(
+        SecretStr(""),
+        description="Broker URL as sites reach it; empty: `SPROUT_BROKER`. With an account in it, "
+        "and without `SPROUT_BROKER_ADMIN_URL`, all sites share that account.",
+    )
+
     api_url: WebUrl = Field(
         "http://127.0.0.1:8080", description="Where the CLI and sites reach the edge."
     )

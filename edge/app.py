@@ -74,7 +74,8 @@ class EdgeConfig:
         allowed_hosts: names that the Host header may hold; an IPv6 address in brackets.
         admin_token_hash: SHA-256 (hex) of the admin's token; empty: every route refuses.
         session_key: signs browsers' cookies; empty: no browser is let in.
-        broker: `amqp://` URL, or the `postgresql://` URL of the embedded queue; sites get it.
+        broker: URL of the broker as sites reach it; empty: none is there for them.
+        accounts: whether each site has an account of its own there, which control makes.
         database_url: where the live stream listens.
     """
 
@@ -83,6 +84,7 @@ class EdgeConfig:
     admin_token_hash: str = field(default="", repr=False)
     session_key: str = field(default="", repr=False)
     broker: str = field(default="", repr=False)
+    accounts: bool = False
     database_url: str = field(default="", repr=False)
 
 

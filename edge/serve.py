@@ -65,6 +65,7 @@ class Edge(BaseApplication):  # type: ignore[misc] # gunicorn has no types
                 admin_token_hash=settings.admin_token_hash,
                 session_key=settings.session_key.get_secret_value(),
                 broker=_broker(settings),
+                accounts=_accounts(settings),
                 database_url=database_url,
             )
         )
@@ -91,9 +92,19 @@ def main() -> int:
 
 
 def _broker(settings: Settings) -> str:
-    """Return the URL that sites reach the broker by."""
+    """Return the URL that sites reach the broker by; never with the account of control."""
     asked = settings.broker.get_secret_value()
-    return settings.database_url.get_secret_value() if asked == "postgres" else asked
+    shared = settings.site_broker.get_secret_value()
+    if asked in {"", "postgres"}:
+        return shared or settings.database_url.get_secret_value()
+    return shared or (asked if _accounts(settings) else "")
+
+
+def _accounts(settings: Settings) -> bool:
+    """Whether each site has an account of its own at the broker, which control makes."""
+    return settings.broker.get_secret_value() in {"", "postgres"} or bool(
+        settings.broker_admin_url.get_secret_value()
+    )
 
 
 def _options(settings: Settings) -> Mapping[str, Any]:

@@ -38,11 +38,14 @@ def main() -> int:
     broker_url = settings.broker.get_secret_value()
     broker_url = database_url if broker_url in {"", "postgres"} else broker_url
     database.configure(database_url, connections=settings.control_threads + 4)
-    _work(database_url, broker_url, settings.control_threads, stop)
+    admin_url = settings.broker_admin_url.get_secret_value()
+    _work(database_url, broker_url, admin_url, settings.control_threads, stop)
     return 0
 
 
-def _work(database_url: str, broker_url: str, threads: int, stop: threading.Event) -> None:
+def _work(
+    database_url: str, broker_url: str, admin_url: str, threads: int, stop: threading.Event
+) -> None:
     _prepare_queues(broker_url, stop)
     queues = broker.broker_for(broker_url, queues=QUEUES, consume=True)
     broker.install(queues)
@@ -54,9 +57,10 @@ def _work(database_url: str, broker_url: str, threads: int, stop: threading.Even
         database_url, broker_url, stop
     )
     dead = importlib.import_module("actors.control.morgue").thread(broker_url, stop)
+    kept = importlib.import_module("actors.control.accounts").thread(broker_url, admin_url, stop)
     log.info("control.started", threads=threads)
     broker.run_worker(queues, threads=threads, queues=QUEUES, stop=stop, grace_s=5.0)
-    for thread in (relay, reaper, told, dead):
+    for thread in (relay, reaper, told, dead, kept):
         thread.join(timeout=5.0)
     log.info("control.stopped")
 

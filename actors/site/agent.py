@@ -130,7 +130,7 @@ class Agent:
         return Uplink(
             voice,
             self.journal,
-            broker.publisher_for(url),
+            broker.publisher_for(url, fenced=True),
             self.leases,
             greeting=self.greeting,
             pulse=self.pulse,
@@ -199,7 +199,7 @@ def run(setup: Setup) -> None:
 def _hear(agent: Agent, setup: Setup, uplink: Uplink, stop: threading.Event) -> None:
     """Work on the agent's queue; register whenever a connection to it was made."""
     queue = agent_queue(setup.enrolment.site, agent.id)
-    queues = broker.broker_for(setup.broker_url, queues=[queue], consume=True)
+    queues = broker.broker_for(setup.broker_url, queues=[queue], consume=True, fenced=True)
 
     def command(message: dict[str, Any]) -> None:
         try:

@@ -12,8 +12,9 @@ from pydantic import ConfigDict, Field
 from edge import auth
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Body, Labels, Line, Page, Path, Slug, example
-from models import queries
+from models import accounts, queries
 from models.commands import inventory
+from models.errors import NotReady
 from models.lifecycle import State
 from models.views import AgentView
 
@@ -210,18 +211,31 @@ def agents(path: SiteRef) -> Response:
 
 
 @operation(
-    api, "post", "/v1/sites/<site>/enrol", "enrolSite", answer=Enrolment, action="site.enrol"
+    api,
+    "post",
+    "/v1/sites/<site>/enrol",
+    "enrolSite",
+    answer=Enrolment,
+    refuses=("not-ready",),
+    action="site.enrol",
 )
 def enrol(path: SiteRef) -> Response:
-    """Return the site's enrolment: its key, and where broker and edge are."""
-    given = inventory.enrolment(auth.caller(), queries.site(path.site).id)
+    """Return the site's enrolment: its key, its account at the broker, and where the edge is."""
     config = current_app.extensions["sprout"]
+    site = queries.site(path.site).id
+    if not config.broker:
+        raise NotReady(
+            "sites have no account at the broker",
+            hint="Set SPROUT_BROKER_ADMIN_URL, so that each gets its own, or SPROUT_SITE_BROKER.",
+        )
+    given = inventory.enrolment(auth.caller(), site)
+    key = bytes.fromhex(given["signing_key"])
     return answered(
         Enrolment(
             site=UUID(given["site"]),
             slug=given["slug"],
             signing_key=given["signing_key"],
-            broker=config.broker,
+            broker=accounts.url(config.broker, site, key) if config.accounts else config.broker,
             edge=config.public_url,
         )
     )

@@ -16,7 +16,7 @@ from models.commands.moves import now
 from models.database import database
 from models.errors import NotFound, NotReady
 from models.messages import Actor, Envelope, Kind
-from models.tables import Agent, Machine, Plan, Run, Site
+from models.tables import Agent, Audit, Machine, Plan, Run, Site
 
 PLAN_S: Final = 300
 """Seconds after which a plan that nobody took from the queue dies: a snapshot brings it again."""
@@ -46,6 +46,14 @@ def signing_key(site_id: UUID) -> bytes:
     if site is None:
         raise NotFound(f"no site {site_id}")
     return bytes(site.signing_key)
+
+
+def enrolled() -> list[UUID]:
+    """Return the sites that somebody asked an enrolment of."""
+    asked = Audit.select(Audit.site_id).where(
+        (Audit.action == "site.enrol") & (Audit.outcome == "done") & ~Audit.site_id.is_null()
+    )
+    return [row.id for row in Site.select(Site.id).where(Site.id.in_(asked))]
 
 
 def register(envelope: Envelope) -> None:

@@ -32,6 +32,7 @@ class RabbitMQ:
     port: int
     dist_port: int
     epmd_port: int
+    admin_port: int = 0
     node: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
@@ -41,6 +42,11 @@ class RabbitMQ:
     @property
     def log(self) -> Path:
         return self.folder / "rabbitmq.out"
+
+    @property
+    def admin_url(self) -> str:
+        """Where the management API is, if it was asked for."""
+        return f"http://guest:guest@127.0.0.1:{self.admin_port}"
 
     def start(self) -> None:
         """Start the node and return when it accepts an AMQP login."""
@@ -83,18 +89,21 @@ class RabbitMQ:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[RabbitMQ]:
+def running(folder: Path, *, management: bool = False) -> Iterator[RabbitMQ]:
     """A node for the block: guest/guest, virtual host ``/``, nothing in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "enabled_plugins").write_text("[].\n")
-    (folder / "rabbitmq.conf").write_text("log.file.level = warning\n")
-    port, dist_port, epmd_port = process.free_ports(3)
+    port, dist_port, epmd_port, admin_port = process.free_ports(4)
+    plugins = "rabbitmq_management" if management else ""
+    (folder / "enabled_plugins").write_text(f"[{plugins}].\n")
+    admin = f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {admin_port}\n"
+    told = "log.file.level = warning\n" + (admin if management else "")
+    (folder / "rabbitmq.conf").write_text(told)
     epmd = process.launch(
         ["/usr/bin/epmd", "-port", str(epmd_port), "-address", "127.0.0.1"],
         folder / "epmd.out",
         env={"PATH": os.environ["PATH"]},
     )
-    server = RabbitMQ(folder, port, dist_port, epmd_port)
+    server = RabbitMQ(folder, port, dist_port, epmd_port, admin_port)
     try:
         server.start()
         yield server

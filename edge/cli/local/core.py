@@ -42,6 +42,7 @@ def describe(settings: Settings, folder: Folder, database: Service, broker: Serv
         "SPROUT_API_URL": api_url,
         "SPROUT_DATABASE_URL": database.url,
         "SPROUT_BROKER": broker.url,
+        **({"SPROUT_SITE_BROKER": broker.for_sites} if broker.for_sites else {}),
         "SPROUT_ADMIN_TOKEN_HASH": _sha256(token) if ours else settings.admin_token_hash,
         "SPROUT_SESSION_KEY": _session_key(settings, folder),
     }

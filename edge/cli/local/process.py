@@ -67,11 +67,15 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """A server: the processes that we bring along for it, in order, and how to reach it."""
+    """A server: the processes that we bring along for it, in order, and how to reach it.
+
+    *for_sites* is the URL that sites are given, where theirs is another account.
+    """
 
     processes: tuple[Process, ...]
     url: str = field(repr=False)
     title: str
+    for_sites: str = field(default="", repr=False)
 
     @property
     def waited_for(self) -> tuple[str, ...]:

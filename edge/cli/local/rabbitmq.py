@@ -6,11 +6,17 @@ all, on all addresses, and outlives its starter; RabbitMQ asks it once a minute 
 it is away.  So ours has an epmd of its own, on its own port, as one more row of the process table.
 """
 
+import base64
 import hashlib
+import json
 import os
+import re
+import secrets
 import shutil
 import signal
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -18,10 +24,12 @@ from edge.cli.local import quarters
 from edge.cli.local.folder import Folder, write_private
 from edge.cli.local.process import Listening, LogLine, Process, Service
 from edge.cli.local.quarters import Quarters
+from models.messages import UPWARD_EXCHANGE
 
 NAME: Final = "rabbitmq"
 EPMD: Final = "epmd"
 USER: Final = "sprout"
+SITE: Final = "site"
 VHOST: Final = "sprout"
 
 _USERS: Final = ("rabbitmq", "nobody")
@@ -66,18 +74,25 @@ def installed() -> Programs | None:
 def prepare(folder: Folder, programs: Programs) -> Service:
     """Write its configuration and return how to run it.
 
-    The user is made when the node first starts; `guest` never exists.
+    Its two accounts are made anew at each start: control's, and the one of the sites on this
+    machine, which may do what a site's own account may.  `guest` never exists.
     """
     home = folder.home(NAME)
     password = folder.secret("broker_password")
     ports = _Ports(*(folder.port(use) for use in (NAME, "rabbitmq_distribution", EPMD)))
-    write_private(home / "advanced.config", _configuration(ports.amqp, password))
+    accounts = {USER: password, SITE: folder.secret("site_broker_password")}
+    assigned = partial(quarters.assign, home, home, users=_USERS, dies_with_parent=signal.SIGTERM)
+    where = assigned().home
+    write_private(home / "definitions.json", _definitions(accounts))
+    write_private(home / "advanced.config", _configuration(ports.amqp, where))
     write_private(home / "enabled_plugins", "[].\n")
     _link_plugins(home / "plugins", programs.server)
-    place = quarters.assign(home, home, users=_USERS, dies_with_parent=signal.SIGTERM)
+    place = assigned()  # again: what was just written is ours until then
     processes = (_epmd(place, programs.epmd, ports), _server(place, programs, ports, folder.path))
     url = f"amqp://{USER}:{password}@127.0.0.1:{ports.amqp}/{VHOST}"
-    return Service(processes, url, f"RabbitMQ on 127.0.0.1:{ports.amqp}, kept in {home}")
+    title = f"RabbitMQ on 127.0.0.1:{ports.amqp}, kept in {home}"
+    for_sites = f"amqp://{SITE}:{accounts[SITE]}@127.0.0.1:{ports.amqp}/{VHOST}"
+    return Service(processes, url, title, for_sites)
 
 
 def _epmd(place: Quarters, program: Path, ports: _Ports) -> Process:
@@ -143,13 +158,40 @@ def _distribution(node: str, ports: _Ports) -> str:
     )
 
 
-def _configuration(port: int, password: str) -> str:
+def _definitions(accounts: Mapping[str, str]) -> str:
+    """Return virtual host, accounts and permissions, as RabbitMQ exports them."""
+    rights = {
+        USER: {"configure": ".*", "write": ".*", "read": ".*"},
+        SITE: {
+            "configure": "^$",
+            "write": f"^{re.escape(UPWARD_EXCHANGE)}$",
+            "read": r"^sprout\.agent\.",
+        },
+    }
+    users = [
+        {"name": name, "password_hash": _hash(word), "hashing_algorithm": _ALGORITHM, "tags": ""}
+        for name, word in accounts.items()
+    ]
+    permissions = [{"user": name, "vhost": VHOST, **may} for name, may in rights.items()]
+    return json.dumps({"vhosts": [{"name": VHOST}], "users": users, "permissions": permissions})
+
+
+_ALGORITHM: Final = "rabbit_password_hashing_sha256"
+"""Said for each user: a definition that does not say is taken for MD5's."""
+
+
+def _hash(password: str) -> str:
+    # https://www.rabbitmq.com/docs/passwords#this-is-the-algorithm
+    salt = secrets.token_bytes(4)
+    return base64.b64encode(salt + hashlib.sha256(salt + password.encode()).digest()).decode()
+
+
+def _configuration(port: int, home: Path) -> str:
     """Return Erlang terms: unlike rabbitmq.conf, they need no schema compiled at each start."""
     return f"""[
  {{rabbit, [
   {{tcp_listeners, [{{"127.0.0.1", {port}}}]}},
-  {{default_user, <<"{USER}">>}}, {{default_pass, <<"{password}">>}},
-  {{default_vhost, <<"{VHOST}">>}}, {{loopback_users, []}},
+  {{load_definitions, "{home}/definitions.json"}}, {{loopback_users, []}},
   {{log, [{{console, [{{enabled, true}}, {{level, info}}]}}, {{file, [{{file, false}}]}}]}}
  ]}},
  {{ra, [{{wal_max_size_bytes, 33554432}}]}}

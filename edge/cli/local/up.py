@@ -41,6 +41,18 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """Arguments of `python -m` by the name of the process."""
 
 
+NOT_FOR_SITES: Final = frozenset(
+    {
+        "SPROUT_ADMIN_TOKEN_HASH",
+        "SPROUT_BROKER",
+        "SPROUT_DATABASE_URL",
+        "SPROUT_SESSION_KEY",
+        "SPROUT_SITE_BROKER",
+    }
+)
+"""What a site's processes never see: their enrolment says all that they may know."""
+
+
 class Taken(Exception):
     """Another program listens where the edge is to listen."""
 
@@ -153,10 +165,11 @@ class Up:
         stop_s: float = 10.0,
     ) -> Process:
         """Return one of our own processes, by its name in MODULES, ready to be started."""
+        kept = {n: v for n, v in core.env.items() if name != "site" or n not in NOT_FOR_SITES}
         return Process(
             name=name,
             argv=(sys.executable, "-m", *self._modules[name], *arguments),
-            env={**core.env, **env},
+            env={**kept, **env},
             needs=needs,
             ready=ready,
             stop_s=stop_s,
