@@ -6,4 +6,5 @@ children, qmp, machine           one QEMU process, and the power button in front
 redfish                          the BMC: resources, sessions, HTTP
 leftovers, needs                 what a killed rack left; what is missing to run one
 rack                             all of it together, as a context manager
+simulated                        machines and BMCs that are played, for any user and for thousands
 """

@@ -1,4 +1,4 @@
-"""`python -m deploy.rack up|sweep|check`."""
+"""`python -m deploy.rack up|simulated|sweep|check`."""
 
 import argparse
 import json
@@ -15,6 +15,7 @@ from deploy.rack.hardware import Firmware
 from deploy.rack.logs import JsonLines
 from deploy.rack.machine import Patience
 from deploy.rack.rack import GIB, Rack
+from deploy.rack.simulated import command
 
 _UNITS: Final = {"M": 1 << 20, "G": GIB, "T": 1 << 40}
 
@@ -93,6 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deploy.rack", description=__doc__)
     commands = parser.add_subparsers(required=True)
     _add_up(commands.add_parser("up", help="run a rack until SIGTERM or SIGINT"))
+    command.add(commands.add_parser("simulated", help="run machines that are played, as any user"))
 
     sweeping = commands.add_parser("sweep", help="remove what a killed rack left behind")
     sweeping.add_argument("--state", type=Path, required=True)

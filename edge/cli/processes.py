@@ -36,16 +36,24 @@ def site() -> None:
 
 
 def up(
-    rack: Annotated[int, typer.Option(help="Virtual machines to rack and provision.")] = 0,
+    rack: Annotated[int, typer.Option(help="Machines to rack and provision.")] = 0,
     firmware: Annotated[str, typer.Option(help="bios or uefi.")] = "uefi",
     once: Annotated[
         bool, typer.Option("--once", help="End when all are active: status 0, else 1.")
     ] = False,
+    simulated: Annotated[
+        bool,
+        typer.Option("--simulated", help="Play the machines: as any user, in any number."),
+    ] = False,
+    speed: Annotated[float, typer.Option(help="Of simulated machines: 2 halves their times.")] = 1,
 ) -> None:
     """Run all of Sprout on this machine, with its own database and broker."""
     from edge.cli import rack as choreography
 
-    raise typer.Exit(choreography.up(machines=rack, firmware=firmware, once=once))
+    wanted = choreography.Wanted(
+        machines=rack, firmware=firmware, once=once, simulated=simulated, speed=speed
+    )
+    raise typer.Exit(choreography.up(wanted))
 
 
 def login_url() -> None:

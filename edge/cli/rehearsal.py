@@ -1,6 +1,7 @@
-"""The records of a virtual rack, made through the public API: safe to make again."""
+"""The records of a rehearsal's rack, made through the public API: safe to make again."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -12,11 +13,48 @@ from edge.cli.client import Api
 from edge.cli.inventory import enrolment
 from edge.cli.local.folder import write_private
 
-SITE: Final = "rack"
-PREFIX: Final = "debian-12"
-CIDR: Final = "10.77.0.0/24"
-ADDRESS: Final = "10.77.0.1"
-_RANGE: Final = ("10.77.0.10", "10.77.0.250")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Premises:
+    """Under which names a kind of rack is recorded, and where its machines get addresses.
+
+    *artifact* is the image's folder and reference; *address* is the site's own on the network.
+    """
+
+    slug: str
+    name: str
+    artifact: str
+    title: str
+    cidr: str
+    address: str
+    pool: tuple[str, str]
+    simulated: bool = False
+
+
+VIRTUAL: Final = Premises(
+    slug="rack",
+    name="Virtual rack",
+    artifact="debian-12",
+    title="Debian 12",
+    cidr="10.77.0.0/24",
+    address="10.77.0.1",
+    pool=("10.77.0.10", "10.77.0.250"),
+)
+# All of 127/8 is this machine's own: any user can speak from any address of it.
+SIMULATED: Final = Premises(
+    slug="simulated",
+    name="Simulated rack",
+    artifact="simulated",
+    title="Simulated image",
+    cidr="127.64.0.0/16",
+    address="127.64.0.1",
+    pool=("127.64.1.0", "127.64.254.255"),
+    simulated=True,
+)
+_PAGE: Final = 200
+_AT_ONCE: Final = 4
+"""Requests at a time, where there are many: more would only wait for one another."""
+
 _TEMPLATE: Final = "#cloud-config\nhostname: {{ hostname }}\n"
 
 
@@ -44,18 +82,19 @@ def ssh_key(folder: Path) -> str:
     return public.read_text(encoding="ascii").strip()
 
 
-def site(api: Api) -> str:
+def site(api: Api, premises: Premises) -> str:
     """Return the id of the rack's site."""
-    return _ensured(api, "/v1/sites", "slug", {"name": "Virtual rack", "slug": SITE})
+    return _ensured(api, "/v1/sites", "slug", {"name": premises.name, "slug": premises.slug})
 
 
-def enrolled(api: Api, path: Path) -> None:
+def enrolled(api: Api, premises: Premises, path: Path) -> None:
     """Write the site's enrolment to *path*."""
-    write_private(path, enrolment(api, SITE))
+    write_private(path, enrolment(api, premises.slug))
 
 
 def records(
     api: Api,
+    premises: Premises,
     site_id: str,
     rack: Mapping[str, Any],
     built: Mapping[str, Any],
@@ -66,19 +105,20 @@ def records(
     """Make what is missing of network, artifact, image, profile and machines."""
     network = {
         "siteId": site_id,
-        "name": "rack",
-        "cidr": CIDR,
-        "rangeStart": _RANGE[0],
-        "rangeEnd": _RANGE[1],
+        "name": premises.slug,
+        "cidr": premises.cidr,
+        "rangeStart": premises.pool[0],
+        "rangeEnd": premises.pool[1],
         "purpose": "provisioning",
         "domain": domain,
     }
     _ensured(api, "/v1/networks", "name", network)
-    artifact = {"ref": PREFIX, "name": "Debian 12", "backend": "filesystem", "prefix": PREFIX}
+    folder = {"backend": "filesystem", "prefix": premises.artifact}
+    artifact = {"ref": premises.artifact, "name": premises.title, **folder}
     _ensured(api, "/v1/artifacts", "ref", artifact)
     # A new build is a new image: what was approved or is being served never changes under it.
     image = f"{built['name']}-{built['key'][:8]}"
-    _ensured(api, "/v1/images", "ref", _image(image, built))
+    _ensured(api, "/v1/images", "ref", _image(premises, image, built))
     profile = {
         "ref": "rack",
         "name": "Rack",
@@ -86,30 +126,41 @@ def records(
         "sshKeys": [key],
     }
     _ensured(api, "/v1/profiles", "ref", profile)
-    machines = {
-        hostname(rack, one): _ensured(api, "/v1/machines", "hostname", _machine(rack, one, site_id))
-        for one in rack["machines"]
-    }
+    machines = _machines(api, rack, site_id)
     return Records(site=site_id, image=image, profile="rack", machines=machines)
 
 
 def hostname(rack: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
     """Return the host name of one of the rack's machines."""
-    return f"{rack['firmware']}-{machine['name']}"
+    return f"{'sim' if rack.get('simulated') else rack['firmware']}-{machine['name']}"
 
 
 def secret_name(rack: Mapping[str, Any], machine: Mapping[str, Any]) -> str:
     """Return the name under which the site finds the password of the machine's BMC."""
+    if rack.get("simulated"):
+        return "SIMULATED_RACK"  # one for all: a thousand variables would tell no more
     return hostname(rack, machine).upper().replace("-", "_")
 
 
-def _image(ref: str, built: Mapping[str, Any]) -> dict[str, Any]:
+def _machines(api: Api, rack: Mapping[str, Any], site_id: str) -> dict[str, str]:
+    """Return the id of each machine by host name, making those that are missing."""
+    rows = api.items("/v1/machines", siteId=site_id, limit=_PAGE)
+    known = {row["hostname"]: str(row["id"]) for row in rows if row["state"] != "retired"}
+    wanted = {hostname(rack, one): _machine(rack, one, site_id) for one in rack["machines"]}
+    missing = [body for name, body in wanted.items() if name not in known]
+    with ThreadPoolExecutor(_AT_ONCE) as callers:
+        made = callers.map(lambda body: api.post("/v1/machines", body), missing)
+        known |= {row["hostname"]: str(row["id"]) for row in made}
+    return {name: known[name] for name in wanted}
+
+
+def _image(premises: Premises, ref: str, built: Mapping[str, Any]) -> dict[str, Any]:
     paths = (built["kernel"], built["initrd"], built["image"])
     return {
         "ref": ref,
-        "name": "Debian 12",
+        "name": premises.title,
         "architecture": built["architecture"],
-        "artifactRef": PREFIX,
+        "artifactRef": premises.artifact,
         "kernelPath": built["kernel"],
         "initrdPath": built["initrd"],
         "imagePath": built["image"],
@@ -126,7 +177,10 @@ def _machine(rack: Mapping[str, Any], one: Mapping[str, Any], site_id: str) -> d
         "hostname": hostname(rack, one),
         "architecture": "x86_64",
         "interfaces": [{"name": "eth0", "macAddress": one["mac"], "pxeEnabled": True}],
-        "labels": {"firmware": rack["firmware"]},
+        "labels": {
+            "firmware": rack["firmware"],
+            **({"simulated": "true"} if rack.get("simulated") else {}),
+        },
         "bmc": {
             "protocol": "redfish",
             "address": board["address"],

@@ -16,6 +16,8 @@ def enter(machine: Mapping[str, Any], command: Sequence[str]) -> int:
 
     Raises Told when the machine has no address or no known host key.
     """
+    if (machine.get("labels") or {}).get("simulated") == "true":
+        raise Told(f"{machine['hostname']} is simulated: no system runs on it")
     address, keys = machine.get("address"), machine.get("sshHostKeys") or []
     if not address or not keys:
         raise Told(

@@ -11,10 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from threading import Lock
-from typing import Final
+from typing import Final, Protocol
 
 from deploy.rack import boot
-from deploy.rack.machine import Machine
+from deploy.rack.boot import Override
+from deploy.rack.hardware import Hardware
 from deploy.rack.power import PowerState, Reset, WrongState
 from deploy.rack.redfish import bodies, documents, shapes, tree
 from deploy.rack.redfish.exchange import Request, Response, refused, shown
@@ -44,6 +45,27 @@ class Credentials:
         return secrets.compare_digest(given.encode(), ours.encode())
 
 
+class Board(Protocol):
+    """What a BMC governs."""
+
+    @property
+    def hardware(self) -> Hardware: ...
+
+    @property
+    def state(self) -> PowerState: ...
+
+    @property
+    def override(self) -> Override: ...
+
+    @property
+    def fault(self) -> str: ...
+
+    def set_override(self, override: Override) -> None: ...
+
+    def press(self, reset: Reset) -> None:
+        """Begin *reset* and return at once, or raise WrongState."""
+
+
 class MethodNotAllowed(Refused):
     def __init__(self, allowed: str) -> None:
         super().__init__("OperationNotAllowed")
@@ -53,7 +75,7 @@ class MethodNotAllowed(Refused):
 class Service:
     """The BMC of one machine.  Answers from any thread, one request at a time, as BMCs do."""
 
-    def __init__(self, machine: Machine, credentials: Credentials) -> None:
+    def __init__(self, machine: Board, credentials: Credentials) -> None:
         self.machine = machine
         self._credentials = credentials
         self._sessions = Sessions()
