@@ -4,10 +4,10 @@ from uuid import uuid4
 import pytest
 
 from actors.drivers.deadline import Deadline
-from actors.drivers.errors import NoEffect, NotAllowed, Refused, Unreachable
+from actors.drivers.errors import LeaseLost, NoEffect, NotAllowed, Refused, Unreachable
 from actors.drivers.reach import Rules
 from actors.site import warrant
-from actors.site.leases import Leases
+from actors.site.leases import LEASE_S, Leases
 from actors.site.orders import Order
 from actors.site.tasks import JOBS, Bench, Restart
 from actors.site.warrant import QUIET_S, REPEAT_S, Progress, Warrant
@@ -43,7 +43,16 @@ class Ledger:
 
 
 def perform(
-    bmc, kind, *, rules=LOOPBACK, ref="env:BMC", ledger=None, said=None, seconds=5, **params
+    bmc,
+    kind,
+    *,
+    rules=LOOPBACK,
+    ref="env:BMC",
+    ledger=None,
+    said=None,
+    seconds=5,
+    leases=None,
+    **params,
 ):
     order = Order.parse(
         {
@@ -58,7 +67,7 @@ def perform(
     )
     told = []
     bench = Bench(rules, RESOLVERS)
-    leases = Leases()
+    leases = leases or Leases()
     leases.hold(order.task, order.epoch, lambda: None)
     leases.answered(leases.renewal())
     progress = Progress([].append if said is None else said.append)
@@ -154,6 +163,24 @@ def test_a_write_that_the_bmc_never_answered_has_an_intent_and_no_outcome(bmc):
         perform(bmc, "power-on", ledger=ledger)
 
     assert (len(ledger.intents), ledger.outcomes) == (1, {})
+
+
+def test_a_lease_that_ends_between_two_writes_lets_the_second_not_out(bmc):
+    now = [0.0]
+    leases = Leases(lambda: now[0])
+
+    def cut_off(handler):
+        now[0] += LEASE_S  # while the machine goes off, no renewal is answered
+        return False
+
+    bmc.power = "On"
+    bmc.faults.append(lambda handler: handler.path == RESET and cut_off(handler))
+    ledger = Ledger()
+
+    with pytest.raises(LeaseLost):
+        perform(bmc, "reboot", ledger=ledger, leases=leases, force=True)
+
+    assert (bmc.power, bmc.count("POST", RESET), len(ledger.intents)) == ("Off", 1, 1)
 
 
 def test_a_task_that_waits_says_what_for(bmc, monkeypatch):
