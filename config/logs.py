@@ -22,8 +22,10 @@ _TELLING: Final = re.compile(
 )
 """Names of fields whose values are never written."""
 
-_IN_URL: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)|(?<=/boot/)(?P<run>[^/\s]+)/[^/\s]+")
-"""User and password of a URL, and the token of a boot URL."""
+_IN_URL: Final = re.compile(
+    r"(?<=://)[^/@\s]+(?=@)|(?<=/boot/)(?P<run>[^/\s]+)/[^/\s]+|(?<=[?&]g=)[^&\s\"']+"
+)
+"""User and password of a URL, the token of a boot URL, and the right that a blob's URL bears."""
 
 _known: set[str] = set()
 

@@ -86,6 +86,13 @@ class Settings(Capabilities):
     )
     site_dir: Folder = _under_data("site", "Folder of a site's own store: plans, leases, spool.")
     artifact_dir: Folder = _under_data("artifacts", "Folder that holds artifacts by prefix.")
+    blob_dir: Folder = _under_data("blobs", "Folder of the edge's blobs, by SHA-256.")
+    cache_bytes: int = Field(
+        200 << 30,
+        ge=1 << 20,
+        description="Most bytes of artifacts that a site keeps in its cache.",
+        json_schema_extra={"shown": str(200 << 30)},
+    )
     loader_dirs: Folders = Field(
         (Path("/usr/lib/ipxe"), Path("/boot")),
         description="Folders searched for network loaders, between colons.",
@@ -109,6 +116,12 @@ class Settings(Capabilities):
         SecretStr(""),
         description="URL of RabbitMQ's management API with an administrator's account: there each "
         "site gets an account of its own.",
+    )
+    automation_users: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9._-]+=(viewer|operator|admin)(@[a-z0-9-]+)?(, *|$))*$",
+        description="What users of RabbitMQ may command by message: `user=role` or "
+        "`user=role@site`, between commas.",
     )
     site_broker: SecretStr = Field(
         SecretStr(""),
