@@ -1,6 +1,7 @@
 """The thread through the domain, on a real database, with an agent that speaks its messages."""
 
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 from uuid import uuid4
 
 import pytest
@@ -8,7 +9,7 @@ from peewee import DatabaseError, InternalError
 
 from models import database as pool
 from models import outbox, queries
-from models.commands import agents, asks, reports, walks
+from models.commands import agents, asks, moves, reports, walks
 from models.errors import IllegalTransition, Invalid, NotReady, Unknown
 from models.lifecycle import State
 from models.messages import Kind as MessageKind
@@ -27,6 +28,24 @@ FACTS = {"disks": [make.DISK], "nics": [{"mac": make.MAC}], "memory_mib": 1024}
 @pytest.fixture
 def scene(db):
     return make.Scene()
+
+
+def test_what_is_only_kept_of_a_machine_does_not_wait_for_who_moves_it(scene):
+    """Else two batches of reports that hold each other's machines would deadlock."""
+
+    def report():
+        with pool.borrowed():
+            scene.agent.report(Seen.DHCP_OFFERED, scene.machine)
+
+    reporting = Thread(target=report)
+    with pool.database.atomic():
+        moves.locked(scene.machine)
+        reporting.start()
+        reporting.join(5)
+        waited = reporting.is_alive()
+    reporting.join()
+
+    assert not waited
 
 
 def test_commissioning_takes_the_inventory_and_makes_the_machine_available(scene):

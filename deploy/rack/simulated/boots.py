@@ -76,7 +76,7 @@ class Boot:
 
     def say(self, text: str) -> None:
         """Write a line to the machine's console."""
-        log.info("console", extra={"machine": self.unit.name, "says": text})
+        log.info("machine.said", extra={"machine": self.unit.name, "says": text})
 
     async def sleep(self, seconds: float) -> None:
         await self.around.pace.pass_(seconds)
