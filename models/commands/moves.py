@@ -34,8 +34,9 @@ def locked(machine_id: UUID) -> Machine:
     """Return the machine's row, locked until the transaction ends.  Raises NotFound."""
     # Its key stays as it is: rows that refer to the machine are inserted without waiting, and so
     # without a part in any deadlock.
-    query = Machine.select().where(Machine.id == machine_id).for_update("FOR NO KEY UPDATE")
-    row: Machine | None = query.first()
+    found = Machine.select().where(Machine.id == machine_id)
+    clause = "FOR NO KEY UPDATE"
+    row: Machine | None = found.for_update(clause).first()  # type: ignore[arg-type] # or a clause
     if row is None:
         raise NotFound(f"no machine {machine_id}", hint="List them with: sprout machines list")
     return row
