@@ -22,6 +22,7 @@ from dramatiq.worker import Worker
 from actors import broker_postgres, broker_rabbitmq, middleware
 from actors.broker_contract import DeadLetters, Publisher
 from actors.broker_dramatiq import QueueBroker
+from actors.broker_rabbitmq_automation import Obey, listen
 from actors.broker_rabbitmq_events import EventPublisher as EventsOnRabbit
 from models.events import DomainEvent
 
@@ -115,6 +116,17 @@ class _Nobody:
 def event_publisher_for(url: str) -> EventPublisher:
     """Return a publisher of domain events on *url*."""
     return EventsOnRabbit(url) if _transport(url) is _RABBITMQ else _Nobody()
+
+
+def listen_to_automation(url: str, obey: Obey, stop: threading.Event) -> None:
+    """Answer commands of other systems until *stop*.  Raises a QueueError.
+
+    The embedded queue has no accounts, so that nobody can prove who he is: there are none.
+    """
+    if _transport(url) is _RABBITMQ:
+        listen(url, obey, stop)
+    else:
+        stop.wait()
 
 
 def declare(url: str, queues: Collection[str]) -> None:

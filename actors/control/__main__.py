@@ -5,6 +5,8 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -13,14 +15,26 @@ from actors import broker, queue_postgres
 from actors.broker_contract import QueueError
 from config import logs
 from config.settings import BadSettings, Settings
-from models import database
+from models import database, roles
+from models.errors import Invalid
 from models.messages import CONTROL_QUEUE, LEASE_QUEUE, REPORT_QUEUE
 from models.postgres import Disconnected, Session
+from models.roles import Grant
 
 QUEUES: Final = (CONTROL_QUEUE, REPORT_QUEUE, LEASE_QUEUE)
 RETRY_S: Final = 1.0
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What the threads are told."""
+
+    database_url: str = field(repr=False)
+    broker_url: str = field(repr=False)
+    admin_url: str = field(repr=False)
+    grants: Mapping[str, Sequence[Grant]]
 
 
 def main() -> int:
@@ -34,35 +48,55 @@ def main() -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    database_url = settings.database_url.get_secret_value()
-    broker_url = settings.broker.get_secret_value()
-    broker_url = database_url if broker_url in {"", "postgres"} else broker_url
-    database.configure(database_url, connections=settings.control_threads + 4)
-    admin_url = settings.broker_admin_url.get_secret_value()
-    _work(database_url, broker_url, admin_url, settings.control_threads, stop)
+    try:
+        setup = _setup(settings)
+    except Invalid as exc:
+        sys.stderr.write(f"SPROUT_AUTOMATION_USERS: {exc} {exc.hint}\n")
+        return 2
+    database.configure(setup.database_url, connections=settings.control_threads + 4)
+    _work(setup, settings.control_threads, stop)
     return 0
 
 
-def _work(
-    database_url: str, broker_url: str, admin_url: str, threads: int, stop: threading.Event
-) -> None:
-    _prepare_queues(broker_url, stop)
-    queues = broker.broker_for(broker_url, queues=QUEUES, consume=True)
-    broker.install(queues)
-    # Actors bind to the broker when they are imported: the one late import.
-    importlib.import_module("actors.control.actors")
-    relay = importlib.import_module("actors.control.relay").thread(database_url, broker_url, stop)
-    reaper = importlib.import_module("actors.control.reaper").thread(stop)
-    told = importlib.import_module("actors.control.events_relay").thread(
-        database_url, broker_url, stop
+def _setup(settings: Settings) -> Setup:
+    database_url = settings.database_url.get_secret_value()
+    broker_url = settings.broker.get_secret_value()
+    return Setup(
+        database_url=database_url,
+        broker_url=database_url if broker_url in {"", "postgres"} else broker_url,
+        admin_url=settings.broker_admin_url.get_secret_value(),
+        grants=roles.parsed(settings.automation_users),
     )
-    dead = importlib.import_module("actors.control.morgue").thread(broker_url, stop)
-    kept = importlib.import_module("actors.control.accounts").thread(broker_url, admin_url, stop)
+
+
+def _work(setup: Setup, threads: int, stop: threading.Event) -> None:
+    _prepare_queues(setup.broker_url, stop)
+    queues = broker.broker_for(setup.broker_url, queues=QUEUES, consume=True)
+    broker.install(queues)
+    # Actors bind to the broker when they are imported: these are the late imports.
+    importlib.import_module("actors.control.actors")
+    running = [start(setup, stop) for start in _threads()]
     log.info("control.started", threads=threads)
     broker.run_worker(queues, threads=threads, queues=QUEUES, stop=stop, grace_s=5.0)
-    for thread in (relay, reaper, told, dead, kept):
+    for thread in running:
         thread.join(timeout=5.0)
     log.info("control.stopped")
+
+
+def _threads() -> tuple[Callable[[Setup, threading.Event], threading.Thread], ...]:
+    """Return what starts each thread beside the worker."""
+    relay, reaper, events_relay, morgue, accounts, automation = (
+        importlib.import_module(f"actors.control.{name}")
+        for name in ("relay", "reaper", "events_relay", "morgue", "accounts", "automation")
+    )
+    return (
+        lambda setup, stop: relay.thread(setup.database_url, setup.broker_url, stop),
+        lambda _setup, stop: reaper.thread(stop),
+        lambda setup, stop: events_relay.thread(setup.database_url, setup.broker_url, stop),
+        lambda setup, stop: morgue.thread(setup.broker_url, stop),
+        lambda setup, stop: accounts.thread(setup.broker_url, setup.admin_url, stop),
+        lambda setup, stop: automation.thread(setup.broker_url, setup.grants, stop),
+    )
 
 
 def _prepare_queues(broker_url: str, stop: threading.Event) -> None:

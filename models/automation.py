@@ -1,0 +1,136 @@
+"""Commands that come by message: their form, as a table and as the JSON Schema made of it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+from models.errors import Invalid
+
+VERSION: Final = 1
+LONGEST: Final = 256
+"""Characters of any text in a command."""
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """What a command is about, and its parameters: which it needs, and which it may have."""
+
+    target: str = "machine"
+    needs: tuple[str, ...] = ()
+    may: tuple[str, ...] = ()
+
+
+FORMS: Final[Mapping[str, Form]] = MappingProxyType(
+    {
+        "machine.commission": Form(),
+        "machine.provision": Form(needs=("imageRef", "profileRef"), may=("networkId",)),
+        "machine.power-on": Form(),
+        "machine.power-off": Form(),
+        "machine.reboot": Form(),
+        "machine.boot-source": Form(needs=("bootSource",), may=("persistent",)),
+        "workflow.cancel": Form(target="workflow"),
+    }
+)
+_FLAGS: Final = frozenset({"persistent"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """One command as it was understood; *target* is an id or a host name."""
+
+    verb: str
+    target: str
+    reason: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+def read(body: bytes) -> Mapping[str, Any]:
+    """Return the JSON object in *body*.  Raises Invalid for what cannot be read at all."""
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError) as exc:
+        raise Invalid(f"not JSON: {type(exc).__name__}") from exc
+    if not isinstance(found, dict):
+        raise Invalid("not a JSON object")
+    return found
+
+
+def parse(body: Mapping[str, Any]) -> Command:
+    """Return the command that *body* is.  Raises Invalid with the field that is wrong."""
+    if body.get("v") != VERSION or isinstance(body.get("v"), bool):
+        raise Invalid(f"version {body.get('v')!r} is not spoken here", field="/v", hint="Want 1.")
+    verb = body.get("command")
+    form = FORMS.get(verb) if isinstance(verb, str) else None
+    if form is None or not isinstance(verb, str):
+        raise Invalid("no such command", field="/command", hint=f"One of {', '.join(FORMS)}.")
+    extra = set(body) - {"v", "command", form.target, "params", "reason"}
+    if extra:
+        raise Invalid("the command has fields that it must not have", field=f"/{min(extra)}")
+    return Command(
+        verb=verb,
+        target=_text(body.get(form.target), f"/{form.target}"),
+        reason=_text(body.get("reason", ""), "/reason", empty=True),
+        params=_params(form, body.get("params", {})),
+    )
+
+
+def _params(form: Form, given: Any) -> dict[str, Any]:
+    if not isinstance(given, dict):
+        raise Invalid("params is no object", field="/params")
+    for name in form.needs:
+        if name not in given:
+            raise Invalid(f"{name} is missing", field=f"/params/{name}")
+    for name in given:
+        if name not in (*form.needs, *form.may):
+            raise Invalid(f"{str(name)[:64]!r} is no parameter of it", field="/params")
+    return {name: _value(name, value) for name, value in given.items()}
+
+
+def _value(name: str, value: Any) -> Any:
+    if name not in _FLAGS:
+        return _text(value, f"/params/{name}")
+    if not isinstance(value, bool):
+        raise Invalid(f"{name} is true or false", field=f"/params/{name}")
+    return value
+
+
+def _text(value: Any, where: str, *, empty: bool = False) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST or not (value or empty):
+        raise Invalid(f"want a text of 1 to {LONGEST} characters", field=where)
+    if not value.isprintable():
+        raise Invalid("the text holds what cannot be printed", field=where)
+    return value
+
+
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of a command."""
+    text = {"type": "string", "minLength": 1, "maxLength": LONGEST}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "A command to Sprout by message, on the queue sprout.automation",
+        "oneOf": [_schema_of(verb, form, text) for verb, form in FORMS.items()],
+    }
+
+
+def _schema_of(verb: str, form: Form, text: Mapping[str, Any]) -> dict[str, Any]:
+    params = {n: {"type": "boolean"} if n in _FLAGS else text for n in (*form.needs, *form.may)}
+    required = ["v", "command", form.target, *(["params"] if form.needs else [])]
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": required,
+        "properties": {
+            "v": {"const": VERSION},
+            "command": {"const": verb},
+            form.target: text,
+            "reason": {"type": "string", "maxLength": LONGEST},
+            "params": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": list(form.needs),
+                "properties": params,
+            },
+        },
+    }

@@ -1,0 +1,149 @@
+"""A command that came by message: through the same door as one over REST, and answered once."""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Final
+from uuid import UUID
+
+from models import audit, automation, queries
+from models.audit import Caller
+from models.automation import Command
+from models.commands import asks
+from models.database import database
+from models.errors import Denied, DomainError, Invalid
+from models.roles import Grant
+from models.tables import AutomationCommand, Site
+from models.workflows import Kind
+
+Answer = dict[str, Any]
+Grants = Mapping[str, Sequence[Grant]]
+
+
+def obey(
+    user: str | None, message_id: str | None, body: Mapping[str, Any], grants: Grants
+) -> Answer:
+    """Do what *body* asks, for *user*, whom the broker has proved; return the answer.
+
+    The same message again is answered as before, and does nothing.  What is refused changes
+    nothing but the audit.
+    """
+    caller = Caller(name=f"amqp:{user or 'anonymous'}", request_id=message_id or "")
+    try:
+        if not user:
+            raise Denied("the message bears no user_id that the broker has validated")
+        if not message_id:
+            raise Invalid("the message has no message_id", hint="It tells a repetition.")
+        with database.atomic():
+            return _once(caller, user, message_id, body, grants)
+    except DomainError as exc:
+        return _refused(caller, body, exc)
+
+
+def _once(
+    caller: Caller, user: str, message_id: str, body: Mapping[str, Any], grants: Grants
+) -> Answer:
+    digest = hashlib.sha256(repr(sorted(body.items(), key=str)).encode()).hexdigest()
+    database.execute_sql(
+        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{user}/{message_id}",)
+    )
+    known: AutomationCommand | None = AutomationCommand.get_or_none(
+        (AutomationCommand.user_name == user) & (AutomationCommand.message_id == message_id)
+    )
+    if known is not None:
+        if known.digest != digest:
+            raise Invalid("another command came with this message_id", field="/message_id")
+        return dict(known.answer)
+    answer = _done(caller, automation.parse(body), grants.get(user, ()))
+    AutomationCommand.create(user_name=user, message_id=message_id, digest=digest, answer=answer)
+    return answer
+
+
+def _done(caller: Caller, command: Command, grants: Sequence[Grant]) -> Answer:
+    target, site = _found(command)
+    slug = Site.get_by_id(site).slug
+    if not any(grant.allows(command.verb, slug) for grant in grants):
+        raise Denied(
+            f"{caller.name} may not {command.verb} at {slug}",
+            hint="Roles of users are set by SPROUT_AUTOMATION_USERS.",
+        )
+    flow = _VERBS[command.verb](caller, target, command)
+    return {"v": 1, "ok": True, "workflow": str(flow), "href": f"/v1/workflows/{flow}"}
+
+
+def _found(command: Command) -> tuple[UUID, UUID]:
+    """Return what the command is about, and its site.  Raises NotFound."""
+    if automation.FORMS[command.verb].target == "machine":
+        machine = queries.machine(command.target)
+        return machine.id, machine.site_id
+    flow = queries.workflow(_uuid(command.target, "/workflow"))
+    return flow.id, flow.site_id
+
+
+def _provision(caller: Caller, machine: UUID, command: Command) -> UUID:
+    network = command.params.get("networkId")
+    return asks.provision(
+        caller,
+        machine,
+        image_ref=command.params["imageRef"],
+        profile_ref=command.params["profileRef"],
+        network_id=None if network is None else _uuid(network, "/params/networkId"),
+        reason=command.reason,
+    )
+
+
+def _boot_source(caller: Caller, machine: UUID, command: Command) -> UUID:
+    return asks.boot_source(
+        caller,
+        machine,
+        command.params["bootSource"],
+        persistent=command.params.get("persistent", False),
+        reason=command.reason,
+    )
+
+
+def _cancel(caller: Caller, flow: UUID, command: Command) -> UUID:
+    asks.cancel(caller, flow, reason=command.reason)
+    return flow
+
+
+def _power(kind: Kind) -> Callable[[Caller, UUID, Command], UUID]:
+    return lambda caller, machine, command: asks.power(caller, machine, kind, reason=command.reason)
+
+
+_VERBS: Final[Mapping[str, Callable[[Caller, UUID, Command], UUID]]] = MappingProxyType(
+    {
+        "machine.commission": lambda caller, machine, command: asks.commission(
+            caller, machine, reason=command.reason
+        ),
+        "machine.provision": _provision,
+        "machine.power-on": _power(Kind.POWER_ON),
+        "machine.power-off": _power(Kind.POWER_OFF),
+        "machine.reboot": _power(Kind.REBOOT),
+        "machine.boot-source": _boot_source,
+        "workflow.cancel": _cancel,
+    }
+)
+
+
+def _uuid(text: str, where: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise Invalid("want an id", field=where) from None
+
+
+def _refused(caller: Caller, body: Mapping[str, Any], why: DomainError) -> Answer:
+    verb = body.get("command")
+    action = verb if isinstance(verb, str) and verb in automation.FORMS else "automation.command"
+    with database.atomic():
+        audit.record(
+            caller,
+            action,
+            kind="automation",
+            id=str(body.get("machine", body.get("workflow", "")))[:64].replace("\0", ""),
+            reason=str(why)[:500],
+            refused=True,
+        )
+    problem = {"code": why.code, "detail": str(why), "field": why.field, "hint": why.hint}
+    return {"v": 1, "ok": False, "problem": {n: v for n, v in problem.items() if v}}
