@@ -16,6 +16,9 @@ from deploy.rack.machine import Machine
 from deploy.rack.redfish import shapes
 from deploy.rack.redfish.endpoint import HOST, Endpoints, is_free
 from deploy.rack.redfish.service import Credentials, Service
+from deploy.rack.simulated.front import Fronts
+from deploy.rack.simulated.writes import Writes
+from tests.deploy.simulated_lab import Looped
 from tests.deploy.test_rack_rules import unit
 
 pytestmark = pytest.mark.services
@@ -28,11 +31,21 @@ def machine(tmp_path):
     machine.close()
 
 
-@pytest.fixture
-def port(machine):
-    endpoints = Endpoints([Service(machine, Credentials("admin", "secret"))], [0])
-    yield endpoints.ports[0]
-    endpoints.close()
+@pytest.fixture(params=["threads", "loop"])
+def port(request, machine, tmp_path):
+    """Each way that a BMC is served: the virtual rack's, and the simulated one's."""
+    service = Service(machine, Credentials("admin", "secret"))
+    if request.param == "threads":
+        endpoints = Endpoints([service], [0])
+        yield endpoints.ports[0]
+        endpoints.close()
+        return
+    looped, log = Looped(), Writes(tmp_path / "writes")
+    fronts = looped.wait(Fronts.open([(service, (HOST, 0))], log))
+    yield fronts.ports[0]
+    looped.call(fronts.close)
+    looped.close()
+    log.close()
 
 
 @pytest.fixture(params=[BasicAuth, SessionAuth])
