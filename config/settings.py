@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, Literal, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, model_validator
@@ -17,7 +17,10 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsConfigDict
 
 from config.capabilities import Capabilities
-from config.values import Commas, Folder, Folders, Listen, Networks, WebUrl
+from config.values import Commas, Folder, Folders, Listen, Networks, WebUrl, is_loopback
+
+if TYPE_CHECKING:
+    from config import tls
 
 PREFIX: Final = "SPROUT_"
 ENV_FILE: Final = ".env"
@@ -32,7 +35,6 @@ _LATER: Final[Mapping[str, object]] = MappingProxyType(
         "hardware_testing_provider": "builtin",
         "allocation_provider": "builtin",
         "dns_bind_addr": None,
-        "tls_enabled": False,
     }
 )
 """Switches whose other position is not built yet, and where they stand."""
@@ -208,13 +210,31 @@ class Settings(Capabilities):
     vault_address: WebUrl = Field("", description="URL of Vault, for `vault:PATH#KEY` references.")
     vault_token: SecretStr = Field(SecretStr(""), description="Token that Vault is asked with.")
     tls_enabled: bool = Field(
-        default=False, description="Mutual TLS between processes; comes with a later version."
+        default=False,
+        description="Mutual TLS for agents: at the edge's listener for them, and with RabbitMQ.",
     )
-    tls_ca_file: Path | None = Field(None, description="Certificates of the trusted authority.")
-    tls_cert_file: Path | None = Field(None, description="This process's certificate chain.")
-    tls_key_file: Path | None = Field(None, description="This process's private key.")
+    tls_ca_file: Path | None = Field(
+        None, description="Certificates of the one authority that is trusted, as PEM."
+    )
+    tls_cert_file: Path | None = Field(
+        None, description="This process's certificate, and those between, as PEM."
+    )
+    tls_key_file: Path | None = Field(
+        None, description="This process's private key, as PEM without a password; mode 600."
+    )
     workload_trust_domain: str = Field(
-        "sprout.local", min_length=1, description="SPIFFE trust domain of agents' identities."
+        "sprout.local",
+        pattern=r"^[a-z0-9._-]{1,255}$",
+        description="SPIFFE trust domain of agents' identities.",
+    )
+    agent_bind: Listen = Field(
+        "0.0.0.0:8443",
+        description="Address and port that `sprout edge --agents` listens on, with mutual TLS.",
+    )
+    agent_url: WebUrl = Field(
+        "",
+        description="Where sites reach that listener; empty: the host of `SPROUT_API_URL` and the "
+        "port of `SPROUT_AGENT_BIND`.",
     )
 
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
@@ -239,12 +259,45 @@ class Settings(Capabilities):
         return self
 
     @model_validator(mode="after")
+    def _with_tls_nothing_crosses_a_network_in_clear(self) -> Self:
+        for field in ("broker", "site_broker"):
+            url = getattr(self, field).get_secret_value()
+            if self.tls_enabled and url.startswith("amqp://") and not is_loopback(url):
+                raise ValueError(f"{variable(field)}: want amqps:// with SPROUT_TLS_ENABLED")
+        if self.agent_url and not self.agent_url.startswith("https://"):
+            raise ValueError("SPROUT_AGENT_URL: want an https:// URL")
+        return self
+
+    @model_validator(mode="after")
     def _what_comes_later_is_off(self) -> Self:
-        # Refused rather than ignored: who asks for mutual TLS must not go on without it.
+        # Refused rather than ignored: who asks for it must not go on without it.
         for field, off in _LATER.items():
             if getattr(self, field) != off:
                 raise ValueError(f"{variable(field)}: this version has it only off or builtin")
         return self
+
+    def credentials(self) -> "tls.Credentials | None":
+        """Return what TLS is spoken by, None where it is off.
+
+        Read by processes that speak it: who only calls the API need not be able to.
+
+        Raises:
+            BadSettings: naming the variable and what is wrong with its file.
+        """
+        from config import tls  # noqa: PLC0415 - cryptography is slow to load, and large
+
+        if not self.tls_enabled:
+            return None
+        given = {name: getattr(self, f"tls_{name}_file") for name in ("ca", "cert", "key")}
+        for name, path in given.items():
+            if path is None:
+                raise BadSettings(f"{_tls_variable(name)}: want a file with SPROUT_TLS_ENABLED")
+        found = tls.Credentials(**given)
+        try:
+            found.check()
+        except tls.Unusable as exc:
+            raise BadSettings(f"{_tls_variable(exc.field)}: {exc}") from None
+        return found
 
     @classmethod
     def load(cls) -> Self:
@@ -258,6 +311,10 @@ class Settings(Capabilities):
         except ValidationError as exc:
             # Not chained: the original may repeat a secret.
             raise BadSettings("\n".join(map(_sentence, exc.errors()))) from None
+
+
+def _tls_variable(name: str) -> str:
+    return variable(f"tls_{name}_file")
 
 
 def _sentence(error: Any) -> str:

@@ -1,7 +1,7 @@
 """Kinds of values that variables hold: each says in its error what it wants."""
 
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network
+from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -37,6 +37,15 @@ def _web(value: str) -> str:
 
 def _absolute(value: Path) -> Path:
     return value.expanduser().absolute()
+
+
+def is_loopback(url: str) -> bool:
+    """Whether *url* leads to this machine itself, where nobody listens in."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 Folder = Annotated[Path, AfterValidator(_absolute)]

@@ -105,7 +105,10 @@ def test_lists_are_split_at_their_marks(monkeypatch):
         ("SPROUT_DHCP_PROVIDER", "external", "this version has it only off or builtin"),
         ("SPROUT_BROKER", "nats://bus", "want an amqp:// URL, or postgres"),
         ("SPROUT_DATABASE_URL", "sqlite:///x", "want a postgresql:// URL"),
-        ("SPROUT_TLS_ENABLED", "true", "this version has it only off or builtin"),
+        ("SPROUT_WORKLOAD_TRUST_DOMAIN", "Example.org", "match pattern"),
+        ("SPROUT_WORKLOAD_TRUST_DOMAIN", "example.org/site", "match pattern"),
+        ("SPROUT_AGENT_BIND", "8443", "want address:port"),
+        ("SPROUT_AGENT_URL", "http://edge:8443", "want an https:// URL"),
         ("SPROUT_DNS_BIND_ADDR", "10.0.0.1", "this version has it only off or builtin"),
     ],
 )
