@@ -149,7 +149,7 @@ def test_a_site_registers_again_when_the_broker_was_restarted(rabbitmq_server, t
     site = Site(tmp_path, control)
     site.start()
     try:
-        control.agent()
+        control.give(a_plan(control.agent()))  # so that the first registration was answered
         rabbitmq_server.stop(signal.SIGTERM)
         rabbitmq_server.start()
         until(lambda: len(control.of(Kind.REGISTER)) > 1, seconds=60)
