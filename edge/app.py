@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import wraps
+from pathlib import Path
 from typing import Any, Final
 
 from flask import Blueprint, Flask
@@ -16,6 +17,7 @@ from edge import auth, events, exchange, health, pages, problems, sign_in
 from edge.api import (
     artifacts,
     audit,
+    blobs,
     dead_letters,
     domain_events,
     images,
@@ -30,6 +32,7 @@ from edge.api import (
     workflows,
 )
 from edge.api.document import SECURITY, Problem, problem_responses
+from edge.blobs import Shelf
 from models.database import borrowed
 
 MAX_BODY: Final = 1 << 20
@@ -42,6 +45,7 @@ API: Final[tuple[APIBlueprint, ...]] = (
     sites.api,
     networks.api,
     artifacts.api,
+    blobs.api,
     images.api,
     profiles.api,
     machines.api,
@@ -77,6 +81,8 @@ class EdgeConfig:
         broker: URL of the broker as sites reach it; empty: none is there for them.
         accounts: whether each site has an account of its own there, which control makes.
         database_url: where the live stream listens.
+        blob_dir: where blobs lie.
+        artifact_dir: where the files of images lie, which are blobs too.
     """
 
     public_url: str
@@ -86,6 +92,8 @@ class EdgeConfig:
     broker: str = field(default="", repr=False)
     accounts: bool = False
     database_url: str = field(default="", repr=False)
+    blob_dir: Path
+    artifact_dir: Path
 
 
 def create_app(config: EdgeConfig) -> OpenAPI:
@@ -112,6 +120,7 @@ def create_app(config: EdgeConfig) -> OpenAPI:
         app.register_blueprint(blueprint)
     _lend(app, pages.blueprint.name)
     app.extensions["sprout-events"] = events.Hub(config.database_url)
+    app.extensions[blobs.EXTENSION] = blobs.Store(Shelf(config.blob_dir, config.artifact_dir))
     app.components.responses = dict(problem_responses())
     return app
 

@@ -1,7 +1,8 @@
 """Who asks: the admin's bearer token, or a browser that signed in.  Nobody else gets anywhere.
 
-Deny by default: every route wants an operator but those that OPEN names.  Without a token hash
-in the settings there is no operator, and every route refuses.
+Deny by default: every route wants an operator but those that OPEN names, and those of BY_RIGHT
+where a right stands in the URL.  Without a token hash in the settings there is no operator, and
+every other route refuses.
 """
 
 import hashlib
@@ -18,12 +19,16 @@ from flask.typing import ResponseReturnValue
 
 from edge.errors import Forged, Unauthenticated
 from edge.exchange import request_id
+from models import blobs
 from models.audit import Caller
 
 OPEN: Final = frozenset(
     {"health.live", "health.ready", "problems.show", "sign_in.ask", "sign_in.redeem", "static"}
 )
 """Endpoints that anybody may ask."""
+
+BY_RIGHT: Final = frozenset({"blobs.show", "blobs.put"})
+"""Endpoints that judge by themselves a right that stands in the URL."""
 
 METRICS: Final = "prometheus_metrics"
 """Open to loopback only, since a scraper has no token."""
@@ -88,6 +93,8 @@ def csrf_token() -> str:
 
 def _authenticate(token_hash: str) -> ResponseReturnValue | None:
     if request.endpoint in OPEN or (request.endpoint == METRICS and _from_loopback()):
+        return None
+    if request.endpoint in BY_RIGHT and blobs.QUERY in request.args:
         return None
     if not token_hash:
         raise Unauthenticated("no admin token is configured: set SPROUT_ADMIN_TOKEN_HASH")

@@ -60,6 +60,16 @@ CATALOGUE: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "exhausted": ProblemType(
             S.CONFLICT, "Nothing is left to hand out", "Release what is not used, or add more."
         ),
+        "right-refused": ProblemType(
+            S.FORBIDDEN,
+            "The URL of this blob was not signed for this request",
+            "Use the URL as control sent it, or `Authorization: Bearer TOKEN`.",
+        ),
+        "right-expired": ProblemType(
+            S.FORBIDDEN,
+            "The URL of this blob has run out",
+            "Register again: control then sends URLs that are new.",
+        ),
         # What the edge says before the domain is asked.
         "malformed": ProblemType(
             S.BAD_REQUEST, "The request cannot be read", "Send well-formed JSON in UTF-8."
@@ -99,6 +109,41 @@ CATALOGUE: Final[Mapping[str, ProblemType]] = MappingProxyType(
             S.UNSUPPORTED_MEDIA_TYPE,
             "The body is not JSON",
             "Send JSON with `Content-Type: application/json`.",
+        ),
+        "length-required": ProblemType(
+            S.LENGTH_REQUIRED,
+            "The length of a blob must be known before it comes",
+            "Send Content-Length, and no chunked encoding.",
+        ),
+        "range": ProblemType(
+            S.REQUESTED_RANGE_NOT_SATISFIABLE,
+            "The range lies outside the blob",
+            "Content-Range says how many bytes it has.",
+        ),
+        "blob-gap": ProblemType(
+            S.CONFLICT,
+            "Bytes before these are missing",
+            "Go on at the Upload-Offset of the answer.",
+        ),
+        "blob-mismatch": ProblemType(
+            S.UNPROCESSABLE_ENTITY,
+            "The bytes are not what their SHA-256 says",
+            "What was uploaded is dropped: upload it again from the start, or mend the URL.",
+        ),
+        "blob-too-large": ProblemType(
+            S.REQUEST_ENTITY_TOO_LARGE,
+            "The blob is larger than was granted",
+            "Upload less: the detail says how much may be.",
+        ),
+        "disk-full": ProblemType(
+            S.INSUFFICIENT_STORAGE,
+            "The disk of the edge is full",
+            "Make room under SPROUT_BLOB_DIR, then go on at Upload-Offset.",
+        ),
+        "busy": ProblemType(
+            S.SERVICE_UNAVAILABLE,
+            "Too many blobs are being moved",
+            "Ask again after Retry-After seconds.",
         ),
         "unavailable": ProblemType(
             S.SERVICE_UNAVAILABLE,
@@ -168,6 +213,54 @@ class WrongHost(Refusal):
     """The Host header names a server that we are not."""
 
     code = "wrong-host"
+
+
+class NoLength(Refusal):
+    """A blob comes without Content-Length."""
+
+    code = "length-required"
+
+
+class NoBlob(Refusal):
+    """No blob of this SHA-256 is here."""
+
+    code = "not-found"
+
+
+class OutsideBlob(Refusal):
+    """A range that the blob does not have."""
+
+    code = "range"
+
+
+class Gap(Refusal):
+    """A part of a blob that does not join what came before."""
+
+    code = "blob-gap"
+
+
+class Mismatch(Refusal):
+    """An upload that is whole and has another SHA-256."""
+
+    code = "blob-mismatch"
+
+
+class BlobTooLarge(Refusal):
+    """A blob of more bytes than may be uploaded."""
+
+    code = "blob-too-large"
+
+
+class DiskFull(Refusal):
+    """No room is left for an upload; what had come is kept."""
+
+    code = "disk-full"
+
+
+class Busy(Refusal):
+    """As many blobs are on their way as the edge has threads for."""
+
+    code = "busy"
 
 
 BY_STATUS: Final[Mapping[int, str]] = MappingProxyType(

@@ -67,6 +67,8 @@ class Edge(BaseApplication):  # type: ignore[misc] # gunicorn has no types
                 broker=_broker(settings),
                 accounts=_accounts(settings),
                 database_url=database_url,
+                blob_dir=settings.blob_dir,
+                artifact_dir=settings.artifact_dir,
             )
         )
 

@@ -5,7 +5,7 @@ The ranges are ours: werkzeug sends a range through a Python iterator of 8 KiB p
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from http import HTTPStatus
 from io import FileIO
@@ -83,8 +83,12 @@ def headers(stored: StoredFile) -> dict[str, str]:
     }
 
 
-def respond(stored: StoredFile, environ: WSGIEnvironment) -> Served:
-    """Return the answer to a GET or HEAD of *stored*.  Raises Changed."""
+def respond(
+    stored: StoredFile,
+    environ: WSGIEnvironment,
+    open_file: Callable[[StoredFile], FileIO] = opened,
+) -> Served:
+    """Return the answer to a GET or HEAD of *stored*, which *open_file* opens.  Raises Changed."""
     common = headers(stored)
     if environ.get("HTTP_IF_NONE_MATCH") == common["ETag"]:
         return Served(Response(status=HTTPStatus.NOT_MODIFIED, headers=common))
@@ -101,7 +105,7 @@ def respond(stored: StoredFile, environ: WSGIEnvironment) -> Served:
     if found is not None:
         common["Content-Range"] = f"bytes {start}-{start + length - 1}/{stored.size}"
     common["Content-Length"] = str(length)
-    file = opened(stored)
+    file = open_file(stored)
     if environ["REQUEST_METHOD"] == "HEAD":
         file.close()
         return Served(Response(status=status, headers=common), start)

@@ -19,11 +19,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from edge.api.fields import Page, example
 from edge.errors import CATALOGUE
 from edge.problems import MEDIA_TYPE
+from models import blobs
 
 SECURITY: Final[Mapping[str, SecurityScheme]] = MappingProxyType(
     {
         "bearer": SecurityScheme(type="http", scheme="bearer"),
         "session": SecurityScheme(type="apiKey", name="sprout_session", **{"in": "cookie"}),
+        "right": SecurityScheme(type="apiKey", name=blobs.QUERY, **{"in": "query"}),
     }
 )
 

@@ -19,6 +19,7 @@ from tests.services import process
 TOKEN = "t-0123456789abcdef"
 TOKEN_HASH = hashlib.sha256(TOKEN.encode()).hexdigest()
 ROOT = Path(__file__).parents[2]
+NOWHERE = Path("/nonexistent/sprout")
 
 
 def config(**more):
@@ -28,6 +29,8 @@ def config(**more):
         "admin_token_hash": TOKEN_HASH,
         "session_key": "k" * 32,
         "broker": "postgres",
+        "blob_dir": NOWHERE,
+        "artifact_dir": NOWHERE,
     }
     return EdgeConfig(**fields | more)
 

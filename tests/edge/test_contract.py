@@ -86,10 +86,13 @@ def test_every_example_of_a_body_is_what_it_shows(contract):
 
 def test_every_good_answer_has_an_example_that_is_what_it_shows(contract):
     for name, operation in operations(contract):
-        (good,) = [code for code in operation["responses"] if code < "300"]
-        content = operation["responses"][good]["content"]["application/json"]
-        assert content.get("example"), name
-        accepts(contract, content["schema"]["$ref"], content["example"])
+        for code in [code for code in operation["responses"] if code < "300"]:
+            content = operation["responses"][code]["content"].get("application/json")
+            if content is None:
+                assert name == "get /v1/blobs/{sha256}"
+                continue
+            assert content.get("example"), name
+            accepts(contract, content["schema"]["$ref"], content["example"])
 
 
 def test_bodies_are_closed(contract):
