@@ -9,7 +9,7 @@ from functools import partial
 from statistics import quantiles
 from typing import Any, Final
 
-from edge.cli.client import Api, Told
+from edge.cli.client import AWAY, Api, Told
 from edge.cli.machines import ask
 from edge.cli.rehearsal import Records
 
@@ -45,7 +45,11 @@ class Fleet:
     def _lead(self, callers: ThreadPoolExecutor) -> bool:
         told = ""
         while True:
-            rows = self._rows()
+            try:
+                rows = self._rows()
+            except Told as exc:
+                self._wait_for_edge(exc)
+                continue
             acts = [act for row in rows if (act := self._next(row)) is not None]
             if (line := _summary(rows)) != told:
                 told = line
@@ -76,7 +80,21 @@ class Fleet:
             return partial(self._ask, machine, "power-on")
         return None
 
+    def _wait_for_edge(self, why: Told) -> None:
+        """An edge that is started again is no end of the world.  Raises *why* if it is another."""
+        if why.status != AWAY or time.monotonic() - self._began > LIMIT_S:
+            raise why
+        time.sleep(SHORTEST_S)
+
     def _ask(self, machine: str, verb: str) -> None:
+        """Ask for *verb*; when nobody answers, the next look tells whether it was heard."""
+        try:
+            self._asked_for(machine, verb)
+        except Told as exc:
+            self._asked[machine].discard(verb)
+            self._wait_for_edge(exc)
+
+    def _asked_for(self, machine: str, verb: str) -> None:
         self._asked[machine].add(verb)
         records = self._records
         what = {"imageRef": records.image, "profileRef": records.profile}
