@@ -1,6 +1,6 @@
 """`make bench`: the figures, each with its bound where it has one; status 1 when one is broken.
 
-python -m tests.bench [first-light] [memory] [broker] [queues] [workflows] [--rounds N]
+python -m tests.bench [first-light] [memory] [broker] [queues] [workflows] [fleet] [--rounds N]
 """
 
 import argparse
@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench import broker, first_light, memory, queues, workflows
+from tests.bench import broker, first_light, fleet, memory, queues, workflows
 
-FIGURES = ("first-light", "memory", "broker", "queues", "workflows")
+FIGURES = ("first-light", "memory", "broker", "queues", "workflows", "fleet")
 
 
 def main() -> int:
@@ -30,6 +30,8 @@ def main() -> int:
             good &= queues.measure(folder / "queues")
         if "workflows" in wanted:
             good &= workflows.measure(folder / "workflows")
+        if "fleet" in wanted:
+            good &= fleet.measure(folder / "fleet")
     if "broker" in wanted:
         broker.main()
     return 0 if good else 1
