@@ -44,6 +44,7 @@ class Tile:
     id: UUID
     hostname: str
     site: str
+    simulated: bool
     state: str
     tone: str
     phase: str
@@ -148,6 +149,7 @@ def _tile(machine: MachineView, agents: Sequence[AgentView], now: datetime) -> T
         id=machine.id,
         hostname=machine.hostname,
         site=machine.site_slug,
+        simulated=machine.labels.get("simulated") == "true",
         state=machine.state.value,
         tone=TONES[machine.state],
         phase=machine.phase.value,

@@ -42,7 +42,7 @@ VIRTUAL: Final = Premises(
 )
 # All of 127/8 is this machine's own: any user can speak from any address of it.
 SIMULATED: Final = Premises(
-    slug="simulated",
+    slug="loopback",
     name="Simulated rack",
     artifact="simulated",
     title="Simulated image",

@@ -254,6 +254,19 @@ def test_a_machine_of_which_nothing_is_known_has_a_page(page, scene):
     expect(page.locator(".brief")).to_contain_text("none")
 
 
+def test_a_simulated_machine_is_said_to_be_one(page, scene):
+    labels = {"simulated": "true"}
+    machine = make.machine(
+        scene.site, "played", [make.interface("52:54:00:00:00:09")], labels=labels
+    )
+
+    page.goto("/")
+    expect(page.locator(f"#tile-{machine}")).to_contain_text("simulated")
+    expect(page.locator(f"#tile-{scene.machine}")).not_to_contain_text("simulated")
+    page.goto(f"/machines/{machine}")
+    expect(page.locator(".head")).to_contain_text("no firmware, kernel or system runs")
+
+
 @pytest.mark.parametrize("width", [360, 900, 1600])
 def test_long_names_and_right_to_left_text_stay_in_their_place(page, scene, width):
     long = f"{'rack-a-' * 8}node.{'row-' * 12}x.example.org"
