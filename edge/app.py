@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask
 from flask_openapi.blueprint import APIBlueprint
@@ -13,7 +14,7 @@ from flask_openapi.openapi import OpenAPI
 from prometheus_client import CollectorRegistry
 from prometheus_flask_exporter import PrometheusMetrics
 
-from edge import auth, events, exchange, health, pages, problems, sign_in
+from edge import auth, events, exchange, health, pages, problems, sign_in, workloads
 from edge.api import (
     artifacts,
     audit,
@@ -83,6 +84,8 @@ class EdgeConfig:
         database_url: where the live stream listens.
         blob_dir: where blobs lie.
         artifact_dir: where the files of images lie, which are blobs too.
+        agents_url: where agents reach their own listener, by mutual TLS; empty: there is none.
+        trust_domain: SPIFFE trust domain of agents.
     """
 
     public_url: str
@@ -94,6 +97,13 @@ class EdgeConfig:
     database_url: str = field(default="", repr=False)
     blob_dir: Path
     artifact_dir: Path
+    agents_url: str = ""
+    trust_domain: str = ""
+
+    @property
+    def sites_url(self) -> str:
+        """Return where sites reach the edge."""
+        return self.agents_url or self.public_url
 
 
 def create_app(config: EdgeConfig) -> OpenAPI:
@@ -110,6 +120,8 @@ def create_app(config: EdgeConfig) -> OpenAPI:
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["SESSION_COOKIE_SECURE"] = config.public_url.startswith("https://")
     exchange.install(app, frozenset(name.lower() for name in config.allowed_hosts))
+    if config.agents_url:
+        workloads.keep_out(app, config.agents_url)
     auth.install(app, token_hash=config.admin_token_hash, session_key=config.session_key)
     problems.install(app)
     # Grouped by rule: by path, each machine would be a time series of its own.
@@ -122,6 +134,21 @@ def create_app(config: EdgeConfig) -> OpenAPI:
     app.extensions["sprout-events"] = events.Hub(config.database_url)
     app.extensions[blobs.EXTENSION] = blobs.Store(Shelf(config.blob_dir, config.artifact_dir))
     app.components.responses = dict(problem_responses())
+    return app
+
+
+def create_agents_app(config: EdgeConfig) -> OpenAPI:
+    """Return what agents are served behind mutual TLS: blobs, and who they are."""
+    app = OpenAPI("agents", doc_ui=False, static_folder=None)
+    app.extensions["sprout"] = config
+    app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+    hosts = {*config.allowed_hosts, exchange.host_name(urlsplit(config.agents_url).netloc)}
+    exchange.install(app, frozenset(name.lower() for name in hosts))
+    workloads.install(app, config.trust_domain)
+    problems.install(app)
+    app.register_api(blobs.api)
+    app.register_blueprint(workloads.blueprint)
+    app.extensions[blobs.EXTENSION] = blobs.Store(Shelf(config.blob_dir, config.artifact_dir))
     return app
 
 

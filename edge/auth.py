@@ -78,6 +78,15 @@ def sessions_possible() -> bool:
     return current_app.secret_key is not None
 
 
+def from_loopback() -> bool:
+    """Whether the peer is on this machine, and no proxy that speaks for somebody else."""
+    forwarded = {"Forwarded", "X-Forwarded-For", "X-Real-Ip"} & set(request.headers.keys())
+    try:
+        return not forwarded and ip_address(request.remote_addr or "").is_loopback
+    except ValueError:
+        return False
+
+
 def sign_in(name: str) -> None:
     """Give the browser of the current request a session."""
     session.clear()
@@ -92,7 +101,7 @@ def csrf_token() -> str:
 
 
 def _authenticate(token_hash: str) -> ResponseReturnValue | None:
-    if request.endpoint in OPEN or (request.endpoint == METRICS and _from_loopback()):
+    if request.endpoint in OPEN or (request.endpoint == METRICS and from_loopback()):
         return None
     if request.endpoint in BY_RIGHT and blobs.QUERY in request.args:
         return None
@@ -126,12 +135,3 @@ def _demand_csrf_token() -> None:
     offered = request.headers.get("X-CSRF-Token") or request.form.get("csrf_token", "")
     if not hmac.compare_digest(offered.encode(), csrf_token().encode()):
         raise Forged("the CSRF token is missing or not this session's")
-
-
-def _from_loopback() -> bool:
-    """Whether the peer is on this machine, and no proxy that speaks for somebody else."""
-    forwarded = {"Forwarded", "X-Forwarded-For", "X-Real-Ip"} & set(request.headers.keys())
-    try:
-        return not forwarded and ip_address(request.remote_addr or "").is_loopback
-    except ValueError:
-        return False

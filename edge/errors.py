@@ -70,6 +70,12 @@ CATALOGUE: Final[Mapping[str, ProblemType]] = MappingProxyType(
             "The URL of this blob has run out",
             "Register again: control then sends URLs that are new.",
         ),
+        "workload-refused": ProblemType(
+            S.FORBIDDEN,
+            "The certificate is not of the agent that may ask for this",
+            "`sprout site --identity` prints the SPIFFE URI that an agent's certificate must name; "
+            "a URL is for agents of the site that it was signed for.",
+        ),
         # What the edge says before the domain is asked.
         "malformed": ProblemType(
             S.BAD_REQUEST, "The request cannot be read", "Send well-formed JSON in UTF-8."

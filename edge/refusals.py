@@ -14,6 +14,9 @@ from models.views import MachineView
 
 log = structlog.get_logger()
 
+_ALWAYS: Final = frozenset({"workload-refused"})
+"""Codes that are written down whatever was asked: somebody holds a certificate of another."""
+
 _LONGEST: Final = 200
 _MOST: Final = 20
 
@@ -38,9 +41,11 @@ def concerns(machine: MachineView) -> None:
 def record(*, code: str, status: int, pointers: Sequence[str]) -> None:
     """Write down that the current request was refused, if it would have changed something.
 
+    A certificate that is another's is written down whatever was asked.
+
     Holds codes and pointers, never what was sent: a secret may have been pasted into any field.
     """
-    if request.method in SAFE or request.url_rule is None:
+    if (request.method in SAFE and code not in _ALWAYS) or request.url_rule is None:
         return
     if not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return

@@ -6,9 +6,10 @@ The master stays small: the application is imported by the workers alone.
 import logging
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
 
 from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
@@ -18,6 +19,8 @@ from config.settings import BadSettings, Settings
 
 if TYPE_CHECKING:
     from flask import Flask
+
+    from edge.app import EdgeConfig
 
 GRACE_S: Final = 3
 """Seconds for requests to end on SIGTERM; a live stream would not end by itself."""
@@ -52,25 +55,31 @@ class Edge(BaseApplication):  # type: ignore[misc] # gunicorn has no types
 
     def load(self) -> "Flask":
         """Build the application, in a worker."""
-        from edge.app import EdgeConfig, create_app  # noqa: PLC0415 - the master goes without
-        from models import database  # noqa: PLC0415 - the same
+        from edge.app import create_app  # noqa: PLC0415 - the master goes without
 
-        settings = self._settings
-        database_url = settings.database_url.get_secret_value()
-        database.configure(database_url, connections=settings.database_pool)
-        return create_app(
-            EdgeConfig(
-                public_url=settings.api_url,
-                allowed_hosts=settings.allowed_hosts,
-                admin_token_hash=settings.admin_token_hash,
-                session_key=settings.session_key.get_secret_value(),
-                broker=_broker(settings),
-                accounts=_accounts(settings),
-                database_url=database_url,
-                blob_dir=settings.blob_dir,
-                artifact_dir=settings.artifact_dir,
-            )
-        )
+        return create_app(configured(self._settings))
+
+
+def configured(settings: Settings) -> "EdgeConfig":
+    """Return what the application is told, and point its connections to the database."""
+    from edge.app import EdgeConfig  # noqa: PLC0415 - as above
+    from models import database  # noqa: PLC0415 - the same
+
+    database_url = settings.database_url.get_secret_value()
+    database.configure(database_url, connections=settings.database_pool)
+    return EdgeConfig(
+        public_url=settings.api_url,
+        allowed_hosts=settings.allowed_hosts,
+        admin_token_hash=settings.admin_token_hash,
+        session_key=settings.session_key.get_secret_value(),
+        broker=_broker(settings),
+        accounts=_accounts(settings),
+        database_url=database_url,
+        blob_dir=settings.blob_dir,
+        artifact_dir=settings.artifact_dir,
+        agents_url=_agents_url(settings),
+        trust_domain=settings.workload_trust_domain,
+    )
 
 
 def main() -> int:
@@ -80,16 +89,21 @@ def main() -> int:
     except BadSettings as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
+    return run(settings, "edge", lambda: Edge(settings).run())
+
+
+def run(settings: Settings, name: str, serve: Callable[[], None]) -> int:
+    """Call *serve* with log and metrics set up for the process *name*; return the exit status."""
     if not settings.database_url.get_secret_value():
         sys.stderr.write("SPROUT_DATABASE_URL: want a postgresql:// URL, or use `sprout up`\n")
         return 2
-    logs.configure(settings.log_level, settings.log_format, "edge")
+    logs.configure(settings.log_level, settings.log_format, name)
     logs.never_write([settings.session_key.get_secret_value(), settings.admin_token_hash])
     with TemporaryDirectory(prefix="sprout-metrics-") as folder:
         if settings.edge_workers > 1:
             # Read when prometheus_client is imported: before the application, in each worker.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
-        Edge(settings).run()
+        serve()
     return 0
 
 
@@ -100,6 +114,15 @@ def _broker(settings: Settings) -> str:
     if asked in {"", "postgres"}:
         return shared or settings.database_url.get_secret_value()
     return shared or (asked if _accounts(settings) else "")
+
+
+def _agents_url(settings: Settings) -> str:
+    """Return where agents reach their own listener; nothing where there is none."""
+    if not settings.tls_enabled:
+        return ""
+    port = settings.agent_bind.rpartition(":")[2]
+    host = urlsplit(settings.api_url).hostname or ""
+    return settings.agent_url or f"https://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def _accounts(settings: Settings) -> bool:

@@ -17,7 +17,9 @@ TESTS = sorted((ROOT / "tests").rglob("test_*.py"))
 MODULE_LINES = 400
 FORBIDDEN_NAMES = {"utils", "util", "helpers", "manager", "base", "common", "misc"}
 
-ENTRY_POINTS = re.compile(r".*/__main__\.py|edge/cli/.*|edge/serve\.py|config/docs\.py|deploy/.*")
+ENTRY_POINTS = re.compile(
+    r".*/__main__\.py|edge/cli/.*|edge/(serve|agents)\.py|config/docs\.py|deploy/.*"
+)
 """Modules that processes start with: they alone read settings."""
 
 DISTRIBUTIONS = {

@@ -236,7 +236,7 @@ def enrol(path: SiteRef) -> Response:
             slug=given["slug"],
             signing_key=given["signing_key"],
             broker=accounts.url(config.broker, site, key) if config.accounts else config.broker,
-            edge=config.public_url,
+            edge=config.sites_url,
         )
     )
 

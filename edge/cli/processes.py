@@ -12,7 +12,12 @@ from edge.cli.client import Told, api
 from edge.cli.options import Named
 
 RACK: Final = typer.Typer(help="Virtual machines with BMCs, for rehearsal.")
-MODULES: Final = {"edge": "edge.serve", "control": "actors.control", "site": "actors.site"}
+MODULES: Final = {
+    "edge": "edge.serve",
+    "agents": "edge.agents",
+    "control": "actors.control",
+    "site": "actors.site",
+}
 
 
 def become(module: str, *arguments: str) -> None:
@@ -20,9 +25,13 @@ def become(module: str, *arguments: str) -> None:
     os.execv(sys.executable, [sys.executable, "-m", module, *arguments])  # noqa: S606 - no shell
 
 
-def edge() -> None:
+def edge(
+    agents: Annotated[
+        bool, typer.Option("--agents", help="The listener of sites' agents instead: mutual TLS.")
+    ] = False,
+) -> None:
     """Run the edge: API and pages."""
-    become(MODULES["edge"])
+    become(MODULES["agents" if agents else "edge"])
 
 
 def control() -> None:
@@ -30,9 +39,14 @@ def control() -> None:
     become(MODULES["control"])
 
 
-def site() -> None:
+def site(
+    identity: Annotated[
+        bool,
+        typer.Option("--identity", help="Print the URI that its certificate must name, and end."),
+    ] = False,
+) -> None:
     """Run a site's processes: agent, DHCP, TFTP, boot HTTP."""
-    become(MODULES["site"])
+    become(MODULES["site"], *(["--identity"] if identity else []))
 
 
 def up(
