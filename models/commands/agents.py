@@ -10,7 +10,8 @@ from uuid import UUID, uuid4
 import peewee
 
 from models import messages, outbox
-from models.commands import contact, ranges
+from models.bootplan import BootPlan
+from models.commands import blobs, contact, ranges
 from models.commands.contact import LIVE_S
 from models.commands.moves import now
 from models.database import database
@@ -156,9 +157,15 @@ def send_plans(
     head: Mapping[str, Any],
     **more: Any,
 ) -> None:
-    """Promise *plans* to an agent; until when each may be served is written down first."""
-    _serves([UUID(p["run"]) for p in plans if p.get("run") and p.get("owner") == str(agent_id)])
-    body = {**head, "plans": plans}
+    """Promise *plans* to an agent, with URLs of the files of those that it owns.
+
+    Until when each may be served is written down first.
+    """
+    owned = [BootPlan.decode(p) for p in plans if p.get("run") and p["owner"] == str(agent_id)]
+    _serves([plan.run for plan in owned if plan.run is not None])
+    files = {file.sha256: file for plan in owned for file in plan.files}
+    links = blobs.links(files.values(), site_id, now()) if files else {}
+    body = {**head, "plans": plans, "blobs": links}
     send(agent_id, site_id, Kind.PLAN, body, expires_in_s=PLAN_S, **more)
 
 

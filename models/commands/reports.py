@@ -91,6 +91,7 @@ def _receive_all(letter: Letter, batch: Sequence[Report]) -> None:
         if owner is not None and seen.kind in MOVERS
     }
     machines = {owner: locked(owner) for owner in sorted(movers)}
+    tasks.hold(movers)
     for owner, (seq, seen) in zip(owners, batch, strict=True):
         _receive_one(letter, seq, seen, owner, machines)
     for owner in {owner for owner in owners if owner is not None}:

@@ -7,13 +7,13 @@ Rule 3: control waits RENEWED_S seconds after the last renewal it took; the agen
         from sending it, so that it has stopped by then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from models import engine
-from models.commands import agents, contact
+from models.commands import agents, blobs, contact
 from models.commands.moves import now
 from models.engine import Outcome
 from models.errors import NotReady
@@ -114,6 +114,7 @@ def _send(machine: Machine, flow: Workflow, task: Task, step: Step) -> None:
         "run": None if flow.run_id is None else str(flow.run_id),
         "params": task.params,
         "bmc": machine.bmc,
+        "upload": blobs.upload(task.id, machine.site_id, now()),
     }
     agents.send(
         task.agent_id,
@@ -141,20 +142,30 @@ def _identity(machine: Machine) -> dict[str, Any]:
 def renew(envelope: Envelope) -> None:
     """Take a renewal: extend what its agent still holds, and answer with the list of it."""
     asked = [UUID(str(each["task"])) for each in envelope.body.get("tasks", ())]
-    held = (
-        Task.update(lease_expires_at=now() + timedelta(seconds=RENEWED_S))
-        .where(
-            Task.id.in_(asked)
-            & (Task.agent_id == envelope.agent)
-            & (Task.site_id == envelope.site)
-            & Task.state.in_(HELD)
-        )
-        .returning(Task.id, Task.epoch)
-        .execute()
+    held = _locked(
+        Task.id.in_(asked) & (Task.agent_id == envelope.agent) & (Task.site_id == envelope.site)
     )
+    Task.update(lease_expires_at=now() + timedelta(seconds=RENEWED_S)).where(
+        Task.id.in_([row.id for row in held])
+    ).execute()
     tasks = [{"task": str(row.id), "epoch": row.epoch} for row in held]
     body = {"n": int(envelope.body.get("n", 0)), "tasks": tasks}
     agents.send(envelope.agent, envelope.site, Kind.RENEWED, body, expires_in_s=LEASE_S)
+
+
+def hold(machines: Collection[UUID]) -> None:
+    """Lock what agents hold of *machines*, before any of it is changed.
+
+    Renewals and batches of reports change many tasks each: but for the same order of locks they
+    would deadlock.
+    """
+    _locked(Task.machine_id.in_(machines))
+
+
+def _locked(which: Any) -> list[Task]:
+    """Return the held tasks that are meant, locked in the order of their ids."""
+    held = Task.select(Task.id, Task.epoch).where(which & Task.state.in_(HELD))
+    return list(held.order_by(Task.id).for_update())
 
 
 def lapsed(limit: int = 100) -> list[UUID]:

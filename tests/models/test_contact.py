@@ -134,6 +134,20 @@ def test_a_snapshot_is_cut_into_messages_that_fit(scene, monkeypatch):
 
 
 @pytest.mark.services
+def test_only_the_owner_of_a_plan_is_told_where_its_files_can_be_fetched(scene):
+    other = make.Agent(scene.site)
+    flow = scene.provision()
+    owner = Run.get(Run.workflow_id == flow).owner_id
+    told = {agent.id: agent.heard(MessageKind.PLAN)[-1] for agent in (scene.agent, other)}
+
+    [stranger] = set(told) - {owner}
+
+    assert set(told[owner]["blobs"]) == {"0" * 64, "1" * 64, "2" * 64}
+    assert all(url.startswith("/v1/blobs/") for url in told[owner]["blobs"].values())
+    assert told[stranger]["blobs"] == {}
+
+
+@pytest.mark.services
 def test_a_run_has_another_owner_only_when_the_first_can_serve_it_no_more(scene):
     flow = scene.provision()
     first = Run.get()

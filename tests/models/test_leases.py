@@ -1,14 +1,18 @@
 """Leases, epochs, retries, clean-up: one task at a machine at a time, whatever dies."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Event
 
 import pytest
+from peewee import OperationalError
 
+from models import database as pool
 from models import queries
-from models.commands import asks, tasks, walks
+from models.commands import asks, reports, tasks, walks
 from models.lifecycle import State
 from models.messages import Kind as MessageKind
-from models.observations import Seen
+from models.observations import Observation, Seen, Source
 from models.tables import Machine, Task, Workflow
 from models.workflows import Kind, Progress
 from tests.models import make
@@ -47,6 +51,62 @@ def test_every_grant_at_a_machine_has_a_higher_epoch_than_all_before(scene):
 
     assert epochs == [1, 2]
     assert task_of(second).epoch == Machine.get_by_id(scene.machine).fence
+
+
+def test_renewals_and_reports_of_many_tasks_at_once_do_not_deadlock(scene):
+    numbers = range(16, 40)
+    machines = [
+        make.machine(scene.site, f"node-{n}", [make.interface(f"52:54:00:00:01:{n:02x}")])
+        for n in numbers
+    ]
+    for machine in machines:
+        walks.advance(asks.power(make.ADA, machine, Kind.POWER_ON), make.render)
+    granted = sorted(Task.select(), key=lambda task: task.id, reverse=True)
+    renewed = scene.agent.envelope(
+        MessageKind.RENEW, {"n": 1, "tasks": [{"task": str(task.id)} for task in granted]}
+    )
+    told, ended = [], Event()
+
+    def renewing():
+        with pool.borrowed():
+            while not ended.is_set():
+                try:
+                    with pool.database.atomic():
+                        tasks.renew(renewed)
+                except OperationalError as exc:
+                    told.append(str(exc))
+
+    with ThreadPoolExecutor(2) as agents:
+        for _ in range(2):
+            agents.submit(renewing)
+        try:
+            for number in range(10):
+                for task in granted:
+                    Task.update(state="granted").where(Task.id == task.id).execute()
+                reports.receive(started(scene.agent, granted, number), make.render)
+        finally:
+            ended.set()
+
+    assert told == []
+
+
+def started(agent, granted, number):
+    """Return one message that says of every task that it was started."""
+    rows = [
+        {
+            "seq": number * 1000 + place,
+            **Observation(
+                kind=Seen.TASK_STARTED,
+                source=Source.AGENT,
+                at=1.0,
+                machine=task.machine_id,
+                data={"task": str(task.id)},
+            ).encode(),
+        }
+        for place, task in enumerate(granted, 1)
+    ]
+    body = {"incarnation": agent.incarnation, "reports": rows}
+    return agent.envelope(MessageKind.OBSERVATIONS, body)
 
 
 def test_a_renewal_extends_what_the_agent_holds_and_lists_it(scene):
