@@ -2,6 +2,6 @@
 
 deadline, errors, reach,      decide; no socket
 systems, inventory
-outbound                      the one way out by HTTP
+outbound                      the one way out by HTTP; edge_line: to the site's own edge, in bulk
 redfish, redfish_line         BMCs, over sushy
 """

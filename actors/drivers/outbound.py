@@ -87,11 +87,7 @@ class Caller:
 
     def address_of(self, host: str, port: int) -> str:
         """Return the address to connect to: resolved, and judged.  Raises NotAllowed, OSError."""
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = [str(info[4][0]) for info in found]
-        for address in addresses:
-            self._rules.judge(ip_address(address.partition("%")[0]))
-        return addresses[0]
+        return address_of(self._rules, host, port)
 
     def connected(self, line: socket.socket) -> None:
         """Keep a handle of *line*, by which the watchdog can end it."""
@@ -229,6 +225,18 @@ def _pinned(connection: Any, caller: Caller) -> Iterator[None]:
 def _kept(line: socket.socket, caller: Caller) -> socket.socket:
     caller.connected(line)
     return line
+
+
+def address_of(rules: Rules, host: str, port: int) -> str:
+    """Return the address of *host* to connect to, every one of which *rules* allow.
+
+    Raises NotAllowed, and OSError for a name without an address.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = [str(info[4][0]) for info in found]
+    for address in addresses:
+        rules.judge(ip_address(address.partition("%")[0]))
+    return addresses[0]
 
 
 def _redirection(response: requests.Response) -> str | None:

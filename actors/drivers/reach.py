@@ -6,7 +6,14 @@ Metadata services are never asked, whatever an operator's networks say.
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import (
+    IPv4Address,
+    IPv4Network,
+    IPv6Address,
+    IPv6Network,
+    ip_address,
+    ip_network,
+)
 from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -63,6 +70,11 @@ class Rules:
 def bmc(networks: tuple[Network, ...]) -> Rules:
     """Return the rules of the purpose `bmc`: *networks* is SPROUT_BMC_NETWORKS."""
     return Rules(networks=networks)
+
+
+def control() -> Rules:
+    """Return the rules of the purpose `control`: the enrolment's edge, wherever that may be."""
+    return Rules(networks=(ip_network("0.0.0.0/0"), ip_network("::/0")))
 
 
 class Origin(NamedTuple):

@@ -1,50 +1,38 @@
-"""Artifacts of this site: found beneath one folder, read once, verified, and given to serve.
+"""Artifacts of this site: in its artifact folder, in its cache, or fetched from the edge.
 
-The chunk list: first line `sprout-chunks 1 <size> <sha256>`, then a line
-`<offset> <length> <sha256 | zero>` for each 4 MiB.
+Each is read once, verified, and given to serve under the path that plans have for it.
 """
 
-import hashlib
 import os
 import stat
 import threading
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
 import structlog
 
+from actors.site import sums
+from actors.site.cache import Cache
+from actors.site.download import Unfetched, Unservable
 from actors.site.store import AgentStore, Digest, FileKey
 from models.bootplan import File
 from pxe_stack.store import PlanStore
 
-CHUNK: Final = 4 * 1024 * 1024
-_ZEROS: Final = bytes(CHUNK)
+__all__ = ["Artifacts", "Unfetched", "Unservable"]
 
 log = structlog.get_logger()
 
 
-class Unservable(Exception):
-    """An artifact that a plan names cannot be served: missing, or not what was promised."""
-
-
-class Unfetched(Unservable):
-    """An artifact is not here and could not be had now: its plan waits, and is tried again.
-
-    *expired*: the URL that it was to be fetched by has run out; a new registration brings another.
-    """
-
-    def __init__(self, why: str, *, expired: bool = False) -> None:
-        super().__init__(why)
-        self.expired = expired
-
-
 class Artifacts:
-    """What lies beneath *root*.  One file is read at a time."""
+    """What lies beneath *root*, and in the *cache*.  One file is read at a time."""
 
-    def __init__(self, root: Path, store: AgentStore, plans: PlanStore) -> None:
+    def __init__(
+        self, root: Path, store: AgentStore, plans: PlanStore, cache: Cache | None = None
+    ) -> None:
         self._root = root
         self._store = store
         self._plans = plans
+        self._cache = cache
         self._reading = threading.Lock()
 
     def admit(self, file: File, url: str | None = None) -> None:
@@ -53,16 +41,13 @@ class Artifacts:
         *url* is where it can be fetched from, for a while.  Called from several threads.
         Raises Unfetched, and Unservable with a sentence for the operator.
         """
-        location = self._located(file)
-        with self._reading, _opened(location, file) as content:
-            key = _key(location, content)
-            digest = self._store.digest(key) or self._read(content, key, file)
-        if file.size and key.size != file.size:
-            raise Unservable(f"{file.path} has {key.size} bytes, the plan says {file.size}")
-        if digest.sha256 != file.sha256.lower():
-            raise Unservable(
-                f"{file.path} has the SHA-256 {digest.sha256}, the plan says {file.sha256}"
-            )
+        try:
+            location, key, digest = self._local(file)
+        except Unservable:
+            found = self._cached(file) or self._fetched(file, url)
+            if found is None:
+                raise
+            location, key, digest = found
         served = self._plans.file(file.path)
         known = (location, digest.sha256, key.size, key.mtime_ns)
         if served is None or known != (
@@ -75,6 +60,34 @@ class Artifacts:
                 file.path, location, sha256=digest.sha256, size=key.size, chunks=digest.chunks
             )
 
+    def close(self) -> None:
+        """Have what is being fetched end soon."""
+        if self._cache is not None:
+            self._cache.close()
+
+    def _local(self, file: File) -> tuple[Path, FileKey, Digest]:
+        location = self._located(file)
+        return location, *self._verified(file, location)
+
+    def _cached(self, file: File) -> tuple[Path, FileKey, Digest] | None:
+        if self._cache is None or (location := self._cache.find(file.sha256.lower())) is None:
+            return None
+        try:
+            return location, *self._verified(file, location)
+        except Unservable:
+            log.warning("artifact.spoiled", path=file.path, sha256=file.sha256)
+            self._cache.drop(file.sha256.lower())
+            return None
+
+    def _fetched(self, file: File, url: str | None) -> tuple[Path, FileKey, Digest] | None:
+        if self._cache is None or url is None:
+            return None
+        location, digest = self._cache.fetch(file, url)
+        if digest is not None:
+            with _opened(location, file) as content:
+                self._store.remember(_key(location, content), digest)
+        return location, *self._verified(file, location)
+
     def _located(self, file: File) -> Path:
         try:
             root = self._root.resolve(strict=True)
@@ -85,27 +98,28 @@ class Artifacts:
             raise Unservable(f"{file.path} leads out of the artifact folder")
         return location
 
+    def _verified(self, file: File, location: Path) -> tuple[FileKey, Digest]:
+        with _opened(location, file) as content:
+            key = _key(location, content)
+            digest = self._store.digest(key) or self._read(content, key, file)
+        if file.size and key.size != file.size:
+            raise Unservable(f"{file.path} has {key.size} bytes, the plan says {file.size}")
+        if digest.sha256 != file.sha256.lower():
+            raise Unservable(
+                f"{file.path} has the SHA-256 {digest.sha256}, the plan says {file.sha256}"
+            )
+        return key, digest
+
     def _read(self, content: BinaryIO, key: FileKey, file: File) -> Digest:
-        digest = read(content, key.size)
-        if _key(Path(key.path), content) != key:
-            raise Unservable(f"{file.path} changed while it was read")
-        self._store.remember(key, digest)
+        with self._reading:
+            if (known := self._store.digest(key)) is not None:
+                return known  # read while this one waited
+            digest = sums.read(content)
+            if _key(Path(key.path), content) != key:
+                raise Unservable(f"{file.path} changed while it was read")
+            self._store.remember(key, digest)
         log.info("artifact.read", path=file.path, size=key.size, sha256=digest.sha256)
         return digest
-
-
-def read(content: BinaryIO, size: int) -> Digest:
-    """Return the digest of *content*, *size* bytes long, and its chunk list, in one reading."""
-    whole = hashlib.sha256()
-    lines: list[str] = []
-    offset = 0
-    while chunk := content.read(CHUNK):
-        whole.update(chunk)
-        mark = "zero" if chunk == _ZEROS[: len(chunk)] else hashlib.sha256(chunk).hexdigest()
-        lines.append(f"{offset} {len(chunk)} {mark}\n")
-        offset += len(chunk)
-    head = f"sprout-chunks 1 {size} {whole.hexdigest()}\n"
-    return Digest(whole.hexdigest(), head + "".join(lines))
 
 
 def _opened(location: Path, file: File) -> BinaryIO:

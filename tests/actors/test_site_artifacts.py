@@ -3,9 +3,10 @@ import os
 
 import pytest
 
-from actors.site import artifacts
-from actors.site.artifacts import CHUNK, Artifacts, Unservable
+from actors.site import sums
+from actors.site.artifacts import Artifacts, Unservable
 from actors.site.store import AgentStore
+from actors.site.sums import CHUNK
 from models.bootplan import File
 from tests.actors.site_lab import Folder, an_artifact
 
@@ -52,7 +53,7 @@ def test_a_verified_file_is_given_to_serve_with_its_chunk_list(shelf, root, site
 def test_a_file_is_read_once_for_any_number_of_plans(shelf, root, monkeypatch):
     file = an_artifact(root, "kernel", HALF)
     shelf.admit(file)
-    monkeypatch.setattr(artifacts, "read", None)
+    monkeypatch.setattr(sums, "read", None)
 
     shelf.admit(file)
 

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from actors.site import artifacts
+from actors.site import sums
 from deploy.rack.power import PowerState, Reset
 from deploy.rack.simulated import image, rack
 from deploy.rack.simulated.machine import SimulatedMachine
@@ -112,7 +112,7 @@ def _give(boot: Boot, site: Site, plan: BootPlan) -> None:
     boot.stores.plans.put(plan)
     for name, facts in image.build(folder.parent / "good")["files"].items():
         with (folder.parent / "good" / name).open("rb") as content:
-            digest = artifacts.read(content, facts["size"])
+            digest = sums.read(content)
         assert digest.sha256 == facts["sha256"]
         boot.stores.plans.put_file(
             f"simulated/{name}",

@@ -1,0 +1,215 @@
+"""One blob on its way from the edge into a file: resumed, hashed while it comes, bounded.
+
+Rule 1: what is kept is whole chunks; on a restart they are read again, since nothing else proves
+        what they are.
+Rule 2: a broken connection is gone on with; only tries that brought nothing are counted.
+"""
+
+import os
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import FileIO
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from actors.drivers.edge_line import Answer, Edge
+from actors.drivers.errors import NotAllowed, Unreachable
+from actors.site.store import Digest
+from actors.site.sums import CHUNK, Sums
+from models.bootplan import File
+
+PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
+"""Between tries that brought nothing; after the last of them it is given up for now."""
+
+EXPIRED: Final = frozenset({401, 403, 410})
+"""Answers to a URL that opens nothing, or no more."""
+
+_RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
+
+log = structlog.get_logger()
+
+
+class Unservable(Exception):
+    """An artifact that a plan names cannot be served: missing, or not what was promised."""
+
+
+class Unfetched(Unservable):
+    """An artifact is not here and could not be had now: its plan waits, and is tried again.
+
+    *expired*: the URL that it was to be fetched by has run out; a new registration brings another.
+    """
+
+    def __init__(self, why: str, *, expired: bool = False) -> None:
+        super().__init__(why)
+        self.expired = expired
+
+
+class _Wrong(Exception):
+    """What has come is not what was promised."""
+
+
+@dataclass
+class _State:
+    """How far it is: *sums* of whole chunks that are in the file, *rest* of one that is not yet."""
+
+    sums: Sums = field(default_factory=Sums)
+    rest: bytearray = field(default_factory=bytearray)
+
+    @property
+    def offset(self) -> int:
+        """Return how many bytes have come."""
+        return self.sums.size + len(self.rest)
+
+
+class Download:
+    """Brings *file* into *partial*, which may hold the beginning of it."""
+
+    def __init__(
+        self,
+        edge: Edge,
+        file: File,
+        partial: Path,
+        *,
+        fits: Callable[[int], None],
+        stop: threading.Event,
+    ) -> None:
+        """*fits* is told the size, and raises Unservable when there is no room for it."""
+        self._edge = edge
+        self._file = file
+        self._sha256 = file.sha256.lower()
+        self._partial = partial
+        self._fits = fits
+        self._stop = stop
+        self._state = _State()
+
+    def run(self, url: str) -> Digest:
+        """Return what came, when it is whole, right, and on the disk.
+
+        Raises Unfetched, and Unservable for what will never be right.
+        """
+        with _opened(self._partial) as content:
+            old = self._taken_up(content)
+            try:
+                return self._whole(content, url)
+            except _Wrong as exc:
+                if not old:
+                    raise Unservable(str(exc)) from exc
+            log.warning("artifact.restarted", path=self._file.path)
+            self._begin_anew(content)
+            try:
+                return self._whole(content, url)
+            except _Wrong as exc:
+                raise Unservable(str(exc)) from exc
+
+    def _taken_up(self, content: FileIO) -> bool:
+        """Read what a former life left; return whether there was anything."""
+        left = os.fstat(content.fileno()).st_size // CHUNK
+        for _ in range(left):
+            self._state.sums.add(content.read(CHUNK))
+        os.ftruncate(content.fileno(), self._state.sums.size)
+        return left > 0
+
+    def _begin_anew(self, content: FileIO) -> None:
+        self._state = _State()
+        os.ftruncate(content.fileno(), 0)
+
+    def _whole(self, content: FileIO, url: str) -> Digest:
+        tries = 0
+        while True:
+            before = self._state.offset
+            try:
+                self._fetch(content, url)
+                return self._proved(content)
+            except Unreachable as exc:
+                tries = 0 if self._state.offset > before else tries + 1
+                if tries > len(PAUSES_S) or self._stop.wait(PAUSES_S[max(0, tries - 1)]):
+                    raise Unfetched(f"{self._file.path} cannot be fetched now: {exc}") from exc
+            except NotAllowed as exc:
+                raise Unservable(f"{self._file.path} is not fetched: {exc}") from exc
+
+    def _fetch(self, content: FileIO, url: str) -> None:
+        """Take in what one answer brings.  Raises Unreachable when more must come."""
+        offset = self._state.offset
+        headers = {"Range": f"bytes={offset}-"} if offset else {}
+        with self._edge.exchange("GET", url, headers=headers) as answer:
+            self._judge(answer)
+            total = self._total(content, answer)
+            if self._file.size and total != self._file.size:
+                raise Unservable(
+                    f"{self._file.path} has {total} bytes at the edge, "
+                    f"the plan says {self._file.size}"
+                )
+            self._fits(total)
+            while piece := answer.read():
+                self._take(content, piece, total)
+        if self._state.offset < total:
+            raise Unreachable(f"it broke off at {self._state.offset} of {total} bytes")
+
+    def _judge(self, answer: Answer) -> None:
+        if answer.status in {200, 206}:
+            return
+        if answer.status in EXPIRED:
+            raise Unfetched(
+                f"the URL of {self._file.path} opens nothing any more ({answer.status})",
+                expired=True,
+            )
+        if answer.status == 404:
+            raise Unservable(f"{self._file.path} is neither at this site nor at the edge")
+        if answer.status == 416:
+            raise _Wrong(f"{self._file.path} is shorter at the edge than what has come of it")
+        raise Unreachable(f"the edge answers {answer.status}")
+
+    def _total(self, content: FileIO, answer: Answer) -> int:
+        """Return the size of all; begin anew where the answer does."""
+        if answer.length is None:
+            raise Unreachable("the edge does not say how long its answer is")
+        if answer.status == 200:
+            self._begin_anew(content)
+            return answer.length
+        told = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
+        if told is None or int(told[1]) != self._state.offset:
+            raise Unreachable("the edge sends another range than it was asked for")
+        return int(told[2])
+
+    def _take(self, content: FileIO, piece: bytes, total: int) -> None:
+        if self._stop.is_set():
+            raise Unfetched(f"{self._file.path} is fetched when the agent is back")
+        if self._state.offset + len(piece) > total:
+            raise _Wrong(f"{self._file.path}: the edge sends more than it said")
+        rest = self._state.rest
+        rest += piece
+        while len(rest) >= CHUNK or self._state.offset == total > self._state.sums.size:
+            chunk = memoryview(rest)[:CHUNK]
+            at = self._state.sums.size
+            if self._state.sums.add(chunk):
+                os.ftruncate(content.fileno(), self._state.sums.size)  # a hole reads as zeros
+            else:
+                _write_all(content.fileno(), chunk, at)
+            chunk.release()
+            del rest[:CHUNK]
+
+    def _proved(self, content: FileIO) -> Digest:
+        digest = self._state.sums.digest()
+        if digest.sha256 != self._sha256:
+            raise _Wrong(
+                f"{self._file.path} came with the SHA-256 {digest.sha256}, "
+                f"the plan says {self._sha256}"
+            )
+        os.fsync(content.fileno())
+        return digest
+
+
+def _opened(partial: Path) -> FileIO:
+    partial.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    return FileIO(os.open(partial, how, 0o600), "r+", closefd=True)
+
+
+def _write_all(descriptor: int, piece: memoryview, at: int) -> None:
+    while piece:
+        count = os.pwrite(descriptor, piece, at)
+        piece, at = piece[count:], at + count

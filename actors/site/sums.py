@@ -1,0 +1,47 @@
+"""What a file is, computed in one pass while it goes by: its SHA-256 and its chunk list.
+
+The chunk list: first line `sprout-chunks 1 <size> <sha256>`, then a line
+`<offset> <length> <sha256 | zero>` for each 4 MiB.
+"""
+
+import hashlib
+from typing import BinaryIO, Final
+
+from actors.site.store import Digest
+
+CHUNK: Final = 4 * 1024 * 1024
+_ZEROS: Final = bytes(CHUNK)
+
+Piece = bytes | bytearray | memoryview
+
+
+class Sums:
+    """Takes chunk after chunk: each of CHUNK bytes, the last one of what is left."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._whole = hashlib.sha256()
+        self._lines: list[str] = []
+
+    def add(self, chunk: Piece) -> bool:
+        """Take *chunk*; return whether it holds nothing but zeros."""
+        self._whole.update(chunk)
+        zero = chunk == _ZEROS[: len(chunk)]
+        mark = "zero" if zero else hashlib.sha256(chunk).hexdigest()
+        self._lines.append(f"{self.size} {len(chunk)} {mark}\n")
+        self.size += len(chunk)
+        return zero
+
+    def digest(self) -> Digest:
+        """Return what went by."""
+        sha256 = self._whole.hexdigest()
+        head = f"sprout-chunks 1 {self.size} {sha256}\n"
+        return Digest(sha256, head + "".join(self._lines))
+
+
+def read(content: BinaryIO) -> Digest:
+    """Return what *content* is, read once to its end."""
+    sums = Sums()
+    while chunk := content.read(CHUNK):
+        sums.add(chunk)
+    return sums.digest()
