@@ -98,7 +98,7 @@ def test_known_secrets_are_redacted_in_traces(lines):
         ("/boot/run-1/t0ken/script", "/boot/run-1/**********/script"),
         ("http://10.0.0.1:8081/boot/run-1/t0ken/seed/meta-data?x=1",
          "http://10.0.0.1:8081/boot/run-1/**********/seed/meta-data?x=1"),
-        ("refused: /v1/blobs/ab?g=get.1.2.mac (Caused", "refused: /v1/blobs/ab?g=********** (Caused"),
+        ("at /v1/blobs/ab?g=get.1.2.mac (Caused", "at /v1/blobs/ab?g=********** (Caused"),
         ("/artifacts/boot/vmlinuz", "/artifacts/boot/vmlinuz"),
     ],
 )  # fmt: skip
