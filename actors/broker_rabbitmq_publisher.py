@@ -25,6 +25,7 @@ from actors.broker_contract import (
     Unworkable,
     check_sizes,
 )
+from models.messages import LIMIT
 
 # Each failure reaches us as an exception and is told once; pika tells it up to six times before.
 logging.getLogger("pika").setLevel(logging.CRITICAL)
@@ -52,13 +53,13 @@ class Letter:
 
     @classmethod
     def dead(cls, queue: str, body: bytes, why: Unworkable) -> Self:
-        """Return the dead letter of a message that was read from *queue*."""
+        """Return the dead letter of a message that was read from *queue*: its head, up to LIMIT."""
         headers = {
             "sprout-queue": queue,
             "sprout-reason": why.reason.value,
             "sprout-detail": why.detail,
         }
-        return cls(DEAD_LETTERS, body, headers=MappingProxyType(headers))
+        return cls(DEAD_LETTERS, body[:LIMIT], headers=MappingProxyType(headers))
 
 
 class RabbitPublisher:

@@ -24,6 +24,12 @@ LOST: Final = (
 )
 """The server went away, or a lock or statement took too long: nothing was committed."""
 
+_TOO_MUCH: Final = "54"
+"""Class of states in which the statement itself exceeds a limit of PostgreSQL, now and always.
+
+https://www.postgresql.org/docs/current/errcodes-appendix.html
+"""
+
 
 class Unavailable(Exception):
     """The database cannot be reached, or the connection broke in the middle."""
@@ -47,7 +53,8 @@ def borrowed() -> Iterator[None]:
     """A connection for the block, returned after it only if the block opened it.
 
     Raises Unavailable when the server cannot be reached or went away; the broken connection is
-    thrown away, so that the next block starts afresh.
+    thrown away, so that the next block starts afresh.  A statement that no try can help is no
+    such thing: its own error leaves the block.
     """
     try:
         opened = database.connect(reuse_if_open=True)
@@ -56,11 +63,18 @@ def borrowed() -> Iterator[None]:
     try:
         yield
     except LOST as exc:
+        if _state(exc).startswith(_TOO_MUCH):
+            raise
         _discard()
         raise Unavailable(str(exc).strip()) from exc
     finally:
         if opened and not database.is_closed():
             database.close()
+
+
+def _state(exc: Exception) -> str:
+    """Return the SQLSTATE that the server gave, if it gave one; peewee wraps its error."""
+    return getattr(getattr(exc, "orig", exc), "pgcode", None) or ""
 
 
 def _discard() -> None:

@@ -94,7 +94,7 @@ def _observed(envelope: Envelope) -> None:
 
 
 def _misdirected(envelope: Envelope) -> None:
-    log.warning("report.misdirected", kind=envelope.kind, agent=str(envelope.agent))
+    raise Invalid(f"no report: {envelope.kind.value}", field="/envelope/kind")
 
 
 _BY_KIND: Final[Mapping[Kind, Callable[[Envelope], None]]] = {

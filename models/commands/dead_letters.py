@@ -88,6 +88,8 @@ def replay(caller: Caller, letter_id: UUID) -> None:
             )
         if not row.queue:
             raise IllegalTransition("nothing is known of the queue that the message was on")
+        if row.reason == "oversize":
+            raise IllegalTransition("the message was too large for a queue, and was cut")
         if _too_old(bytes(row.body)):
             raise IllegalTransition(
                 "the message is past its age", hint="Ask for the thing itself again."

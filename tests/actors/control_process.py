@@ -1,0 +1,51 @@
+"""`python -m actors.control` as a process, on real servers."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.actors.lane import until
+
+
+class ControlProcess:
+    """One control process; its log lies in *folder*."""
+
+    def __init__(self, folder: Path, database_url: str, broker_url: str, **settings: str) -> None:
+        self.log = folder / f"control-{len(list(folder.glob('control-*')))}.log"
+        self._env = os.environ | {
+            "SPROUT_DATA_DIR": str(folder),
+            "SPROUT_DATABASE_URL": database_url,
+            "SPROUT_BROKER": "postgres" if broker_url == database_url else broker_url,
+            # dramatiq's own pause before it connects again, in milliseconds.
+            "dramatiq_restart_delay": "200",
+            **settings,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and return when it works."""
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "actors.control"], env=self._env, stdout=log, stderr=log
+            )
+        until(lambda: "worker.started" in self.events())
+
+    def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End it, and return its exit status."""
+        assert self.process is not None
+        self.process.send_signal(how)
+        return self.process.wait(20)
+
+    @property
+    def lives(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def lines(self) -> list[dict[str, object]]:
+        text = self.log.read_text() if self.log.exists() else ""
+        return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+    def events(self) -> list[object]:
+        return [line["event"] for line in self.lines()]
