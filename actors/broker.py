@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import urlsplit
 
 import dramatiq
@@ -19,12 +19,15 @@ import structlog
 from dramatiq.middleware import Middleware
 from dramatiq.worker import Worker
 
-from actors import broker_postgres, broker_rabbitmq, middleware
+from actors import broker_postgres, broker_rabbitmq, broker_rabbitmq_tls, middleware
 from actors.broker_contract import DeadLetters, Publisher
 from actors.broker_dramatiq import QueueBroker
 from actors.broker_rabbitmq_automation import Obey, listen
 from actors.broker_rabbitmq_events import EventPublisher as EventsOnRabbit
 from models.events import DomainEvent
+
+if TYPE_CHECKING:
+    from config.tls import Credentials  # cryptography is large: for processes that speak TLS
 
 IDLE_MS: Final = 250
 """How often an idle thread of a worker looks whether it is to stop."""
@@ -81,6 +84,15 @@ def broker_for(
     for queue in queues:
         made.declare_queue(queue)
     return made
+
+
+def secure(credentials: "Credentials | None") -> None:
+    """Have this process show *credentials* wherever it connects to a broker by TLS.
+
+    PostgreSQL's own settings of TLS stand in its URL: `sslmode`, `sslrootcert`, `sslcert`,
+    `sslkey`.
+    """
+    broker_rabbitmq_tls.show(credentials)
 
 
 def install(broker: dramatiq.Broker) -> None:

@@ -18,6 +18,7 @@ import pika
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
 from pika.exceptions import AMQPError
 
+from actors import broker_rabbitmq_tls
 from actors.broker_contract import (
     DEAD_LETTERS,
     Unconfirmed,
@@ -103,8 +104,7 @@ class RabbitPublisher:
     def _open_line(self) -> "_Line":
         with self._lock:
             if self._line is None or not self._line.usable:
-                self._line = _Line(self._url, self._exchange)
-                self._line.start()
+                self._line = _started(self._url, self._exchange)
             line = self._line
         line.wait_until_open()
         return line
@@ -263,8 +263,20 @@ class _Line(threading.Thread):
             flight.lose(self._failure)
 
 
+def _started(url: str, exchange: str) -> _Line:
+    try:
+        line = _Line(url, exchange)
+    except OSError as exc:
+        raise Unconfirmed(f"RabbitMQ: {exc!r}") from exc
+    line.start()
+    return line
+
+
 def parameters(url: str, *, name: str) -> Any:
-    """Return how to connect as *name*: every wait on the network is bounded."""
+    """Return how to connect as *name*: every wait on the network is bounded.
+
+    Raises OSError when certificate or key cannot be read any more.
+    """
     found = pika.URLParameters(url)
     found.client_properties = {"connection_name": name}
     found.heartbeat = 20
@@ -272,4 +284,4 @@ def parameters(url: str, *, name: str) -> Any:
     found.stack_timeout = CONNECT_TIMEOUT_S
     found.blocked_connection_timeout = CONFIRM_TIMEOUT_S
     found.connection_attempts = 1
-    return found
+    return broker_rabbitmq_tls.secured(found)

@@ -41,6 +41,7 @@ def main() -> int:
     """Work until SIGTERM; return the exit status."""
     try:
         settings = Settings.load()
+        broker.secure(settings.credentials())
     except BadSettings as exc:
         sys.stderr.write(f"{exc}\n")
         return 2

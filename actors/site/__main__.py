@@ -5,11 +5,13 @@ import sys
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+from actors import broker
 from actors.drivers import reach
-from actors.site import agent, enrolment, supervisor
-from actors.site.enrolment import Enrolment
+from actors.site import agent, enrolment, identity, supervisor
+from actors.site.enrolment import Enrolment, NotEnrolled
+from actors.site.identity import Impostor
 from actors.site.place import Place, Unplaced, place
 from actors.site.store import AgentStore
 from actors.site.supervisor import Child
@@ -17,6 +19,9 @@ from config import logs, secrets
 from config.settings import BadSettings, Settings, environment
 from pxe_stack import serve
 from pxe_stack.store import JOURNAL, JournalStore
+
+if TYPE_CHECKING:
+    from config.tls import Credentials
 
 UNUSABLE: Final = 2
 """Exit status when there is nothing to work by: starting again does not help."""
@@ -30,6 +35,8 @@ SERVING: Final[Mapping[str, Callable[[serve.Site], None]]] = {
 
 def main() -> int:
     """Run until SIGTERM; return the exit status.  Without an enrolment, wait for one."""
+    if "--identity" in sys.argv[1:]:
+        return _identify()
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
@@ -39,7 +46,8 @@ def main() -> int:
             return 0
         settings, enrolled = found
         where = _place(settings)
-    except (BadSettings, Unplaced) as exc:
+        broker.secure(_proven(settings, enrolled))
+    except (BadSettings, Unplaced, Impostor) as exc:
         _say(str(exc))
         return UNUSABLE
     logs.configure(settings.log_level, settings.log_format, "site")
@@ -51,6 +59,34 @@ def _enrolled() -> tuple[Settings, Enrolment]:
     """Read the settings, `.env` too, and the enrolment that they name."""
     settings = Settings.load()
     return settings, enrolment.of_site(enrolment.read(settings.enrolment_file), settings.site_id)
+
+
+def _identify() -> int:
+    """Print the URI that this agent's certificate must name."""
+    try:
+        settings, enrolled = _enrolled()
+    except (BadSettings, NotEnrolled) as exc:
+        _say(str(exc))
+        return UNUSABLE
+    domain = settings.workload_trust_domain
+    sys.stdout.write(f"{identity.workload(enrolled, settings.site_dir, domain).uri}\n")
+    return 0
+
+
+def _proven(settings: Settings, enrolled: Enrolment) -> "Credentials | None":
+    """Return what TLS is spoken by.  Raises BadSettings, and Impostor for another's."""
+    credentials = settings.credentials()
+    if credentials is not None:
+        domain = settings.workload_trust_domain
+        identity.prove(identity.workload(enrolled, settings.site_dir, domain), credentials)
+        identity.demand_tls(enrolled, _broker_url(settings, enrolled))
+    return credentials
+
+
+def _broker_url(settings: Settings, enrolled: Enrolment) -> str:
+    # "postgres" only names the kind; where that queue is, the enrolment says.
+    override = settings.broker.get_secret_value()
+    return enrolled.broker if override in {"", "postgres"} else override
 
 
 def _say(what: str) -> None:
@@ -106,14 +142,12 @@ def _site(settings: Settings, enrolled: Enrolment, where: Place) -> serve.Site:
 
 
 def _setup(settings: Settings, enrolled: Enrolment, where: Place) -> agent.Setup:
-    override = settings.broker.get_secret_value()
     env = secrets.from_environment(environment(), prefix=settings.secret_env_prefix)
     return agent.Setup(
         enrolment=enrolled,
         directory=settings.site_dir,
         artifact_dir=settings.artifact_dir,
-        # "postgres" only names the kind; where that queue is, the enrolment says.
-        broker_url=enrolled.broker if override in {"", "postgres"} else override,
+        broker_url=_broker_url(settings, enrolled),
         boot_base_url=where.boot_url,
         services=where.services,
         rules=reach.bmc(settings.bmc_networks),

@@ -16,6 +16,7 @@ from pathlib import Path
 import pika
 from pika.exceptions import AMQPError
 
+from config.tls import Credentials
 from tests.services import process
 
 SERVER = "/usr/lib/rabbitmq/bin/rabbitmq-server"
@@ -33,11 +34,17 @@ class RabbitMQ:
     dist_port: int
     epmd_port: int
     admin_port: int = 0
+    tls_port: int = 0
     node: subprocess.Popen[bytes] | None = field(default=None)
 
     @property
     def url(self) -> str:
         return f"amqp://guest:guest@127.0.0.1:{self.port}/%2F"
+
+    @property
+    def tls_url(self) -> str:
+        """The same by TLS, if credentials were given: only who shows a certificate gets in."""
+        return f"amqps://guest:guest@localhost:{self.tls_port}/%2F"
 
     @property
     def log(self) -> Path:
@@ -89,24 +96,39 @@ class RabbitMQ:
 
 
 @contextmanager
-def running(folder: Path, *, management: bool = False) -> Iterator[RabbitMQ]:
+def running(
+    folder: Path, *, management: bool = False, tls: Credentials | None = None
+) -> Iterator[RabbitMQ]:
     """A node for the block: guest/guest, virtual host ``/``, nothing in it."""
     folder.mkdir(parents=True, exist_ok=True)
-    port, dist_port, epmd_port, admin_port = process.free_ports(4)
+    port, dist_port, epmd_port, admin_port, tls_port = process.free_ports(5)
     plugins = "rabbitmq_management" if management else ""
     (folder / "enabled_plugins").write_text(f"[{plugins}].\n")
     admin = f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {admin_port}\n"
     told = "log.file.level = warning\n" + (admin if management else "")
+    told += _listening(tls_port, tls) if tls else ""
     (folder / "rabbitmq.conf").write_text(told)
     epmd = process.launch(
         ["/usr/bin/epmd", "-port", str(epmd_port), "-address", "127.0.0.1"],
         folder / "epmd.out",
         env={"PATH": os.environ["PATH"]},
     )
-    server = RabbitMQ(folder, port, dist_port, epmd_port, admin_port)
+    server = RabbitMQ(folder, port, dist_port, epmd_port, admin_port, tls_port)
     try:
         server.start()
         yield server
     finally:
         server.stop()
         process.stop(epmd)
+
+
+def _listening(port: int, tls: Credentials) -> str:
+    """Return the lines of `rabbitmq.conf` that README tells operators to write."""
+    return f"""\
+listeners.ssl.1 = 127.0.0.1:{port}
+ssl_options.cacertfile = {tls.ca}
+ssl_options.certfile = {tls.cert}
+ssl_options.keyfile = {tls.key}
+ssl_options.verify = verify_peer
+ssl_options.fail_if_no_peer_cert = true
+"""
