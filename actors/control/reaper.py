@@ -1,4 +1,4 @@
-"""The one owner of all waits: every second it ends or retries what is overdue.
+"""The one owner of all waits: each second and as leases end, it ends or retries what is overdue.
 
 Any number of reapers may run: each workflow is judged again under its machine's lock.
 """
@@ -15,15 +15,20 @@ from models.commands import runs, tasks, walks
 from models.database import LOST, Unavailable, borrowed
 
 EVERY_S: Final = 1.0
+AFTER_S: Final = 0.02
+"""Looked so long after the end of a lease, which is then over by any rounding."""
 
 log = structlog.get_logger()
 
 
 def run(stop: threading.Event) -> None:
     """Reap until *stop*."""
-    while not stop.wait(EVERY_S):
+    pause = EVERY_S
+    while not stop.wait(pause):
+        pause = EVERY_S
         try:
             reap()
+            pause = _pause()
         except Unavailable as exc:
             log.warning("reaper.paused", why=str(exc))
         except Exception:
@@ -42,6 +47,11 @@ def reap() -> int:
             _each(partial(walks.expire, workflow, documents))
         runs.free_addresses()
     return len(over) + len(overdue)
+
+
+def _pause() -> float:
+    with borrowed():
+        return tasks.lapses_in_s(EVERY_S) + AFTER_S
 
 
 def _each(judge: Callable[[], None]) -> None:

@@ -179,6 +179,18 @@ def lapsed(limit: int = 100) -> list[UUID]:
     return [row.id for row in query]
 
 
+def lapses_in_s(at_most: float) -> float:
+    """Return the seconds until the next lease will be over, never more than *at_most*."""
+    coming = Task.state.in_(HELD) & (Task.lease_expires_at > now())
+    first: Task | None = (
+        Task.select(Task.lease_expires_at).where(coming).order_by(Task.lease_expires_at).first()
+    )
+    if first is None or first.lease_expires_at is None:
+        return at_most
+    left: float = (first.lease_expires_at - now()).total_seconds()
+    return min(at_most, max(0.0, left))
+
+
 def lose(machine: Machine, task: Task) -> Workflow | None:
     """Take a task from an agent that no longer holds it; return the workflow to carry on.
 

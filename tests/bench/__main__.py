@@ -1,6 +1,7 @@
 """`make bench`: the figures, each with its bound where it has one; status 1 when one is broken.
 
-python -m tests.bench [first-light] [memory] [broker] [queues] [workflows] [fleet] [--rounds N]
+python -m tests.bench [first-light] [memory] [broker] [queues] [workflows] [fleet] [failover]
+                     [--rounds N]
 """
 
 import argparse
@@ -8,9 +9,9 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.bench import broker, first_light, fleet, memory, queues, workflows
+from tests.bench import broker, failover, first_light, fleet, memory, queues, workflows
 
-FIGURES = ("first-light", "memory", "broker", "queues", "workflows", "fleet")
+FIGURES = ("first-light", "memory", "broker", "queues", "workflows", "fleet", "failover")
 
 
 def main() -> int:
@@ -32,6 +33,8 @@ def main() -> int:
             good &= workflows.measure(folder / "workflows")
         if "fleet" in wanted:
             good &= fleet.measure(folder / "fleet")
+        if "failover" in wanted:
+            good &= failover.measure(folder / "failover")
     if "broker" in wanted:
         broker.main()
     return 0 if good else 1

@@ -275,3 +275,18 @@ def test_provisioning_supersedes_what_else_is_done_to_the_machine(scene):
 
     assert queries.workflow(power).progress is Progress.CANCELLED
     assert scene.agent.heard(MessageKind.CANCEL)
+
+
+def test_the_reaper_wakes_as_the_next_lease_ends_and_not_for_those_already_over(scene):
+    idle = tasks.lapses_in_s(1.0)
+    task = task_of(asked(scene))
+    far = tasks.lapses_in_s(1.0)
+    soon = datetime.now(UTC) + timedelta(milliseconds=400)
+    Task.update(lease_expires_at=soon).where(Task.id == task.id).execute()
+    near = tasks.lapses_in_s(1.0)
+    over = datetime.now(UTC) - timedelta(seconds=5)
+    Task.update(lease_expires_at=over).where(Task.id == task.id).execute()
+
+    assert (idle, far) == (1.0, 1.0)
+    assert 0.0 <= near <= 0.4
+    assert tasks.lapses_in_s(1.0) == 1.0
