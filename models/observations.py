@@ -30,6 +30,7 @@ class Seen(StrEnum):
     DHCP_ACKED = "dhcp-acked"
     DHCP_REFUSED = "dhcp-refused"
     DHCP_IGNORED = "dhcp-ignored"
+    MACHINE_DISCOVERED = "machine-discovered"
     TFTP_SENT = "tftp-sent"
     TFTP_FAILED = "tftp-failed"
     SCRIPT_SERVED = "script-served"
