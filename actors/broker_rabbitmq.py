@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
-from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, Self
@@ -26,11 +25,11 @@ from actors.broker_contract import (
     Unworkable,
     blame,
     delivered_by,
-    identity,
     mourn,
     read,
 )
 from actors.broker_dramatiq import QueueBroker
+from actors.broker_rabbitmq_headers import dead_letter, read_leniently
 from actors.broker_rabbitmq_publisher import FAILURES, Letter, RabbitPublisher, parameters
 from models.messages import EVENTS_EXCHANGE, LEASE_QUEUE, REPORT_QUEUE, UPWARD_EXCHANGE
 
@@ -54,6 +53,8 @@ UPWARD: Final = frozenset({REPORT_QUEUE, LEASE_QUEUE, DEAD_LETTERS})
 ANSWER_TIMEOUT_S: Final = 20.0
 
 log = structlog.get_logger()
+
+read_leniently()
 
 
 class RabbitBroker(QueueBroker):
@@ -159,7 +160,7 @@ class RabbitDeadLetters:
     def peek(self, limit: int = 100) -> list[DeadLetter]:
         """Return up to *limit* dead letters, oldest first.  Raises Unconfirmed."""
         with _channel(self._url) as channel:
-            return [_dead_letter(*got) for got in _got(channel, limit)]
+            return [dead_letter(*got[1:]) for got in _got(channel, limit)]
 
     def replay(self, ids: Collection[str]) -> int:
         """Publish the dead letters with *ids* anew, then drop them.  Raises a QueueError."""
@@ -168,7 +169,7 @@ class RabbitDeadLetters:
         try:
             with _channel(self._url) as channel:
                 for got in _got(channel, _depth(channel)):
-                    letter = _dead_letter(*got)
+                    letter = dead_letter(*got[1:])
                     if letter.id in ids:
                         publisher.publish([(letter.queue, letter.body)])
                         channel.basic_ack(got[0].delivery_tag)
@@ -182,7 +183,7 @@ class RabbitDeadLetters:
         with _channel(self._url) as channel:
             got = list(_got(channel, limit))
             if got:
-                keep([_dead_letter(*each) for each in got])
+                keep([dead_letter(*each[1:]) for each in got])
                 channel.basic_ack(got[-1][0].delivery_tag, multiple=True)
         return len(got)
 
@@ -261,18 +262,3 @@ def _got(channel: Any, limit: int) -> Iterator[tuple[Any, Any, bytes]]:
         if method is None:
             return
         yield method, properties, body
-
-
-def _dead_letter(method: Any, properties: Any, body: bytes) -> DeadLetter:
-    """Read our own headers, or RabbitMQ's `x-death` where it moved the message by itself."""
-    headers = properties.headers or {}
-    death: dict[str, Any] = next(iter(headers.get("x-death", ())), {})
-    stamp = properties.timestamp
-    return DeadLetter(
-        id=identity(body),
-        queue=headers.get("sprout-queue", death.get("queue", "")),
-        reason=headers.get("sprout-reason", str(death.get("reason", "")).replace("_", "-")),
-        detail=headers.get("sprout-detail", ""),
-        died_at=death.get("time") or (datetime.fromtimestamp(stamp, UTC) if stamp else None),
-        body=body,
-    )

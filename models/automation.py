@@ -1,6 +1,7 @@
 """Commands that come by message: their form, as a table and as the JSON Schema made of it."""
 
 import json
+import reprlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -47,9 +48,9 @@ class Command:
 
 
 def read(body: bytes) -> Mapping[str, Any]:
-    """Return the JSON object in *body*.  Raises Invalid for what cannot be read at all."""
+    """Return the JSON object in *body*.  Raises Invalid for what cannot be read in one way only."""
     try:
-        found = json.loads(body)
+        found = json.loads(body, object_pairs_hook=_object, parse_constant=_no_number)
     except (ValueError, RecursionError) as exc:
         raise Invalid(f"not JSON: {type(exc).__name__}") from exc
     if not isinstance(found, dict):
@@ -57,17 +58,35 @@ def read(body: bytes) -> Mapping[str, Any]:
     return found
 
 
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise Invalid("a name stands twice in one JSON object")
+    return found
+
+
+def _no_number(name: str) -> Any:
+    raise Invalid(f"{name} is no number of JSON")
+
+
+def shown(text: str) -> str:
+    """Return a stranger's *text* fit for a row, a log and an answer: printable, and not long."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:LONGEST])
+
+
 def parse(body: Mapping[str, Any]) -> Command:
     """Return the command that *body* is.  Raises Invalid with the field that is wrong."""
     if body.get("v") != VERSION or isinstance(body.get("v"), bool):
-        raise Invalid(f"version {body.get('v')!r} is not spoken here", field="/v", hint="Want 1.")
+        raise Invalid(
+            f"version {reprlib.repr(body.get('v'))} is not spoken here", field="/v", hint="Want 1."
+        )
     verb = body.get("command")
     form = FORMS.get(verb) if isinstance(verb, str) else None
     if form is None or not isinstance(verb, str):
         raise Invalid("no such command", field="/command", hint=f"One of {', '.join(FORMS)}.")
     extra = set(body) - {"v", "command", form.target, "params", "reason"}
     if extra:
-        raise Invalid("the command has fields that it must not have", field=f"/{min(extra)}")
+        raise Invalid("the command has fields that it must not have", field=f"/{shown(min(extra))}")
     return Command(
         verb=verb,
         target=_text(body.get(form.target), f"/{form.target}"),
@@ -84,7 +103,7 @@ def _params(form: Form, given: Any) -> dict[str, Any]:
             raise Invalid(f"{name} is missing", field=f"/params/{name}")
     for name in given:
         if name not in (*form.needs, *form.may):
-            raise Invalid(f"{str(name)[:64]!r} is no parameter of it", field="/params")
+            raise Invalid(f"{name[:64]!r} is no parameter of it", field="/params")
     return {name: _value(name, value) for name, value in given.items()}
 
 

@@ -8,7 +8,7 @@ import structlog
 
 from actors import broker
 from actors.broker_contract import QueueError, Reason, Unworkable
-from actors.broker_rabbitmq_automation import Asked
+from actors.broker_rabbitmq_automation import Asked, NotNow
 from models import automation
 from models.commands.automation import Grants, obey
 from models.database import Unavailable, borrowed
@@ -24,18 +24,23 @@ def run(broker_url: str, grants: Grants, stop: threading.Event) -> None:
 
     def answered(asked: Asked) -> Mapping[str, Any]:
         try:
-            body = automation.read(asked.body)
+            with borrowed():
+                answer = obey(asked.user, asked.message_id, automation.read(asked.body), grants)
+        except Unavailable as exc:
+            raise NotNow(str(exc)) from exc
         except Invalid as exc:
             raise Unworkable(Reason.MALFORMED, str(exc)) from exc
-        with borrowed():
-            answer = obey(asked.user, asked.message_id, body, grants)
+        except Exception as exc:
+            # Whatever one stranger found, the others are to be heard.
+            log.exception("automation.failed", user=asked.user)
+            raise Unworkable(Reason.REJECTED, type(exc).__name__) from exc
         log.info("automation.answered", user=asked.user, ok=answer["ok"], message=asked.message_id)
         return answer
 
     while not stop.is_set():
         try:
             broker.listen_to_automation(broker_url, answered, stop)
-        except (Unavailable, QueueError) as exc:
+        except QueueError as exc:
             log.warning("automation.paused", why=str(exc))
             stop.wait(PAUSE_S)
 

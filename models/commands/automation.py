@@ -28,12 +28,16 @@ def obey(
     The same message again is answered as before, and does nothing.  What is refused changes
     nothing but the audit.
     """
-    caller = Caller(name=f"amqp:{user or 'anonymous'}", request_id=message_id or "")
+    caller = Caller(
+        name=f"amqp:{user or 'anonymous'}", request_id=automation.shown(message_id or "")
+    )
     try:
         if not user:
             raise Denied("the message bears no user_id that the broker has validated")
         if not message_id:
             raise Invalid("the message has no message_id", hint="It tells a repetition.")
+        if message_id != caller.request_id:
+            raise Invalid("the message_id is no id", hint="Up to 256 characters, all printable.")
         with database.atomic():
             return _once(caller, user, message_id, body, grants)
     except DomainError as exc:
@@ -43,6 +47,7 @@ def obey(
 def _once(
     caller: Caller, user: str, message_id: str, body: Mapping[str, Any], grants: Grants
 ) -> Answer:
+    command = automation.parse(body)
     digest = hashlib.sha256(repr(sorted(body.items(), key=str)).encode()).hexdigest()
     database.execute_sql(
         "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{user}/{message_id}",)
@@ -54,7 +59,7 @@ def _once(
         if known.digest != digest:
             raise Invalid("another command came with this message_id", field="/message_id")
         return dict(known.answer)
-    answer = _done(caller, automation.parse(body), grants.get(user, ()))
+    answer = _done(caller, command, grants.get(user, ()))
     AutomationCommand.create(user_name=user, message_id=message_id, digest=digest, answer=answer)
     return answer
 
@@ -135,13 +140,14 @@ def _uuid(text: str, where: str) -> UUID:
 
 def _refused(caller: Caller, body: Mapping[str, Any], why: DomainError) -> Answer:
     verb = body.get("command")
+    target = body.get("machine", body.get("workflow", ""))
     action = verb if isinstance(verb, str) and verb in automation.FORMS else "automation.command"
     with database.atomic():
         audit.record(
             caller,
             action,
             kind="automation",
-            id=str(body.get("machine", body.get("workflow", "")))[:64].replace("\0", ""),
+            id=automation.shown(target)[:64] if isinstance(target, str) else "",
             reason=str(why)[:500],
             refused=True,
         )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,11 +13,15 @@ from models import audit, outbox
 from models.audit import Caller
 from models.database import database
 from models.errors import IllegalTransition, NotFound
+from models.messages import AUTOMATION_QUEUE, LIMIT
 from models.tables import DeadLetter
 
 MASKED: Final = "•••"
 SECRET: Final = frozenset({"signature", "password", "secret", "token", "blobs", "upload"})
 """Names of values that are never shown."""
+
+_QUEUE: Final = re.compile(r"(?!amq\.)[a-z0-9][a-z0-9._-]{0,59}")
+"""What a queue may be called; a dead letter bears any name, for a site's account can write one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,18 +91,25 @@ def replay(caller: Caller, letter_id: UUID) -> None:
                 f"the message was sent again at {row.replayed_at:%Y-%m-%d %H:%M:%S} UTC",
                 hint="If it died again, it is a dead letter of its own: sprout dead-letters list",
             )
-        if not row.queue:
-            raise IllegalTransition("nothing is known of the queue that the message was on")
-        if row.reason == "oversize":
-            raise IllegalTransition("the message was too large for a queue, and was cut")
-        if _too_old(bytes(row.body)):
-            raise IllegalTransition(
-                "the message is past its age", hint="Ask for the thing itself again."
-            )
+        _check_worth(row)
         row.replayed_at, row.replayed_by = datetime.now(UTC), caller.name
         row.save()
         outbox.promise(row.queue, bytes(row.body))
         audit.record(caller, "dead-letter.replay", kind="dead-letter", id=row.id)
+
+
+def _check_worth(row: DeadLetter) -> None:
+    """Raise IllegalTransition for what can come to nothing, or would stop what comes after it."""
+    if not _QUEUE.fullmatch(row.queue):
+        raise IllegalTransition("nothing is known of the queue that the message was on")
+    if row.queue == AUTOMATION_QUEUE:
+        raise IllegalTransition("only who sent a command can prove that he did, and send it again")
+    if row.reason == "oversize" or len(row.body) > LIMIT:
+        raise IllegalTransition("the message was too large for a queue, and was cut")
+    if _too_old(bytes(row.body)):
+        raise IllegalTransition(
+            "the message is past its age", hint="Ask for the thing itself again."
+        )
 
 
 def shown(body: bytes) -> Any:

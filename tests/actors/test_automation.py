@@ -5,65 +5,35 @@ import os
 import subprocess
 import sys
 import threading
-import time
+from contextlib import closing
 from pathlib import Path
-from uuid import uuid4
 
 import pika
 import pytest
 
 from actors import broker
 from actors.broker_rabbitmq_automation import may_reply
-from actors.control import automation, events_relay
-from models import roles
+from actors.control import events_relay
 from models.messages import AUTOMATION_QUEUE, LIMIT
 from models.tables import Audit, Workflow
+from tests.actors.automation_lab import DIRECT, GOOD, Asker, is_declared, listening
 from tests.actors.lane import until
 from tests.models import make
 
 ROOT = Path(__file__).parents[2]
-GRANTS = roles.parsed("guest=operator")
-GOOD = {"v": 1, "command": "machine.power-on", "machine": "node-01"}
 
 
 @pytest.fixture
 def scene(db, rabbitmq_server):
-    broker.declare(rabbitmq_server.url, [])
-    stop = threading.Event()
-    thread = automation.thread(rabbitmq_server.url, GRANTS, stop)
-    with pika.BlockingConnection(pika.URLParameters(rabbitmq_server.url)) as connection:
-        until(lambda: _declared(connection))
+    with listening(rabbitmq_server.url):
         yield make.Scene()
-    stop.set()
-    thread.join(10)
 
 
-def _declared(connection):
-    channel = connection.channel()
-    try:
-        channel.queue_declare(AUTOMATION_QUEUE, passive=True)
-    except pika.exceptions.ChannelClosedByBroker:
-        return False
-    channel.close()
-    return True
-
-
-def ask(url, body, *, user="guest", reply_to="amq.rabbitmq.reply-to", seconds=10):
+def ask(url, body, *, user="guest", reply_to=DIRECT, seconds=10):
     """Send *body*, and return the answer that comes within *seconds*."""
-    with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        channel = connection.channel()
-        answers = []
-        direct = "amq.rabbitmq.reply-to"
-        channel.basic_consume(direct, lambda *got: answers.append(got), auto_ack=True)
-        properties = pika.BasicProperties(
-            user_id=user, message_id=str(uuid4()), reply_to=reply_to, correlation_id="c-1"
-        )
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        channel.basic_publish("", AUTOMATION_QUEUE, content, properties)
-        until_s = time.monotonic() + seconds
-        while not answers and time.monotonic() < until_s:
-            connection.process_data_events(time_limit=0.1)
-    return next(((got[2].correlation_id, json.loads(got[3])) for got in answers), None)
+    with closing(Asker(url)) as asker:
+        asker.ask(body, user_id=user, reply_to=reply_to)
+        return next(iter(asker.answers(seconds=seconds)), None)
 
 
 @pytest.mark.services
@@ -161,8 +131,4 @@ def test_the_examples_command_a_machine_and_hear_of_it(
 
 def _bound(url):
     with pika.BlockingConnection(pika.URLParameters(url)) as connection:
-        try:
-            connection.channel().queue_declare("events.guest", passive=True)
-        except pika.exceptions.ChannelClosedByBroker:
-            return False
-    return True
+        return is_declared(connection, "events.guest")
