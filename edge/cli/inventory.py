@@ -1,6 +1,7 @@
 """`sprout sites|networks|artifacts|images|profiles`: what is recorded before machines are."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 from urllib.parse import quote
@@ -20,6 +21,16 @@ IMAGES: Final = typer.Typer(help="Operating systems.", no_args_is_help=True)
 PROFILES: Final = typer.Typer(help="What an installed machine is told.", no_args_is_help=True)
 
 _SITE_COLUMNS: Final = {"slug": "slug", "name": "name", "id": "id"}
+_AGENT_COLUMNS: Final = {
+    "agent": "hostname",
+    "is": "live",
+    "seen (UTC)": "seen",
+    "had all plans": "synced",
+    "told": "told",
+    "clock": "clock",
+    "does": "does",
+    "id": "id",
+}
 _REF_COLUMNS: Final = {"ref": "ref", "name": "name", "id": "id"}
 
 
@@ -53,8 +64,30 @@ def show_site(site: Named, as_json: AsJson = False) -> None:
 
 @SITES.command("health")
 def health(site: Named, as_json: AsJson = False) -> None:
-    """Show a site's agents, and whether they live."""
-    show.record(api().get(f"/v1/sites/{site}/health"), as_json=as_json)
+    """Show a site's agents: whether they live, serve the newest plans, and told all they saw."""
+    found = api().get(f"/v1/sites/{site}/health")
+    if as_json:
+        show.record(found, as_json=True)
+        return
+    machines = {state: n for state, n in found["machines"].items() if n}
+    counts = ", ".join(f"{n} {state}" for state, n in machines.items()) or "none"
+    summary = {"site": site, "status": found["status"], "detail": found["detail"]}
+    show.record(summary | {"machines": counts}, as_json=False)
+    if found["agents"]:
+        show.rows([_agent(each) for each in found["agents"]], _AGENT_COLUMNS, as_json=False)
+
+
+def _agent(found: Mapping[str, Any]) -> dict[str, Any]:
+    clock = found["clockOffsetMs"]
+    return {
+        **found,
+        "live": "live" if found["live"] else "silent",
+        "seen": found["lastSeenAt"][:19],
+        "synced": (found["syncedAt"] or "never")[:19],
+        "told": "all" if found["drained"] else "some waits",
+        "clock": "-" if clock is None else f"{clock:+d} ms",
+        "does": ", ".join(found["capabilities"]),
+    }
 
 
 @SITES.command("enrol")

@@ -121,6 +121,19 @@ def test_creating_prints_the_id_alone(sprout):
     assert "created site" in done.stderr
 
 
+def test_the_health_of_a_site_says_of_each_agent_what_it_serves_and_has_told(sprout):
+    site = UUID(sprout(*SITE[:-1], "haj-1").stdout.strip())
+    with borrowed():
+        domain.Agent(site)
+
+    shown = sprout("sites", "health", "haj-1").stdout
+
+    assert "machines  none" in shown
+    *_, heads, row = shown.splitlines()
+    assert heads.split()[:3] == ["AGENT", "IS", "SEEN"]
+    assert row.split()[:2] == ["boot-01", "live"]
+
+
 @pytest.mark.parametrize(
     "words",
     [
