@@ -15,6 +15,9 @@ from typing import Any, Final
 BUSY_S: Final = 10.0
 """How long a writer waits for another process's transaction."""
 
+_OWN_BITS: Final = 40
+"""More rows than one connection ever writes fit into them."""
+
 
 class Database:
     """A file with *schema*; every use of it is inside :meth:`reading` or :meth:`writing`."""
@@ -60,6 +63,15 @@ class Database:
             now = self._data_version()
             changed, self._seen = now != self._seen, now
             return changed
+
+    def version(self) -> int:
+        """Return a number that is another, and higher, after every commit here or elsewhere.
+
+        Of this connection alone.  PRAGMA data_version counts what others commit, total_changes
+        what this one writes.
+        """
+        with self._lock:
+            return (self._data_version() << _OWN_BITS) + self._connection.total_changes
 
     def _data_version(self) -> int:
         row: tuple[int] = self._connection.execute("PRAGMA data_version").fetchone()

@@ -1,0 +1,188 @@
+"""The site's journal: what it saw, until control has it, and how far each run has come here.
+
+journal.db is written by all of the site's processes; the agent reports its rows and then forgets
+them.
+"""
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from uuid import UUID, uuid4
+
+from models import observations
+from models.bootplan import Access, opens
+from models.observations import DURABLE, Observation, Seen
+from models.phases import Phase, advance
+from pxe_stack import moment, sqlite
+from pxe_stack.bell import Bell
+from pxe_stack.tally import Tally
+
+JOURNAL: Final = "journal.db"
+BELL: Final = "agent.sock"
+"""Unix datagram socket of the agent: a byte there means that the journal has grown."""
+
+MOST_LOST: Final = 1_000_000
+"""More rows than a site writes in the seconds before the kernel has written them to the disk."""
+
+DAMPED: Final = frozenset({Seen.DHCP_IGNORED, Seen.STRANGE_REQUEST, Seen.TFTP_FAILED})
+"""Kinds that a stranger can cause at will: repetitions are counted, not written."""
+
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS observations (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, phase TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS acks (mac TEXT PRIMARY KEY, at REAL NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS ready (service TEXT PRIMARY KEY, pid INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS counters (label TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT
+"""
+
+
+class JournalStore:
+    """What this site has seen: rows to report, and how far each run has come here."""
+
+    def __init__(self, path: Path, boot: str = "") -> None:
+        """Open the file at *path*; *boot* is a name of this run of the kernel, its own if empty."""
+        self._db = sqlite.Database(path, _SCHEMA)
+        self._bell = Bell(path.parent / BELL)
+        self._tally = Tally()
+        with self._db.writing() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO meta VALUES ('incarnation', ?)", (str(uuid4()),)
+            )
+            self.incarnation = UUID(_meta(connection, "incarnation"))
+            _skip_what_a_power_cut_lost(connection, boot)
+
+    def close(self) -> None:
+        self.flush()
+        self._bell.close()
+        self._db.close()
+
+    def append(self, observation: Observation) -> int:
+        """Write *observation* down, advance its run's phase, wake the agent; return its number.
+
+        Kinds in DURABLE lie on the disk before this returns.  0 means that the like of it was
+        written less than a minute ago, so that it was only counted.
+        """
+        if observation.kind in DAMPED:
+            damped = self._tally.damped(observation, time.monotonic())
+            if damped is None:
+                return 0
+            observation = damped
+        with self._db.writing(durable=observation.kind in DURABLE) as connection:
+            seq = self._insert(connection, observation)
+        self._bell.ring()
+        return seq
+
+    def phase(self, run: UUID) -> Phase:
+        """Return how far *run* has come, by what this site saw of it."""
+        with self._db.reading() as connection:
+            return _phase(connection, str(run))
+
+    def acked_at(self, mac: str) -> float | None:
+        """Return when DHCP last confirmed an address to *mac* (seconds since the epoch)."""
+        with self._db.reading() as connection:
+            at: float | None = sqlite.one(connection, "SELECT at FROM acks WHERE mac = ?", mac)
+        return at
+
+    def pending(self, after: int, limit: int) -> tuple[tuple[int, Observation], ...]:
+        """Return up to *limit* numbered rows after number *after*, oldest first."""
+        with self._db.reading() as connection:
+            rows = connection.execute(
+                "SELECT seq, body FROM observations WHERE seq > ? ORDER BY seq LIMIT ?",
+                (after, limit),
+            ).fetchall()
+        return tuple((seq, observations.decode(json.loads(body))) for seq, body in rows)
+
+    def forget(self, upto: int) -> None:
+        """Drop the rows up to and with number *upto*: control has applied them."""
+        with self._db.writing(durable=False) as connection:
+            connection.execute("DELETE FROM observations WHERE seq <= ?", (upto,))
+
+    def mark_ready(self, service: str, pid: int | None = None) -> None:
+        """Say that *service* serves now, in the process *pid* (this one by default)."""
+        with self._db.writing(durable=False) as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO ready VALUES (?, ?)", (service, pid or os.getpid())
+            )
+
+    def ready_services(self) -> Mapping[str, int]:
+        """Return the services that serve now, and their process ids."""
+        with self._db.reading() as connection:
+            rows = connection.execute("SELECT service, pid FROM ready").fetchall()
+        return {service: pid for service, pid in rows if Path(f"/proc/{pid}").exists()}
+
+    def clear_ready(self) -> None:
+        """Forget who was ready: a supervisor's first act, since process ids come again."""
+        with self._db.writing(durable=False) as connection:
+            connection.execute("DELETE FROM ready")
+
+    def counters(self) -> Mapping[str, int]:
+        """Return how often each damped kind of thing was seen by all processes, up to flush."""
+        with self._db.reading() as connection:
+            return dict(connection.execute("SELECT label, n FROM counters").fetchall())
+
+    def flush(self) -> None:
+        """Add this process's counts to the file's."""
+        counts = dict(self._tally.counts)
+        if not counts:
+            return
+        self._tally.counts.subtract(counts)
+        with self._db.writing(durable=False) as connection:
+            connection.executemany(
+                "INSERT INTO counters VALUES (?, ?)"
+                " ON CONFLICT (label) DO UPDATE SET n = n + excluded.n",
+                counts.items(),
+            )
+
+    def _insert(self, connection: sqlite3.Connection, seen: Observation) -> int:
+        body = json.dumps(seen.encode(), separators=(",", ":"))
+        cursor = connection.execute("INSERT INTO observations (body) VALUES (?)", (body,))
+        if seen.run is not None:
+            run = str(seen.run)
+            phase = _after(_phase(connection, run), seen.kind)
+            connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (run, phase.value))
+        if seen.kind is Seen.DHCP_ACKED and seen.mac is not None:
+            connection.execute("INSERT OR REPLACE INTO acks VALUES (?, ?)", (seen.mac, seen.at))
+        return cursor.lastrowid or 0
+
+
+def _skip_what_a_power_cut_lost(connection: sqlite3.Connection, boot: str) -> None:
+    """Number rows far beyond those that were sent and then lost with the page cache.
+
+    Not every kind lies on the disk at once, and control drops a number that it has seen.
+    """
+    boot = boot or moment.this_boot()
+    before = _meta(connection, "boot")
+    if before == boot:
+        return
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('boot', ?)", (boot,))
+    if before is not None:
+        connection.execute(
+            "INSERT INTO observations (seq, body) SELECT 1 + ? + coalesce(max(seq), 0), ''"
+            " FROM sqlite_sequence WHERE name = 'observations'",
+            (MOST_LOST,),
+        )
+        connection.execute("DELETE FROM observations WHERE body = ''")
+
+
+def _meta(connection: sqlite3.Connection, name: str) -> str | None:
+    found: str | None = sqlite.one(connection, "SELECT value FROM meta WHERE name = ?", name)
+    return found
+
+
+def _phase(connection: sqlite3.Connection, run: str) -> Phase:
+    value = sqlite.one(connection, "SELECT phase FROM runs WHERE run = ?", run)
+    return Phase.PXE_READY if value is None else Phase(value)
+
+
+def _after(phase: Phase, seen: Seen) -> Phase:
+    # Here, at once: a machine that failed is not offered its installer again by this run.
+    if seen is Seen.INSTALL_FAILED and opens(Access.SCRIPT, phase):
+        return Phase.FAILED
+    return advance(phase, seen)
