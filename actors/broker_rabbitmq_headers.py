@@ -12,7 +12,8 @@ from typing import Any, Final
 from pika import data
 from pika.exceptions import AMQPError
 
-from actors.broker_contract import DETAIL_LIMIT, DeadLetter, identity, printable
+from actors.broker_contract import DETAIL_LIMIT, DeadLetter, Reason, identity, printable
+from models.messages import LIMIT
 
 UNREADABLE: Final = (AMQPError, ArithmeticError, OSError, RecursionError, ValueError, struct.error)
 
@@ -47,11 +48,15 @@ def dead_letter(properties: Any, body: bytes) -> DeadLetter:
     return DeadLetter(
         id=identity(body),
         queue=_said(headers.get("sprout-queue", death.get("queue"))),
-        reason=_said(headers.get("sprout-reason", death.get("reason"))).replace("_", "-"),
+        reason=Reason.OVERSIZE if len(body) > LIMIT else _reason(headers, death),
         detail=_said(headers.get("sprout-detail")),
         died_at=time if isinstance(time, datetime) else _moment(properties.timestamp),
-        body=body,
+        body=body[:LIMIT],
     )
+
+
+def _reason(headers: dict[str, Any], death: dict[str, Any]) -> str:
+    return _said(headers.get("sprout-reason", death.get("reason"))).replace("_", "-")
 
 
 def _said(value: object) -> str:

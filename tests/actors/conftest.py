@@ -7,8 +7,11 @@ import pytest
 from tests.actors import hostile_bmc
 from tests.actors.hostile_bmc import Bmc
 from tests.actors.lane import Lane, on_postgres, on_rabbitmq
+from tests.actors.raw_headers import raw_headers
 from tests.actors.site_whole import Control
 from tests.services import postgres, rabbitmq
+
+__all__ = ["raw_headers"]
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,12 @@
 """What strangers may send to `sprout.automation`: one is refused or dead, all others are heard."""
 
 import json
-import struct
 from contextlib import closing
 from uuid import uuid4
 
 import pika
 import pytest
 import structlog
-from pika import data
 
 from actors import broker, broker_rabbitmq_automation
 from models.database import borrowed
@@ -16,6 +14,7 @@ from models.messages import AUTOMATION_QUEUE, LIMIT
 from models.tables import Audit, Workflow
 from tests.actors.automation_lab import DIRECT, GOOD, Asker, listening
 from tests.actors.lane import until
+from tests.actors.raw_headers import BEYOND_TIME, NO_TEXT, nested
 from tests.models import make
 
 pytestmark = pytest.mark.services
@@ -118,23 +117,7 @@ def test_an_answer_comes_on_a_queue_of_the_askers_own(scene, asker, rabbitmq_ser
         until(lambda: (got := channel.basic_get("reply.guest.1"))[0] and json.loads(got[2])["ok"])
 
 
-class Raw(bytes):
-    """The value of a header as it goes over the wire."""
-
-
-def nested(depth):
-    value = b"V"
-    for _ in range(depth):
-        value = b"F" + struct.pack(">I", 2 + len(value)) + b"\x01x" + value
-    return value
-
-
-HEADERS = [
-    {"x": Raw(b"T" + struct.pack(">Q", 2**64 - 1))},
-    {"x": Raw(b"S" + struct.pack(">I", 2) + b"\xff\xfe")},
-    {"x": Raw(nested(3000))},
-    {b"\xff": 1},
-]
+HEADERS = [{"x": BEYOND_TIME}, {"x": NO_TEXT}, {"x": nested(3000)}, {b"\xff": 1}]
 PROPERTIES = [
     {"reply_to": b"\xff\xfe"},
     {"message_id": b"\xff\xfe"},
@@ -147,20 +130,6 @@ PROPERTIES = [
     {"expiration": "100000"},
     *({"headers": each} for each in HEADERS),
 ]
-
-
-@pytest.fixture
-def raw_headers(monkeypatch):
-    """Have pika send what stands in a Raw."""
-    usual = data.encode_value
-
-    def encode(pieces, value):
-        if not isinstance(value, Raw):
-            return usual(pieces, value)
-        pieces.append(bytes(value))
-        return len(value)
-
-    monkeypatch.setattr(data, "encode_value", encode)
 
 
 @pytest.mark.usefixtures("raw_headers")
