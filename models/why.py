@@ -68,13 +68,20 @@ def why(
             evidence=evidence,
             next_action=f"Mend the cause, then ask again: sprout machines {_verb(machine)}",
         )
-    words, action = _AT_REST.get(machine.state, (f"it is {machine.state}", ""))
+    words, action = _at_rest(machine)
     return Why(
         sentence=f"{machine.hostname} waits for nothing: {words}.",
         waiting=False,
         evidence=evidence,
         next_action=action.format(name=machine.hostname),
     )
+
+
+def _at_rest(machine: MachineView) -> tuple[str, str]:
+    words, action = _AT_REST.get(machine.state, (f"it is {machine.state}", ""))
+    if machine.state is State.ACTIVE and machine.labels.get("simulated") == "true":
+        return words, "sprout machines timeline {name}"  # there is no system to log in to
+    return words, action
 
 
 def _running(

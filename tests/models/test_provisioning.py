@@ -1,5 +1,6 @@
 """The thread through the domain, on a real database, with an agent that speaks its messages."""
 
+import dataclasses
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 from uuid import uuid4
@@ -276,6 +277,18 @@ def test_a_wait_that_passes_its_deadline_ends_in_an_explained_failure(scene):
     )
     assert scene.view.state is State.FAILED
     assert "boot from the network" in told.sentence
+
+
+@pytest.mark.parametrize(
+    ("labels", "advice"),
+    [({}, "sprout ssh node-01"), ({"simulated": "true"}, "sprout machines timeline node-01")],
+)
+def test_who_wonders_about_an_active_machine_is_told_what_can_be_done_with_it(
+    scene, labels, advice
+):
+    view = dataclasses.replace(scene.view, state=State.ACTIVE, labels=labels)
+
+    assert why(view, (), (), datetime.now(UTC)).next_action == advice
 
 
 def test_a_deadline_that_was_met_in_the_meantime_expires_nothing(scene):
