@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.types import PublicKeyTypes
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
@@ -40,10 +40,20 @@ class Credentials:
 
     def check(self) -> None:
         """Raise Unusable with a sentence for the operator when TLS cannot be spoken by them."""
-        _certificates("ca", self.ca)
-        own = _certificates("cert", self.cert)[0]
-        if _public_key(self.key) != own.public_key():
+        self.authorities()
+        self.own()
+
+    def authorities(self) -> list[x509.Certificate]:
+        """Return the authority's certificates.  Raises Unusable."""
+        return _certificates("ca", self.ca)
+
+    def own(self) -> tuple[list[x509.Certificate], PrivateKeyTypes]:
+        """Return our certificate, those between, and its key.  Raises Unusable."""
+        chain = _certificates("cert", self.cert)
+        key = _private_key(self.key)
+        if key.public_key() != chain[0].public_key():
             raise Unusable("key", f"{self.key} is not the key of the certificate in {self.cert}")
+        return chain, key
 
     def server(self) -> ssl.SSLContext:
         """Return the context of a listener.  Raises OSError when the files have gone bad."""
@@ -61,7 +71,7 @@ class Credentials:
 
     def names(self) -> tuple[str, ...]:
         """Return the URIs that our own certificate names.  Raises Unusable."""
-        return _uris(_certificates("cert", self.cert)[0])
+        return uris(_certificates("cert", self.cert)[0])
 
     def _loaded(self, context: ssl.SSLContext) -> ssl.SSLContext:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -74,17 +84,19 @@ class Credentials:
 
 
 def names_of(der: bytes) -> tuple[str, ...]:
-    """Return the URIs that a peer's certificate names: none for what cannot be a workload's.
-
-    A certificate that may sign others is an authority's (X.509-SVID, section 4.1).
-    """
+    """Return the URIs that a peer's certificate names: none for what cannot be a workload's."""
     try:
-        return _uris(x509.load_der_x509_certificate(der))
+        return uris(x509.load_der_x509_certificate(der))
     except ValueError:
         return ()
 
 
-def _uris(certificate: x509.Certificate) -> tuple[str, ...]:
+def uris(certificate: x509.Certificate) -> tuple[str, ...]:
+    """Return the URIs that *certificate* names, none for an authority's.
+
+    A certificate that may sign others is no workload's (X.509-SVID, section 4.1).  Raises
+    ValueError for one whose extensions cannot be read.
+    """
     try:
         constraints = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     except x509.ExtensionNotFound:
@@ -103,7 +115,7 @@ def _certificates(field: str, path: Path) -> list[x509.Certificate]:
     return _parsed(field, path, x509.load_pem_x509_certificates, "no certificate as PEM")
 
 
-def _public_key(path: Path) -> PublicKeyTypes:
+def _private_key(path: Path) -> PrivateKeyTypes:
     try:
         mode = path.stat().st_mode
     except OSError as exc:
@@ -111,7 +123,7 @@ def _public_key(path: Path) -> PublicKeyTypes:
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         raise Unusable("key", f"{path} is open to others: `chmod 600 {path}`")
     wanted = "no private key as PEM without a password"
-    return _parsed("key", path, lambda text: load_pem_private_key(text, None), wanted).public_key()
+    return _parsed("key", path, lambda text: load_pem_private_key(text, None), wanted)
 
 
 def _parsed(field: str, path: Path, parse: Callable[[bytes], _Read], wanted: str) -> _Read:

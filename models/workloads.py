@@ -56,6 +56,14 @@ class Workload:
                 f"the certificate is of an agent of site {self.site}, the request of site {site}"
             )
 
+    def be(self, site: UUID, agent: UUID) -> None:
+        """Return if it is *agent* of *site*, whom a message names.  Raises WorkloadRefused."""
+        if (self.site, self.agent) != (site, agent):
+            raise WorkloadRefused(
+                f"the certificate is of {self.uri}, the message of agent {agent} of site {site}",
+                field="/envelope/agent",
+            )
+
 
 def of(uris: Sequence[str], trust_domain: str) -> Workload:
     """Return whose certificate names *uris*.

@@ -41,7 +41,7 @@ def main() -> int:
     """Work until SIGTERM; return the exit status."""
     try:
         settings = Settings.load()
-        broker.secure(settings.credentials())
+        _secure(settings)
     except BadSettings as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
@@ -57,6 +57,15 @@ def main() -> int:
     database.configure(setup.database_url, connections=settings.control_threads + 4)
     _work(setup, settings.control_threads, stop)
     return 0
+
+
+def _secure(settings: Settings) -> None:
+    """Have both ends prove who they are, with TLS.  Raises BadSettings."""
+    credentials = settings.credentials()
+    broker.secure(credentials)
+    if credentials is not None:
+        peers = importlib.import_module("actors.control.peers")
+        peers.demand(credentials, settings.workload_trust_domain)
 
 
 def _setup(settings: Settings) -> Setup:

@@ -12,6 +12,7 @@ from uuid import UUID
 import dramatiq
 import structlog
 
+from actors.control import peers
 from actors.control.rendering import documents
 from models.commands import agents, reports, tasks, walks
 from models.database import Unavailable, borrowed, database
@@ -61,7 +62,7 @@ def advance(workflow: str, request_id: str = "") -> None:
     time_limit=ACTORS[Actor.REPORT].limit_s * 1000,
 )
 def report(message: Mapping[str, Any]) -> None:
-    """Take in what an agent says, after its signature was checked with its site's key."""
+    """Take in what an agent says, after it was checked that it is this agent who says it."""
     patiently(lambda: _take(message))
 
 
@@ -75,8 +76,14 @@ def renew(message: Mapping[str, Any]) -> None:
     patiently(lambda: _renew(message))
 
 
-def _renew(message: Mapping[str, Any]) -> None:
+def _opened(message: Mapping[str, Any]) -> Envelope:
     envelope = opened(message, agents.signing_key(site_of(message)))
+    peers.judge(message, envelope)
+    return envelope
+
+
+def _renew(message: Mapping[str, Any]) -> None:
+    envelope = _opened(message)
     if envelope.kind is not Kind.RENEW:
         raise Invalid(f"no renewal: {envelope.kind.value}", field="/envelope/kind")
     with database.atomic():
@@ -84,7 +91,7 @@ def _renew(message: Mapping[str, Any]) -> None:
 
 
 def _take(message: Mapping[str, Any]) -> None:
-    envelope = opened(message, agents.signing_key(site_of(message)))
+    envelope = _opened(message)
     log.debug("report.taken", kind=envelope.kind, agent=str(envelope.agent))
     _BY_KIND.get(envelope.kind, _misdirected)(envelope)
 

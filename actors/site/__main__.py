@@ -11,7 +11,7 @@ from actors import broker
 from actors.drivers import reach
 from actors.site import agent, enrolment, identity, supervisor
 from actors.site.enrolment import Enrolment, NotEnrolled
-from actors.site.identity import Impostor
+from actors.site.identity import Impostor, Sign
 from actors.site.place import Place, Unplaced, place
 from actors.site.store import AgentStore
 from actors.site.supervisor import Child
@@ -75,12 +75,18 @@ def _identify() -> int:
 
 def _proven(settings: Settings, enrolled: Enrolment) -> "Credentials | None":
     """Return what TLS is spoken by.  Raises BadSettings, and Impostor for another's."""
-    credentials = settings.credentials()
-    if credentials is not None:
-        domain = settings.workload_trust_domain
-        identity.prove(identity.workload(enrolled, settings.site_dir, domain), credentials)
+    if _signer(settings, enrolled) is not None:
         identity.demand_tls(enrolled, _broker_url(settings, enrolled))
-    return credentials
+    return settings.credentials()
+
+
+def _signer(settings: Settings, enrolled: Enrolment) -> Sign | None:
+    """Return what proves who says the agent's messages, where TLS is spoken."""
+    credentials = settings.credentials()
+    if credentials is None:
+        return None
+    own = identity.workload(enrolled, settings.site_dir, settings.workload_trust_domain)
+    return identity.signer(own, credentials)
 
 
 def _broker_url(settings: Settings, enrolled: Enrolment) -> str:
@@ -152,6 +158,7 @@ def _setup(settings: Settings, enrolled: Enrolment, where: Place) -> agent.Setup
         services=where.services,
         rules=reach.bmc(settings.bmc_networks),
         resolvers={"env": env},
+        sign=_signer(settings, enrolled),
     )
 
 

@@ -22,6 +22,7 @@ from actors.drivers.reach import Rules
 from actors.site.artifacts import Artifacts
 from actors.site.desk import Desk, Snapshot
 from actors.site.enrolment import Enrolment
+from actors.site.identity import Sign
 from actors.site.leases import Leases
 from actors.site.runner import Runner
 from actors.site.store import AgentStore
@@ -57,6 +58,7 @@ class Setup:
     services: frozenset[str]
     rules: Rules
     resolvers: Mapping[str, secrets.Resolver] = field(repr=False)
+    sign: Sign | None = None
 
 
 class Agent:
@@ -126,6 +128,7 @@ class Agent:
             site=self._setup.enrolment.site,
             agent=self.id,
             key=self._setup.enrolment.signing_key,
+            sign=self._setup.sign,
         )
         return Uplink(
             voice,

@@ -23,6 +23,7 @@ import structlog
 
 from actors.broker_contract import Publisher, QueueError
 from actors.site.contact import Registration, Spool
+from actors.site.identity import Sign
 from actors.site.leases import Leases
 from models.messages import ACTORS, Actor, Envelope, Kind, encoded, sealed
 from models.observations import Observation
@@ -49,16 +50,21 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Voice:
-    """Whom the agent speaks for."""
+    """Whom the agent speaks for; *sign* proves who it is, where TLS is spoken."""
 
     site: UUID
     agent: UUID
     key: bytes = field(repr=False)
+    sign: Sign | None = None
 
     def message(self, kind: Kind, body: Mapping[str, Any]) -> tuple[str, bytes]:
-        """Return the queue and the signed and encoded message for control."""
+        """Return the queue and the signed and encoded message for control.
+
+        Raises Unconfirmed when it cannot be proved who says it.
+        """
         envelope = Envelope(kind=kind, site=self.site, agent=self.agent, body=body)
-        kwargs = {"message": sealed(envelope, self.key)}
+        message = sealed(envelope, self.key)
+        kwargs = {"message": self.sign(message) if self.sign else message}
         actor = Actor.RENEW if kind is Kind.RENEW else Actor.REPORT
         queue = ACTORS[actor].queue
         return queue, encoded(actor, queue, kwargs, now=time.time())

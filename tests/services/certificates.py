@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import (
+    CertificateIssuerPrivateKeyTypes,
+    CertificatePublicKeyTypes,
+)
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
@@ -23,7 +28,7 @@ class Authority:
     """Signs certificates, and writes them below *folder*."""
 
     folder: Path
-    key: ec.EllipticCurvePrivateKey
+    key: CertificateIssuerPrivateKeyTypes
     certificate: x509.Certificate
 
     @property
@@ -38,9 +43,10 @@ class Authority:
         begins: datetime = YESTERDAY,
         ends: datetime = TOMORROW,
         signs: bool = False,
+        key: CertificateIssuerPrivateKeyTypes | None = None,
     ) -> Credentials:
         """Return the credentials of *name*, which trust this authority."""
-        key = ec.generate_private_key(ec.SECP256R1())
+        key = key or ec.generate_private_key(ec.SECP256R1())
         names = [*map(x509.UniformResourceIdentifier, uris), *map(_host, hosts)]
         builder = _named(name, key.public_key(), self.certificate.subject, begins, ends, ca=signs)
         if names:
@@ -52,6 +58,14 @@ class Authority:
             _written(self.folder / f"{name}.pem", made.public_bytes(Encoding.PEM)),
             _written(self.folder / f"{name}.key", _private(key)),
         )
+
+    @staticmethod
+    def under(folder: Path, credentials: Credentials) -> "Authority":
+        """Return what signs by *credentials*, whether it may or not."""
+        folder.mkdir(parents=True)
+        [certificate], key = credentials.own()
+        _written(folder / "ca.pem", certificate.public_bytes(Encoding.PEM))
+        return Authority(folder, cast("CertificateIssuerPrivateKeyTypes", key), certificate)
 
 
 def authority(folder: Path, name: str = "authority") -> Authority:
@@ -77,7 +91,7 @@ def variables(credentials: Credentials) -> dict[str, str]:
 
 def _named(
     name: str,
-    key: ec.EllipticCurvePublicKey,
+    key: CertificatePublicKeyTypes,
     issuer: x509.Name,
     begins: datetime,
     ends: datetime,
@@ -104,7 +118,7 @@ def _host(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _private(key: ec.EllipticCurvePrivateKey) -> bytes:
+def _private(key: CertificateIssuerPrivateKeyTypes) -> bytes:
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
