@@ -57,6 +57,11 @@ def test_compose_does_not_start_without_a_secret(compose, secret):
     assert f"set {secret} in .env" in result.stderr
 
 
+def test_a_site_knows_no_account_but_that_of_its_enrolment():
+    assert "RABBITMQ_PASSWORD" not in json.dumps(SERVICES["site"])
+    assert "SPROUT_BROKER_ADMIN_URL" in SERVICES["control"]["environment"]
+
+
 def test_compose_file_follows_its_specification():
     result = run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
 
