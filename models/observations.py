@@ -35,6 +35,7 @@ class Seen(StrEnum):
     TFTP_FAILED = "tftp-failed"
     SCRIPT_SERVED = "script-served"
     LOCAL_BOOT_SERVED = "local-boot-served"
+    BOOT_TROUBLE = "boot-trouble"
     ARTIFACT_SERVED = "artifact-served"
     SEED_SERVED = "seed-served"
     INSTALL_STARTED = "install-started"
@@ -50,6 +51,8 @@ class Seen(StrEnum):
     TASK_DONE = "task-done"
     TASK_FAILED = "task-failed"
     TASK_PROGRESS = "task-progress"
+    EVIDENCE_KEPT = "evidence-kept"
+    EVIDENCE_DROPPED = "evidence-dropped"
     BMC_CALL = "bmc-call"
     ASKED = "asked"
     STEP_BEGUN = "step-begun"
@@ -72,6 +75,8 @@ DURABLE: Final = frozenset(
         Seen.TASK_STARTED,
         Seen.TASK_DONE,
         Seen.TASK_FAILED,
+        Seen.EVIDENCE_KEPT,
+        Seen.EVIDENCE_DROPPED,
     }
 )
 """Kinds that are fsynced at the site before anybody is answered."""

@@ -4,7 +4,7 @@ Pure: documents in, one JSON value out.  What a BMC leaves out is None, never a 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
 Json = Mapping[str, Any]
@@ -22,6 +22,10 @@ class Documents:
     interfaces: tuple[Json, ...] = ()
     managers: tuple[Json, ...] = ()
     missing: Mapping[str, str] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """Return them as one JSON value."""
+        return {each.name: getattr(self, each.name) for each in fields(self)}
 
 
 def facts(documents: Documents) -> dict[str, Any]:

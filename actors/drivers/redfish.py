@@ -96,6 +96,8 @@ class Machine:
         self._pause = pause
         self._doing = doing
         self._state = "unknown"
+        self.record: dict[str, Any] = {}
+        """The documents that the last inventory was made of, without the password."""
         path = target.system or self._chosen()
         with translated(target):
             self._system = root.get_system(path)
@@ -166,16 +168,16 @@ class Machine:
                 missing[name] = str(exc)
                 return ()
 
-        return inventory.facts(
-            inventory.Documents(
-                system=system,
-                processors=part("processors", lambda: self._members(system, "Processors")),
-                drives=part("disks", self._drives),
-                interfaces=part("nics", lambda: self._members(system, "EthernetInterfaces")),
-                managers=part("bmc", self._managers),
-                missing=missing,
-            )
+        documents = inventory.Documents(
+            system=system,
+            processors=part("processors", lambda: self._members(system, "Processors")),
+            drives=part("disks", self._drives),
+            interfaces=part("nics", lambda: self._members(system, "EthernetInterfaces")),
+            managers=part("bmc", self._managers),
+            missing=missing,
         )
+        self.record = self._target.without_password(documents.plain())
+        return inventory.facts(documents)
 
     def _chosen(self) -> str:
         found: dict[str, Mapping[str, Any]] = {}

@@ -13,6 +13,7 @@ from config.secrets import Secret
 
 Json = Mapping[str, Any]
 
+HIDDEN: Final = "**********"
 TEXT_LIMIT: Final = 500
 """Characters of an error that are kept."""
 
@@ -60,7 +61,21 @@ class Target:
     def clean(self, text: str) -> str:
         """Return *text* cut to TEXT_LIMIT, without the password that a BMC may have echoed."""
         password = self.password.reveal()
-        return (text.replace(password, "**********") if password else text)[:TEXT_LIMIT]
+        return (text.replace(password, HIDDEN) if password else text)[:TEXT_LIMIT]
+
+    def without_password(self, value: Any) -> Any:
+        """Return the JSON *value* with the password hidden in all of its texts."""
+        match value:
+            case str():
+                password = self.password.reveal()
+                return value.replace(password, HIDDEN) if password else value
+            case Mapping():
+                hidden = self.without_password
+                return {hidden(key): hidden(each) for key, each in value.items()}
+            case list() | tuple():
+                return [self.without_password(each) for each in value]
+            case _:
+                return value
 
 
 def choose(

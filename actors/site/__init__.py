@@ -8,5 +8,6 @@ desk, admission, artifacts    plans: stored, their files fetched and verified, s
 cache, download, sums         files from the edge: within a size, resumed, hashed as they come
 orders, runner, lanes         tasks: accepted, begun under their lease, ended, reported
 leases, warrant, tasks        what may be done now, written down before each write to a BMC
+evidence, upload, findings      what fits no message: kept on the disk, brought up to the edge
 uplink, contact               registration, heartbeats, renewals, and the journal's way to control
 """

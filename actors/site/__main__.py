@@ -1,6 +1,7 @@
 """`python -m actors.site`: reads the settings and the enrolment, and keeps the site running."""
 
 import signal
+import ssl
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -21,6 +22,7 @@ from pxe_stack import serve
 from pxe_stack.store import JOURNAL, JournalStore
 
 if TYPE_CHECKING:
+    from actors.drivers.edge_line import Tls
     from config.tls import Credentials
 
 UNUSABLE: Final = 2
@@ -46,13 +48,15 @@ def main() -> int:
             return 0
         settings, enrolled = found
         where = _place(settings)
-        broker.secure(_proven(settings, enrolled))
+        credentials = _proven(settings, enrolled)
+        broker.secure(credentials)
     except (BadSettings, Unplaced, Impostor) as exc:
         _say(str(exc))
         return UNUSABLE
     logs.configure(settings.log_level, settings.log_format, "site")
     logs.never_write([enrolled.signing_key.hex()])
-    return supervisor.run(_children(settings, enrolled, where))
+    tls = _tls(credentials, enrolled)
+    return supervisor.run(_children(settings, enrolled, where, tls))
 
 
 def _enrolled() -> tuple[Settings, Enrolment]:
@@ -78,6 +82,15 @@ def _proven(settings: Settings, enrolled: Enrolment) -> "Credentials | None":
     if _signer(settings, enrolled) is not None:
         identity.demand_tls(enrolled, _broker_url(settings, enrolled))
     return settings.credentials()
+
+
+def _tls(credentials: "Credentials | None", enrolled: Enrolment) -> "Tls | None":
+    """Return how the edge is spoken to by https; None: it is believed as any site is."""
+    if credentials is not None:
+        return credentials.client
+    if enrolled.ca:
+        return partial(ssl.create_default_context, cadata=enrolled.ca)
+    return None
 
 
 def _signer(settings: Settings, enrolled: Enrolment) -> Sign | None:
@@ -111,10 +124,12 @@ def _place(settings: Settings) -> Place:
     )
 
 
-def _children(settings: Settings, enrolled: Enrolment, where: Place) -> list[Child]:
+def _children(
+    settings: Settings, enrolled: Enrolment, where: Place, tls: "Tls | None"
+) -> list[Child]:
     site = _site(settings, enrolled, where)
     lives = {name: partial(SERVING[name], site) for name in sorted(where.services)}
-    lives["agent"] = partial(agent.run, _setup(settings, enrolled, where))
+    lives["agent"] = partial(agent.run, _setup(settings, enrolled, where, tls))
 
     def main(name: str) -> None:
         logs.configure(settings.log_level, settings.log_format, f"site-{name}")
@@ -147,7 +162,7 @@ def _site(settings: Settings, enrolled: Enrolment, where: Place) -> serve.Site:
     )
 
 
-def _setup(settings: Settings, enrolled: Enrolment, where: Place) -> agent.Setup:
+def _setup(settings: Settings, enrolled: Enrolment, where: Place, tls: "Tls | None") -> agent.Setup:
     env = secrets.from_environment(environment(), prefix=settings.secret_env_prefix)
     return agent.Setup(
         enrolment=enrolled,
@@ -159,6 +174,8 @@ def _setup(settings: Settings, enrolled: Enrolment, where: Place) -> agent.Setup
         rules=reach.bmc(settings.bmc_networks),
         resolvers={"env": env},
         sign=_signer(settings, enrolled),
+        cache_bytes=settings.cache_bytes,
+        tls=tls,
     )
 
 

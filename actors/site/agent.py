@@ -18,10 +18,13 @@ import structlog
 
 from actors import broker
 from actors.broker_contract import ConnectionLost
+from actors.drivers.edge_line import Edge, Tls
 from actors.drivers.reach import Rules
 from actors.site.artifacts import Artifacts
+from actors.site.cache import Cache
 from actors.site.desk import Desk, Snapshot
 from actors.site.enrolment import Enrolment
+from actors.site.evidence import Evidence
 from actors.site.identity import Sign
 from actors.site.leases import Leases
 from actors.site.runner import Runner
@@ -35,6 +38,10 @@ from models.messages import SPOKEN, Actor, Envelope, Kind, agent_queue, opened
 from pxe_stack.store import JOURNAL, PLANS, JournalStore, PlanStore, Range
 
 REDFISH: Final = "redfish"
+CACHE: Final = "cache"
+EVIDENCE: Final = "evidence"
+"""Folders beside the agent's stores."""
+
 WORKER_THREADS: Final = 2
 """Accepting is a write to a local file: two threads outrun any broker."""
 
@@ -48,7 +55,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What the agent is told by its supervisor; *services* are the processes beside it."""
+    """What the agent is told by its supervisor; *services* are the processes beside it.
+
+    *cache_bytes* bounds its cache of artifacts; *tls* is how it speaks to an edge by https.
+    """
 
     enrolment: Enrolment
     directory: Path
@@ -58,6 +68,8 @@ class Setup:
     services: frozenset[str]
     rules: Rules
     resolvers: Mapping[str, secrets.Resolver] = field(repr=False)
+    cache_bytes: int
+    tls: Tls | None = None
     sign: Sign | None = None
 
 
@@ -69,11 +81,14 @@ class Agent:
         self.store = AgentStore(setup.directory)
         self.plans = PlanStore(setup.directory / PLANS)
         self.journal = JournalStore(setup.directory / JOURNAL)
-        artifacts = Artifacts(setup.artifact_dir, self.store, self.plans)
+        edge = Edge(setup.enrolment.edge, setup.tls)
+        cache = Cache(setup.directory / CACHE, setup.cache_bytes, edge, self._needed)
+        artifacts = Artifacts(setup.artifact_dir, self.store, self.plans, cache)
         self.desk = Desk(self.store, self.plans, self.journal, artifacts, setup.services)
         self.leases = Leases()
         bench = Bench(setup.rules, setup.resolvers)
-        self.runner = Runner(self.store, self.journal, bench, self.leases)
+        self.evidence = Evidence(setup.directory / EVIDENCE, self.journal, edge)
+        self.runner = Runner(self.store, self.journal, bench, self.leases, keep=self.evidence.keep)
 
     @property
     def id(self) -> UUID:
@@ -82,7 +97,7 @@ class Agent:
     def close(self) -> None:
         """Let running tasks end, and close the stores."""
         self.runner.close()
-        self.desk.admissions.close()
+        self.desk.close()
         for store in (self.store, self.plans, self.journal):
             store.close()
 
@@ -139,6 +154,11 @@ class Agent:
             pulse=self.pulse,
         )
 
+    def _needed(self) -> set[str]:
+        """Return the SHA-256 of every file of a plan that is here, or on its way in."""
+        plans = (*self.plans.all(), *self.store.received())
+        return {file.sha256 for plan in plans for file in plan.files}
+
     def _take_plans(self, envelope: Envelope) -> None:
         try:
             plans = [BootPlan.decode(each) for each in envelope.body["plans"]]
@@ -194,6 +214,7 @@ def run(setup: Setup) -> None:
     _in_background("desk", partial(agent.desk.run, stop))
     uplink = agent.uplink()
     agent.desk.admissions.refresh = uplink.greet
+    _in_background("evidence", partial(agent.evidence.run, stop))
     _in_background("uplink", partial(uplink.run, setup.directory, stop))
     agent.runner.resume()
     _hear(agent, setup, uplink, stop)

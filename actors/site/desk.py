@@ -57,6 +57,7 @@ class Desk:
         self._journal = journal
         self._services = frozenset(services)
         self._wake = threading.Event()
+        self._artifacts = artifacts
         self.admissions = Admissions(artifacts, self._wake.set)
 
     def receive(
@@ -76,6 +77,11 @@ class Desk:
         if whole is not None:
             self._collect(whole, [plan.machine for plan in found])
         self._wake.set()
+
+    def close(self) -> None:
+        """Have what is being fetched end soon; what has come of it is kept."""
+        self.admissions.close()
+        self._artifacts.close()
 
     def _collect(self, whole: Snapshot, machines: Collection[UUID]) -> None:
         named = self._inbox.collect(whole.name, whole.part, whole.parts, machines)

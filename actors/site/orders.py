@@ -22,7 +22,10 @@ class Bmc:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """One task: *deadline_s* in seconds from when it was accepted."""
+    """One task: *deadline_s* in seconds from when it was accepted.
+
+    *upload* is the right by which its evidence goes up; without one it has none.
+    """
 
     task: UUID
     kind: Task
@@ -33,6 +36,7 @@ class Order:
     bmc: Bmc
     run: UUID | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    upload: str = field(default="", repr=False)
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:
@@ -48,6 +52,7 @@ class Order:
                 run=None if body.get("run") is None else UUID(body["run"]),
                 params=dict(body.get("params") or {}),
                 bmc=_bmc(body["bmc"]),
+                upload=str(body.get("upload") or ""),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise Invalid(f"the task is malformed: {exc!r}", field="/body") from exc

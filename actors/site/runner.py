@@ -16,6 +16,7 @@ import structlog
 
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import DriverError, LeaseLost
+from actors.site import findings
 from actors.site.lanes import Lanes
 from actors.site.leases import Gone, Leases
 from actors.site.orders import Order
@@ -54,16 +55,29 @@ class Work(Protocol):
     def read_back(self, order: Order, deadline: Deadline, tell: Tell) -> dict[str, Any]: ...
 
 
+class Keep(Protocol):
+    """Where evidence goes: returns how a report refers to it."""
+
+    def __call__(self, order: Order, name: str, content: bytes) -> dict[str, Any]: ...
+
+
 class Runner:
     """Accepts tasks, runs them under their leases, and reports each one's end to the journal."""
 
     def __init__(
-        self, store: AgentStore, journal: JournalStore, work: Work, leases: Leases
+        self,
+        store: AgentStore,
+        journal: JournalStore,
+        work: Work,
+        leases: Leases,
+        *,
+        keep: Keep,
     ) -> None:
         self._store = store
         self._journal = journal
         self._work = work
         self._leases = leases
+        self._keep = keep
         self._lanes = Lanes(THREADS)
         self._forgot_at = float("-inf")
 
@@ -165,7 +179,13 @@ class Runner:
         progress = Progress(partial(self._tell, order, Seen.TASK_PROGRESS))
         warrant = Warrant(self._leases, self._store, order.task, order.epoch, progress)
         result = self._work.perform(order, deadline, self._teller(order), warrant)
-        return Seen.TASK_DONE, {"result": result}
+        return Seen.TASK_DONE, self._reported(order, result)
+
+    def _reported(self, order: Order, result: Mapping[str, Any]) -> dict[str, Any]:
+        """Return what a message says of *result*, with all that it does not hold kept apart."""
+        small, apart = findings.divided(order.kind.value, result)
+        kept = [self._keep(order, name, content) for name, content in apart.items()]
+        return {"result": small} | ({"evidence": kept} if kept else {})
 
     def _unknown(self, order: Order, deadline: Deadline) -> Ended:
         kind, data = _failed(

@@ -11,6 +11,7 @@ from actors.drivers.errors import LeaseLost, Refused
 from actors.drivers.outbound import Call
 from actors.drivers.reach import Rules
 from actors.drivers.systems import Identity, Target
+from actors.site.findings import RECORD
 from actors.site.orders import Order
 from actors.site.warrant import Warrant
 from config import logs, secrets
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from actors.drivers.redfish import Machine
 
 Do = Callable[["Machine", Mapping[str, Any]], dict[str, Any]]
-"""What a task does with a machine and its parameters; returns its result."""
+"""What a task does with a machine and its parameters; returns its result, and RECORD beside it."""
 
 Tell = Callable[[float, Mapping[str, Any]], None]
 """Takes the time (seconds since the epoch) and the data of a `bmc-call`."""
@@ -61,9 +62,13 @@ def _reboot(machine: "Machine", params: Mapping[str, Any]) -> dict[str, Any]:
     return machine.reboot(force=bool(params.get("force", False)))
 
 
+def _inventory(machine: "Machine", _: Mapping[str, Any]) -> dict[str, Any]:
+    return {**machine.inventory(), RECORD: machine.record}
+
+
 JOBS: Final[Mapping[Task, Job]] = MappingProxyType(
     {
-        Task.INVENTORY: Job(lambda machine, _: machine.inventory()),
+        Task.INVENTORY: Job(_inventory),
         Task.POWER_ON: Job(lambda machine, _: machine.ensure_power(on=True), Restart.UNKNOWN),
         Task.POWER_OFF: Job(_power_off, Restart.UNKNOWN),
         Task.REBOOT: Job(_reboot, Restart.UNKNOWN),

@@ -132,7 +132,7 @@ class Rehearsal:
         }
         env = {
             "SPROUT_ENROLMENT_FILE": str(enrolment),
-            "SPROUT_ARTIFACT_DIR": str(self._data / "artifacts"),
+            "SPROUT_ARTIFACT_DIR": str(self._data / "site-artifacts"),
             "SPROUT_BMC_NETWORKS": "127.0.0.0/8",
             **rack.site_env(described),
         }

@@ -69,7 +69,7 @@ class Handler(BaseHTTPRequestHandler):
         self.edge.parts[sha256] = have
         if len(have) == total:
             assert self.edge.keep(have) == sha256
-        self.answer(201 if len(have) == total else 202)
+        self.answer(201 if len(have) == total else 202, **{"Upload-Offset": str(len(have))})
 
     def sha256(self) -> str:
         return self.path.rpartition("/")[2].partition("?")[0]

@@ -1,3 +1,4 @@
+import json
 import threading
 from uuid import UUID, uuid4
 
@@ -40,6 +41,7 @@ class Lab:
         self.site = Folder(path)
         self.store = AgentStore(path)
         self.work = Work()
+        self.kept = []
         self.restart()
 
     def run(self, *bodies):
@@ -51,9 +53,13 @@ class Lab:
     def restart(self, *, granted=True):
         """Begin a new life; what it asks leases for is *granted* at once, or never answered."""
         self.leases = Leases()
-        self.runner = Runner(self.store, self.site.journal, self.work, self.leases)
+        self.runner = Runner(self.store, self.site.journal, self.work, self.leases, keep=self.keep)
         if granted:
             self.leases.wake = self.grant
+
+    def keep(self, order, name, content):
+        self.kept.append((order.task, name, json.loads(content)))
+        return {"name": name, "size": len(content)}
 
     def grant(self):
         self.leases.answered(self.leases.renewal())
@@ -90,6 +96,18 @@ def test_a_task_is_reported_from_its_intent_to_its_result(lab):
     assert lab.site.kinds() == [STARTED, CALL, DONE]
     _, data = lab.site.seen()[-1]
     assert (data["task"], data["epoch"], data["result"]) == (body["task"], 1, {"power": "on"})
+
+
+def test_what_fits_no_message_is_kept_before_its_task_is_reported(lab):
+    body = a_task(kind="redfish-inventory")
+    lab.work.does = lambda _: {"power": "on", "record": {"system": {"Id": "1"}}}
+
+    lab.run(body)
+
+    name = "redfish-inventory-record.json"
+    assert lab.kept == [(UUID(body["task"]), name, {"system": {"Id": "1"}})]
+    _, data = lab.site.seen()[-1]
+    assert (data["result"], data["evidence"][0]["name"]) == ({"power": "on"}, name)
 
 
 def test_the_intent_is_on_the_disk_before_the_side_effect(lab):

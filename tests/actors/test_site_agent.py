@@ -45,6 +45,7 @@ def setup_in(path):
         services=frozenset({"http"}),
         rules=Rules(networks=(ip_network("127.0.0.0/8"),)),
         resolvers={},
+        cache_bytes=1 << 30,
     )
 
 
