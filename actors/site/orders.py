@@ -1,5 +1,6 @@
 """A task as control sends it: parsed whole, or refused."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -47,7 +48,7 @@ class Order:
                 kind=Task(body["kind"]),
                 epoch=int(body["epoch"]),
                 attempt=int(body.get("attempt", 1)),
-                deadline_s=float(body["deadline_s"]),
+                deadline_s=_seconds(body["deadline_s"]),
                 machine=UUID(body["machine"]),
                 run=None if body.get("run") is None else UUID(body["run"]),
                 params=dict(body.get("params") or {}),
@@ -56,6 +57,13 @@ class Order:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise Invalid(f"the task is malformed: {exc!r}", field="/body") from exc
+
+
+def _seconds(given: Any) -> float:
+    seconds = float(given)
+    if not math.isfinite(seconds):
+        raise ValueError("a deadline that never comes")
+    return seconds
 
 
 def _bmc(body: Mapping[str, Any]) -> Bmc:
