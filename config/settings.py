@@ -40,6 +40,14 @@ _LATER: Final[Mapping[str, object]] = MappingProxyType(
 """Switches whose other position is not built yet, and where they stand."""
 
 
+_CLEAR: Final = (
+    ("broker", "amqp://", "amqps://"),
+    ("site_broker", "amqp://", "amqps://"),
+    ("broker_admin_url", "http://", "https://"),
+)
+"""URLs that bear passwords: how they begin in clear, and how they are to begin with TLS."""
+
+
 class BadSettings(Exception):
     """A variable holds what it must not: each line names one and what is wanted."""
 
@@ -260,10 +268,10 @@ class Settings(Capabilities):
 
     @model_validator(mode="after")
     def _with_tls_nothing_crosses_a_network_in_clear(self) -> Self:
-        for field in ("broker", "site_broker"):
+        for field, clear, wanted in _CLEAR:
             url = getattr(self, field).get_secret_value()
-            if self.tls_enabled and url.startswith("amqp://") and not is_loopback(url):
-                raise ValueError(f"{variable(field)}: want amqps:// with SPROUT_TLS_ENABLED")
+            if self.tls_enabled and url.startswith(clear) and not is_loopback(url):
+                raise ValueError(f"{variable(field)}: want {wanted} with SPROUT_TLS_ENABLED")
         if self.agent_url and not self.agent_url.startswith("https://"):
             raise ValueError("SPROUT_AGENT_URL: want an https:// URL")
         return self

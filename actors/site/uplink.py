@@ -43,7 +43,10 @@ BATCH_BYTES: Final = 160 * 1024
 SHORT: Final = 512
 """Characters of a value that stays when a row is too large for any message."""
 
-UNANSWERED: Final = "control has not answered: is this site known there?  See: sprout sites list"
+UNANSWERED: Final = (
+    "control has not answered: is this site known there, and SPROUT_TLS_ENABLED the same?  "
+    "See: sprout sites list, sprout dead-letters list"
+)
 
 log = structlog.get_logger()
 

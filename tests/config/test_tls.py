@@ -106,11 +106,20 @@ def test_a_key_that_is_open_to_others_is_refused(own, mode):
     assert refusal() == (f"SPROUT_TLS_KEY_FILE: {own.key} is open to others: `chmod 600 {own.key}`")
 
 
-@pytest.mark.parametrize("name", ["SPROUT_BROKER", "SPROUT_SITE_BROKER"])
-def test_with_tls_messages_do_not_cross_a_network_in_clear(own, monkeypatch, name):
-    monkeypatch.setenv(name, "amqp://sprout:hunter22@bus/")
+@pytest.mark.parametrize(
+    ("name", "scheme"),
+    [
+        ("SPROUT_BROKER", "amqp"),
+        ("SPROUT_SITE_BROKER", "amqp"),
+        ("SPROUT_BROKER_ADMIN_URL", "http"),
+    ],
+)
+def test_with_tls_nothing_that_bears_a_password_crosses_a_network_in_clear(
+    own, monkeypatch, name, scheme
+):
+    monkeypatch.setenv(name, f"{scheme}://sprout:hunter22@bus/")
 
-    assert refusal() == f"{name}: want amqps:// with SPROUT_TLS_ENABLED"
+    assert refusal() == f"{name}: want {scheme}s:// with SPROUT_TLS_ENABLED"
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ settings = Settings.load()
 modules = {
     "migrations": tuple(json.loads(sys.argv[1])),
     "edge": ("http.server", settings.bind.rpartition(":")[2], "--bind", "127.0.0.1"),
+    "agents": ("http.server", "0", "--bind", "127.0.0.1"),
     "control": ("http.server", "0", "--bind", "127.0.0.1"),
 }
 
@@ -307,6 +308,16 @@ def test_with_servers_elsewhere_none_is_brought_along(start):
     assert set(told["running"]) == {"edge", "control"}
     assert told["broker"] == "amqp://u:hidden@mq.example/v"
     assert "hidden" not in "".join(core.lines[:-1])
+
+
+def test_with_tls_agents_have_a_listener_of_their_own(start):
+    told = start(
+        SPROUT_BROKER="amqps://u:p@mq.example/v",
+        SPROUT_DATABASE_URL="postgresql://u:p@db.example/d",
+        SPROUT_TLS_ENABLED="true",
+    ).core()
+
+    assert set(told["running"]) == {"edge", "agents", "control"}
 
 
 def test_an_address_that_is_taken_is_named_before_anything_is_started(start, tmp_path):

@@ -33,6 +33,7 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
         "migrations": ("models.migrations",),
         "edge": ("edge.serve",),
+        "agents": ("edge.agents",),
         "control": ("actors.control",),
         "site": ("actors.site",),
         "rack": ("deploy.rack",),
@@ -204,9 +205,11 @@ class Up:
     def _own(self, core: Core, database: Service, broker: Service) -> tuple[Process, ...]:
         after_database, after_broker = database.waited_for, broker.waited_for
         edge_up = Answering(f"http://{reached_at(self._settings.bind)}/readyz")
+        agents = self.process("agents", core, needs=(*after_database, "migrations"))
         return (
             self.process("migrations", core, needs=after_database, ready=Finished()),
             # The edge promises through the database alone: it does not wait for the broker.
             self.process("edge", core, needs=(*after_database, "migrations"), ready=edge_up),
+            *((agents,) if self._settings.tls_enabled else ()),
             self.process("control", core, needs=(*after_database, *after_broker, "migrations")),
         )
