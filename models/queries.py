@@ -12,12 +12,14 @@ from models.commands.contact import LIVE_S
 from models.commands.moves import now
 from models.errors import NotFound
 from models.lifecycle import State
+from models.observations import Seen
 from models.phases import Phase
 from models.views import (
     AgentView,
     AllocationView,
     ArtifactView,
     AuditView,
+    EvidenceView,
     ImageView,
     InterfaceView,
     MachineView,
@@ -275,6 +277,32 @@ def workflow_events(workflow_id: UUID, *, limit: int = 500) -> list[ObservationV
     """Return what was seen of one workflow, in order."""
     query = t.Observation.select().where(t.Observation.workflow_id == workflow_id)
     return [_as(ObservationView, row) for row in query.order_by(t.Observation.id).limit(limit)]
+
+
+_EVIDENCE: Final = """
+SELECT * FROM (
+    SELECT DISTINCT ON (t.id, o.data->>'sha256') o.id, o.machine_id, t.id AS task_id, t.workflow_id,
+           o.data->>'name' AS name, o.data->>'sha256' AS sha256,
+           (o.data->>'size')::bigint AS size, o.at
+    FROM observations o
+    JOIN tasks t ON t.machine_id = o.machine_id AND t.agent_id = o.agent_id
+                AND t.id = CASE WHEN o.data->>'task' ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'
+                                THEN (o.data->>'task')::uuid END
+    WHERE o.machine_id = %s AND o.kind = %s
+      AND o.data->>'sha256' ~ '^[0-9a-f]{64}$' AND o.data->>'size' ~ '^[0-9]{1,15}$'
+      AND o.data->>'name' IS NOT NULL
+    ORDER BY t.id, o.data->>'sha256', o.id
+) AS found ORDER BY id DESC LIMIT %s
+"""
+
+
+def evidence(machine_id: UUID, limit: int = LIMIT) -> list[EvidenceView]:
+    """Return what the machine's tasks brought up, the newest first.
+
+    Only what the agent says of its own tasks counts; the same said twice counts once.
+    """
+    rows = t.Observation.raw(_EVIDENCE, machine_id, Seen.EVIDENCE_KEPT.value, limit).objects()
+    return [_as(EvidenceView, row) for row in rows]
 
 
 def allocations(machine_id: UUID | None = None, limit: int = LIMIT) -> list[AllocationView]:

@@ -224,6 +224,20 @@ class ObservationView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceView:
+    """A blob of *size* bytes that a task brought up; *at* by the clock of its site."""
+
+    id: int
+    machine_id: UUID
+    task_id: UUID
+    workflow_id: UUID
+    name: str
+    sha256: str
+    size: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditView:
     id: int
     at: datetime

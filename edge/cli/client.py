@@ -2,13 +2,16 @@
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from config.settings import BadSettings, Settings
 from edge.cli.local.core import api_reached_at
+
+if TYPE_CHECKING:
+    import requests
 
 TIMEOUT_S: Final = (5.0, 30.0)
 """To connect, and to be answered."""
@@ -79,20 +82,26 @@ class Api:
         query: Mapping[str, Any] | None = None,
     ) -> tuple[Any, Mapping[str, str]]:
         """Return (answer, headers).  Raises Told."""
+        answer = self._answer(method, path, json=body, params=query)
+        return (answer.json() if answer.content else None), answer.headers
+
+    def content(self, path: str) -> Iterator[bytes]:
+        """Yield the bytes at *path*, however many they are.  Raises Told."""
+        with self._answer("GET", path, accept="*/*", stream=True) as answer:
+            yield from answer.iter_content(1 << 20)
+
+    def _answer(
+        self, method: str, path: str, *, accept: str = "application/json", **more: Any
+    ) -> "requests.Response":
         # Half of the command line's start-up time: paid only by what asks the API.
         import requests
 
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": accept}
         if self._token:
             headers["Authorization"] = f"Bearer {self._token}"
         try:
             answer = requests.request(
-                method,
-                f"{self.url}{path}",
-                json=body,
-                params=query,
-                headers=headers,
-                timeout=TIMEOUT_S,
+                method, f"{self.url}{path}", headers=headers, timeout=TIMEOUT_S, **more
             )
         except requests.RequestException as exc:
             raise Told(
@@ -102,7 +111,7 @@ class Api:
             ) from exc
         if not answer.ok:
             raise _refusal(answer.status_code, answer.text)
-        return (answer.json() if answer.content else None), answer.headers
+        return answer
 
 
 def _refusal(status: int, text: str) -> Told:

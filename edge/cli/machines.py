@@ -107,6 +107,26 @@ def timeline(machine: Named, as_json: AsJson = False) -> None:
     show.rows(api().items(f"/v1/machines/{machine}/timeline"), columns, as_json=as_json)
 
 
+@MACHINES.command("evidence")
+def evidence(
+    machine: Named,
+    name: Annotated[str, typer.Argument(help="Its name or SHA-256: print what it holds.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """List what tasks of a machine brought up, or print the newest of a name."""
+    found = api().items(f"/v1/machines/{machine}/evidence")
+    if not name:
+        columns = {each: each for each in ("at", "name", "size", "sha256")}
+        show.rows(found, columns, as_json=as_json)
+        return
+    named = next((each for each in found if name in {each["name"], each["sha256"]}), None)
+    if named is None:
+        known = ", ".join(sorted({each["name"] for each in found}))
+        raise Told(f"{machine} has no evidence {name}", f"It has: {known or 'none'}.")
+    for piece in api().content(named["url"]):
+        click.echo(piece, nl=False)
+
+
 def _ask(machine: str, verb: str, body: dict[str, Any], *, wait: bool) -> None:
     client = api()
     identifier = ask(client, machine, verb, body)

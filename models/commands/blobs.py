@@ -1,12 +1,9 @@
 """Rights to blobs under the deployment's own key, and what the records say of blobs."""
 
-import hashlib
-import json
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from models import audit, blobs
@@ -14,7 +11,6 @@ from models.audit import Caller
 from models.blobs import Right
 from models.bootplan import File
 from models.database import database
-from models.errors import NotFound
 from models.tables import Key
 
 LINK_S: Final = 3600
@@ -74,23 +70,6 @@ def kept(caller: Caller, sha256: str, *, size: int, site: UUID | None = None) ->
     """Record that a blob of *size* bytes was uploaded and is visible."""
     with database.atomic():
         audit.record(caller, "blob.put", kind="blob", id=sha256, site=site, data={"bytes": size})
-
-
-def whole(result: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Return a task's result, read from *folder* where it only refers to a blob.
-
-    Raises NotFound when the blob is not there, or is not what its name says.
-    """
-    sha256 = result.get("blob")
-    if not (isinstance(sha256, str) and blobs.SHA256.fullmatch(sha256)):
-        return dict(result)
-    try:
-        content = (folder / blobs.place(sha256)).read_bytes()
-    except OSError as exc:
-        raise NotFound(f"blob {sha256} is not here: {exc.strerror}") from exc
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise NotFound(f"blob {sha256} is not what its name says")
-    return dict(json.loads(content))
 
 
 def _until(now: datetime, seconds: int) -> int:

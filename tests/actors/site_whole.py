@@ -137,22 +137,33 @@ class Control:
 
 
 class Site:
-    """The processes of one site, started by module name; *url* is the broker as it sees it."""
+    """The processes of one site, started by module name.
 
-    def __init__(self, folder: Path, control: Control, url: str = "") -> None:
+    *url* is the broker as it sees it, *edge* the edge; *control* has the site's key.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        control: Control,
+        url: str = "",
+        *,
+        edge: str = "http://127.0.0.1:1",
+        site: UUID = SITE,
+    ) -> None:
         self.folder = folder
         [self.port] = free_ports(1)
         self.url = f"http://127.0.0.1:{self.port}"
         self.artifacts = folder / "artifacts"
         self.artifacts.mkdir(parents=True)
-        self._enrol(control, url or control.url)
+        self._enrol(control, url or control.url, edge, site)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def _enrol(self, control, url):
-        body = {"site": str(SITE), "slug": "lab", "signing_key": control.key.hex()}
+    def _enrol(self, control, url, edge, site):
+        body = {"site": str(site), "slug": "lab", "signing_key": control.key.hex()}
         path = self.folder / "enrolment.json"
         path.touch(mode=0o600)
-        path.write_text(json.dumps(body | {"broker": url, "edge": "http://127.0.0.1:1"}))
+        path.write_text(json.dumps(body | {"broker": url, "edge": edge}))
 
     def start(self):
         settings = {

@@ -1,7 +1,6 @@
 """Rights to blobs: what a signed URL opens, and everything it does not."""
 
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
 from threading import Barrier, Thread
 from uuid import UUID
 
@@ -12,7 +11,6 @@ from models.blobs import RightExpired, RightRefused
 from models.bootplan import File
 from models.commands import blobs as commands
 from models.database import borrowed
-from models.errors import NotFound
 from models.tables import Key
 from tests.models import make
 
@@ -170,19 +168,3 @@ def test_an_upload_that_is_whole_is_recorded(db):
     assert (row.actor, row.action, row.object_id, row.data) == (
         "ada", "blob.put", SHA, {"bytes": 5},
     )  # fmt: skip
-
-
-def test_a_result_is_read_back_from_the_folder_it_lies_in(tmp_path):
-    content = b'{"power": "on"}'
-    digest = sha256(content).hexdigest()
-    lies = tmp_path / blobs.place(digest)
-    lies.parent.mkdir()
-    lies.write_bytes(content)
-
-    assert commands.whole({"power": "off"}, tmp_path) == {"power": "off"}
-    assert commands.whole({"blob": "../x"}, tmp_path) == {"blob": "../x"}
-    assert commands.whole({"blob": digest, "bytes": 15}, tmp_path) == {"power": "on"}
-    lies.write_bytes(b"{}")
-    for other in (digest, SHA):
-        with pytest.raises(NotFound):
-            commands.whole({"blob": other}, tmp_path)
