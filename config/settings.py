@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsConfigDict
 
 from config.capabilities import Capabilities
-from config.values import Commas, Folder, Folders, Listen, Networks, WebUrl, is_loopback
+from config.values import Addresses, Commas, Folder, Folders, Listen, Networks, WebUrl, is_loopback
 
 if TYPE_CHECKING:
     from config import tls
@@ -34,7 +34,6 @@ _LATER: Final[Mapping[str, object]] = MappingProxyType(
         "dns_provider": "builtin",
         "hardware_testing_provider": "builtin",
         "allocation_provider": "builtin",
-        "dns_bind_addr": None,
     }
 )
 """Switches whose other position is not built yet, and where they stand."""
@@ -194,14 +193,23 @@ class Settings(Capabilities):
     )
     dhcp_port: int = Field(67, ge=1, le=65535, description="Port that DHCP listens on.")
     dns_bind_addr: IPv4Address | None = Field(
-        None, description="Address that DNS listens on; DNS comes with a later version."
+        None, description="Address that DNS listens on; empty: DNS is off."
+    )
+    dns_port: int = Field(53, ge=1, le=65535, description="Port that DNS listens on, UDP and TCP.")
+    dns_forward: Addresses = Field(
+        (),
+        description="DNS servers that machines of provisioning networks have other names looked up "
+        "at, between commas; empty: they are refused.",
     )
     tftp_bind_addr: IPv4Address | None = Field(
         None, description="Address that TFTP listens on; empty: the one that DHCP answers from."
     )
     tftp_port: int = Field(69, ge=1, le=65535, description="Port that TFTP listens on.")
     provisioning_domain: str = Field(
-        "provisioning.sprout.local", description="Domain of names given while provisioning."
+        "provisioning.sprout.local",
+        max_length=180,
+        pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$",
+        description="Domain of names given while provisioning.",
     )
 
     bmc_networks: Networks = Field(

@@ -1,7 +1,7 @@
 """Kinds of values that variables hold: each says in its error what it wants."""
 
 from collections.abc import Callable
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -61,6 +61,9 @@ Networks = Annotated[
     tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_separated_by(","))
 ]
 """Networks in CIDR form between commas."""
+
+Addresses = Annotated[tuple[IPv4Address, ...], NoDecode, BeforeValidator(_separated_by(","))]
+"""IPv4 addresses between commas."""
 
 Listen = Annotated[str, AfterValidator(_listen)]
 """address:port of a listening socket."""

@@ -127,6 +127,10 @@ class JournalStore:
         with self._db.reading() as connection:
             return dict(connection.execute("SELECT label, n FROM counters").fetchall())
 
+    def count(self, counts: Mapping[str, int]) -> None:
+        """Add *counts* of what makes no rows to this process's; flush writes them down."""
+        self._tally.counts.update(counts)
+
     def flush(self) -> None:
         """Add this process's counts to the file's."""
         counts = dict(self._tally.counts)

@@ -21,8 +21,12 @@ from pxe_stack import http as boot_http
 from pxe_stack import sockets
 from pxe_stack import tftp as tftp_server
 from pxe_stack.dhcp_server import DhcpServer
+from pxe_stack.dns_forward import DNS_PORT
 from pxe_stack.loaders import Loaders
+from pxe_stack.serve_dns import dns
 from pxe_stack.site_directory import Stores
+
+__all__ = ["Site", "dhcp", "dns", "http", "tftp"]
 
 log = structlog.get_logger()
 
@@ -52,9 +56,13 @@ class Site:
     dhcp_interface: str | None = None
     dhcp_address: str | None = None
     tftp_address: str | None = None
+    dns_address: str | None = None
     loader_dirs: tuple[Path, ...] = (Path("/usr/lib/ipxe"), Path("/boot"))
     dhcp_port: int = DHCP_PORT
     tftp_port: int = TFTP_PORT
+    dns_port: int = DNS_PORT
+    dns_forward: tuple[str, ...] = ()
+    domain: str = "provisioning.sprout.local"
     http_threads: int = 16
 
     @property

@@ -13,7 +13,7 @@ from actors.drivers import reach
 from actors.site import agent, enrolment, identity, supervisor
 from actors.site.enrolment import Enrolment, NotEnrolled
 from actors.site.identity import Impostor, Sign
-from actors.site.place import Place, Unplaced, place
+from actors.site.place import Place, Unplaced, demand, place
 from actors.site.store import AgentStore
 from actors.site.supervisor import Child
 from config import logs, secrets
@@ -31,6 +31,7 @@ UNUSABLE: Final = 2
 SERVING: Final[Mapping[str, Callable[[serve.Site], None]]] = {
     "dhcp": serve.dhcp,
     "tftp": serve.tftp,
+    "dns": serve.dns,
     "http": serve.http,
 }
 
@@ -113,11 +114,13 @@ def _say(what: str) -> None:
 
 
 def _place(settings: Settings) -> Place:
+    demand(settings.model_fields_set, dict(settings))
     return place(
         netns=settings.netns,
         dhcp_interface=settings.dhcp_bind_interface,
         dhcp_address=str(settings.dhcp_bind_addr or ""),
         tftp_address=str(settings.tftp_bind_addr or ""),
+        dns_address=str(settings.dns_bind_addr or ""),
         boot_address=str(settings.boot_bind_addr),
         boot_port=settings.boot_port,
         boot_url=settings.boot_advertise_url,
@@ -156,8 +159,12 @@ def _site(settings: Settings, enrolled: Enrolment, where: Place) -> serve.Site:
         dhcp_interface=where.dhcp_interface,
         dhcp_address=where.dhcp_address,
         tftp_address=where.tftp_address,
+        dns_address=where.dns_address,
         dhcp_port=settings.dhcp_port,
         tftp_port=settings.tftp_port,
+        dns_port=settings.dns_port,
+        dns_forward=tuple(map(str, settings.dns_forward)),
+        domain=settings.provisioning_domain,
         loader_dirs=settings.loader_dirs,
     )
 

@@ -2,10 +2,22 @@
 
 import json
 import subprocess
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 ANY: Final = "0.0.0.0"  # noqa: S104 - a value to compare with
+
+
+_NEEDED: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "dhcp_provider": "dhcp_bind_interface",
+        "dns_provider": "dns_bind_addr",
+        "dns_forward": "dns_bind_addr",
+    }
+)
+"""Settings that say nothing without another: who wrote the first down wants the second too."""
 
 
 class Unplaced(Exception):
@@ -20,6 +32,7 @@ class Place:
     dhcp_interface: str | None
     dhcp_address: str | None
     tftp_address: str | None
+    dns_address: str | None
     boot_address: str
     boot_port: int
     boot_url: str
@@ -27,11 +40,13 @@ class Place:
     @property
     def services(self) -> frozenset[str]:
         """The serving processes that run."""
-        return frozenset(
-            name
-            for name, on in (("dhcp", self.dhcp_address), ("tftp", self.tftp_address), ("http", 1))
-            if on
-        )
+        given = {
+            "dhcp": self.dhcp_address,
+            "tftp": self.tftp_address,
+            "dns": self.dns_address,
+            "http": self.boot_url,
+        }
+        return frozenset(name for name, where in given.items() if where)
 
 
 def place(
@@ -43,6 +58,7 @@ def place(
     boot_address: str,
     boot_port: int,
     boot_url: str,
+    dns_address: str = "",
 ) -> Place:
     """Return where to serve; empty strings are what was not set.  Raises Unplaced."""
     if dhcp_interface and not dhcp_address:
@@ -58,10 +74,22 @@ def place(
         dhcp_interface=dhcp_interface or None,
         dhcp_address=dhcp_address or None if dhcp_interface else None,
         tftp_address=tftp_address or dhcp_address or None,
+        dns_address=dns_address or None,
         boot_address=boot_address,
         boot_port=boot_port,
         boot_url=boot_url or f"http://{serving}:{boot_port}",
     )
+
+
+def demand(written: Collection[str], given: Mapping[str, object]) -> None:
+    """Refuse a service that is asked for, and cannot be had for want of a setting.
+
+    *written* are the names of the settings that somebody wrote down, *given* are all by their name.
+    Raises Unplaced, which names the variable to set.
+    """
+    for asked, needed in _NEEDED.items():
+        if asked in written and not given.get(needed):
+            raise Unplaced(f"SPROUT_{needed.upper()}: needed where SPROUT_{asked.upper()} is set.")
 
 
 def first_address(interface: str, netns: str) -> str:

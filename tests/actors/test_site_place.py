@@ -1,6 +1,6 @@
 import pytest
 
-from actors.site.place import Unplaced, place
+from actors.site.place import Unplaced, demand, place
 
 UNSET = {
     "netns": "",
@@ -42,3 +42,25 @@ def test_a_dhcp_address_without_an_interface_starts_no_dhcp():
 def test_a_site_that_machines_cannot_reach_is_refused_with_the_variable_to_set(interface):
     with pytest.raises(Unplaced, match="SPROUT_"):
         place(**UNSET | {"dhcp_interface": interface})
+
+
+def test_dns_runs_where_it_has_an_address():
+    found = place(**UNSET | {"boot_url": "http://b", "dns_address": "10.0.0.1"})
+
+    assert found.services == {"http", "dns"}
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        ("dns_provider", "SPROUT_DNS_BIND_ADDR"),
+        ("dns_forward", "SPROUT_DNS_BIND_ADDR"),
+        ("dhcp_provider", "SPROUT_DHCP_BIND_INTERFACE"),
+    ],
+)
+def test_a_service_that_was_asked_for_is_refused_without_its_address(written, wanted):
+    with pytest.raises(Unplaced, match=wanted):
+        demand({written}, {"dns_bind_addr": None, "dhcp_bind_interface": ""})
+
+    demand({written}, {"dns_bind_addr": "10.0.0.1", "dhcp_bind_interface": "br0"})
+    demand(set(), {})

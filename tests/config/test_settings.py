@@ -109,7 +109,9 @@ def test_lists_are_split_at_their_marks(monkeypatch):
         ("SPROUT_WORKLOAD_TRUST_DOMAIN", "example.org/site", "match pattern"),
         ("SPROUT_AGENT_BIND", "8443", "want address:port"),
         ("SPROUT_AGENT_URL", "http://edge:8443", "want an https:// URL"),
-        ("SPROUT_DNS_BIND_ADDR", "10.0.0.1", "this version has it only off or builtin"),
+        ("SPROUT_DNS_BIND_ADDR", "::1", "valid IPv4 address"),
+        ("SPROUT_DNS_FORWARD", "10.0.0.1, resolver", "valid IPv4 address"),
+        ("SPROUT_PROVISIONING_DOMAIN", "Rack_1.test", "match pattern"),
     ],
 )
 def test_bad_value_is_refused_by_name_with_what_is_wanted(monkeypatch, name, value, wanted):

@@ -141,6 +141,7 @@ def _read(text: str) -> Site:
         "agent": UUID(given["agent"]),
         "key": given["key"].encode(),
         "loader_dirs": tuple(map(Path, given["loader_dirs"])),
+        "dns_forward": tuple(given["dns_forward"]),
     }
     return Site(**given)
 
@@ -150,4 +151,4 @@ if __name__ == "__main__":
     from pxe_stack import serve
 
     logs.configure("DEBUG", "json", sys.argv[1])
-    {"dhcp": serve.dhcp, "tftp": serve.tftp, "http": serve.http}[sys.argv[1]](_read(sys.argv[2]))
+    getattr(serve, sys.argv[1])(_read(sys.argv[2]))
