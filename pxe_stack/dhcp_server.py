@@ -1,145 +1,177 @@
-"""The DHCP loop of one interface: a packet in, and a packet or nothing out."""
+"""The DHCP loop of one interface: packets in, what must last onto the disk, then packets out."""
 
 import selectors
 import socket
+import sqlite3
 import time
 from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import structlog
 
-from models.observations import Observation, Seen, Source
 from pxe_stack import dhcp, packets, sockets
+from pxe_stack.dhcp import Answer, Server, Snapshot, View
+from pxe_stack.dhcp_networks import number_of
+from pxe_stack.dhcp_notes import Notes
+from pxe_stack.dhcp_tries import Tries
 from pxe_stack.directory import Known
-from pxe_stack.packets import Kind, Reply, Request
+from pxe_stack.lease_store import LeaseStore
+from pxe_stack.leases import Lease, Leases
+from pxe_stack.packets import Reply, Request
 from pxe_stack.site_directory import Stores
 
 log = structlog.get_logger()
 
 FLUSH_S: Final = 10.0
-BATCH: Final = 64
-"""Packets taken from the socket between two looks at the clock."""
+BATCH: Final = 256
+"""Packets that are taken from a socket before the leases among them are written together."""
 
-_ANSWERED: Final = {
-    Kind.OFFER: Seen.DHCP_OFFERED,
-    Kind.ACK: Seen.DHCP_ACKED,
-    Kind.NAK: Seen.DHCP_REFUSED,
-}
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wire:
+    """Sockets and the port that each serves, and the interface that they are bound to."""
+
+    sockets: Mapping[socket.socket, int]
+    interface: str
+
+
+class _Pending(NamedTuple):
+    request: Request
+    known: Known | None
+    reply: Reply
+    lease: Lease | None
+    begun: float
 
 
 class DhcpServer:
-    """Answers on *sock*, bound to *interface*, as *server*, from the plans in *stores*."""
+    """Answers on *wire* as *server*, from the plans and networks in *stores*."""
 
-    def __init__(
-        self, sock: socket.socket, stores: Stores, server: dhcp.Server, *, interface: str
-    ) -> None:
-        self._sock = sock
+    def __init__(self, wire: Wire, stores: Stores, server: Server, lasting: LeaseStore) -> None:
+        self._wire = wire
         self._stores = stores
         self._server = server
-        self._interface = interface
+        self._lasting = lasting
+        self._leases = Leases(lasting.share)
+        self._leases.load(lasting.read())
+        self._notes = Notes(stores.journal)
+        self._tries = Tries()
+        self._pending: list[_Pending] = []
+        self._version = -1
+        self._snapshot = Snapshot(server)
 
     def run(self, stop: socket.socket) -> None:
         """Serve until *stop* is readable."""
+        self._refresh()
         self._stores.journal.mark_ready("dhcp")
         with selectors.DefaultSelector() as selector:
             selector.register(stop, selectors.EVENT_READ)
-            selector.register(self._sock, selectors.EVENT_READ)
+            for sock in self._wire.sockets:
+                selector.register(sock, selectors.EVENT_READ)
             flushed = time.monotonic()
             while True:
                 ready = {key.fileobj for key, _ in selector.select(FLUSH_S)}
                 if stop in ready:
                     return
-                if self._sock in ready:
-                    self._drain()
+                self._refresh()
+                for sock, service in self._wire.sockets.items():
+                    if sock in ready:
+                        self._serve(sock, service)
                 if time.monotonic() - flushed > FLUSH_S:
-                    self._stores.journal.flush()
+                    self._notes.flush()
                     flushed = time.monotonic()
 
     def close(self) -> None:
-        self._sock.close()
+        for sock in self._wire.sockets:
+            sock.close()
+        self._notes.flush()
+        self._lasting.close()
         self._stores.close()
 
-    def _drain(self) -> None:
+    def _refresh(self) -> None:
+        """Make a new snapshot when plans, networks or ranges have changed."""
+        plans = self._stores.plans
+        version = plans.version()
+        if version == self._version:
+            return
+        reservations = {mac: number_of(each) for mac, each in plans.reservations().items()}
+        self._snapshot = Snapshot.of(self._server, plans.networks(), plans.ranges(), reservations)
+        self._snapshot.configure(self._leases)
+        self._version = version
+
+    def _serve(self, sock: socket.socket, service: int) -> None:
+        """Answer what has come, and write what must last once for all of it."""
+        now = time.time()
         for _ in range(BATCH):
             try:
-                raw, (_, port) = self._sock.recvfrom(2048)
+                raw, (source, port) = sock.recvfrom(2048)
             except BlockingIOError:
-                return
+                break
+            except OSError:  # an error that the kernel kept for a packet of before
+                continue
             try:
-                self._take(raw, port)
+                self._take(raw, (source, port), service, now)
             except Exception:  # one packet, whatever it held, does not stop the others
                 log.exception("dhcp.failed", packet=raw[:300].hex())
+        self._finish(sock)
 
-    def _take(self, raw: bytes, port: int) -> None:
-        begun, at = time.perf_counter(), time.time()
+    def _take(self, raw: bytes, origin: tuple[str, int], service: int, now: float) -> None:
+        begun = time.perf_counter()
         try:
-            request = packets.parse(raw, port)
+            request = packets.parse(raw, origin[1], origin[0], service)
         except packets.Malformed as exc:
-            why = {"why": dhcp.Why.MALFORMED.value, "detail": str(exc)}
-            self._note(Seen.DHCP_IGNORED, at, None, why)
+            self._notes.malformed(str(exc))
             return
-        known = self._stores.directory.by_mac(request.mac)
-        decided = dhcp.answer(request, known, self._server)
-        data = {"xid": f"{request.xid:08x}", "asked": request.kind.name.lower()}
-        if not isinstance(decided, Reply):
-            data |= {"why": decided.why.value, "detail": decided.detail}
-            self._note(Seen.DHCP_IGNORED, at, known, data, mac=request.mac)
-            return
-        self._send(decided)
-        ms = round((time.perf_counter() - begun) * 1000, 3)
-        told = {**data, **_told(request, decided), "ms": ms}
-        self._note(_ANSWERED[decided.kind], at, known, told, mac=request.mac)
+        known = None
+        if request.mac in self._snapshot.reservations:
+            known = self._stores.directory.by_mac(request.mac)
+        view = View(self._leases, now, self._tries.of(request, now))
+        decided = dhcp.answer(request, known, self._snapshot, view)
+        lease = None if decided.change is None else self._leases.apply(decided.change, now)
+        if isinstance(decided, Answer):
+            self._pending.append(_Pending(request, known, decided.reply, lease, begun))
+        else:
+            self._notes.ignored(request, known, decided)
+            if lease is not None:
+                self._lasting.write([lease])
+        if dhcp.discovered(request, known):
+            reply = decided.reply if isinstance(decided, Answer) else None
+            self._notes.discovered(request, reply)
 
-    def _send(self, reply: Reply) -> None:
+    def _finish(self, sock: socket.socket) -> None:
+        pending, self._pending = self._pending, []
+        lasting = [each.lease for each in pending if each.lease is not None]
+        if lasting and not self._write(lasting):
+            pending = [each for each in pending if each.lease is None]
+        for each in pending:
+            try:
+                self._send(sock, each.reply)
+            except OSError as exc:
+                log.warning("dhcp.unsent", to=each.reply.to[0], reason=str(exc))
+                continue
+            self._notes.answered(each.request, each.known, each.reply, each.begun)
+        self._notes.write()
+
+    def _write(self, leases: list[Lease]) -> bool:
+        """Write *leases*; when that fails, know only what lies on the disk, and say nothing."""
+        try:
+            self._lasting.write(leases)
+        except sqlite3.Error:
+            log.exception("dhcp.not-lasting", leases=len(leases))
+            self._leases.load(self._lasting.read())
+            return False
+        return True
+
+    def _send(self, sock: socket.socket, reply: Reply) -> None:
         to = reply.to
         if reply.giaddr == reply.ciaddr == packets.ANY and to[0] == reply.yiaddr:
-            to = self._introduced(reply)
-        sockets.send_from(self._sock, packets.build(reply), to, self._server.address)
+            to = self._introduced(sock, reply)
+        sockets.send_from(sock, packets.build(reply), to, self._server.address)
 
-    def _introduced(self, reply: Reply) -> tuple[str, int]:
+    def _introduced(self, sock: socket.socket, reply: Reply) -> tuple[str, int]:
         """Make the client reachable before it has its address, or else broadcast to it."""
         try:
-            sockets.introduce(self._sock, reply.yiaddr, reply.mac, self._interface)
+            sockets.introduce(sock, reply.yiaddr, reply.mac, self._wire.interface)
         except OSError:
             return packets.BROADCAST, reply.to[1]
         return reply.to
-
-    def _note(
-        self,
-        kind: Seen,
-        at: float,
-        known: Known | None,
-        data: Mapping[str, Any],
-        mac: str | None = None,
-    ) -> None:
-        plan = None if known is None else known.plan
-        self._stores.journal.append(
-            Observation(
-                kind=kind,
-                source=Source.DHCP,
-                at=at,
-                mac=mac,
-                machine=None if plan is None else plan.machine,
-                run=None if plan is None else plan.run,
-                data=data,
-            )
-        )
-
-
-def _told(request: Request, reply: Reply) -> dict[str, Any]:
-    arch = request.options.get(packets.Option.ARCHITECTURE, b"")[:2]
-    return {
-        "address": reply.yiaddr,
-        "to": reply.to[0],
-        "file": masked(reply.boot_file),
-        "arch": int.from_bytes(arch, "big") if arch else None,
-        "vendor_class": request.text(packets.Option.VENDOR_CLASS)[:64],
-        "user_class": request.text(packets.Option.USER_CLASS)[:64],
-    }
-
-
-def masked(url: str) -> str:
-    """Return *url* without the token in it."""
-    head, mark, tail = url.partition("/boot/")
-    run, _, rest = tail.partition("/")
-    return f"{head}{mark}{run}/***/{rest.partition('/')[2]}" if mark else url

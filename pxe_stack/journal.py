@@ -8,7 +8,7 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
@@ -78,6 +78,18 @@ class JournalStore:
             seq = self._insert(connection, observation)
         self._bell.ring()
         return seq
+
+    def append_all(self, seen: Sequence[Observation]) -> None:
+        """Write *seen* down in one transaction, each as :meth:`append` does."""
+        now = time.monotonic()
+        rows = [self._tally.damped(each, now) if each.kind in DAMPED else each for each in seen]
+        kept = [row for row in rows if row is not None]
+        if not kept:
+            return
+        with self._db.writing(durable=any(row.kind in DURABLE for row in kept)) as connection:
+            for row in kept:
+                self._insert(connection, row)
+        self._bell.ring()
 
     def phase(self, run: UUID) -> Phase:
         """Return how far *run* has come, by what this site saw of it."""

@@ -4,6 +4,7 @@ The agent alone writes the file; every serving process reads it, and sees change
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -109,6 +110,14 @@ class PlanStore(NetStore):
     def by_machine(self, machine: UUID) -> Held | None:
         """Return the plan of *machine*."""
         return self._find("machine", str(machine))
+
+    def reservations(self) -> Mapping[str, str]:
+        """Return the address that each machine's plan gives it, by the MAC that it boots from."""
+        with self._db.reading() as connection:
+            rows = connection.execute(
+                "SELECT mac, address FROM plans WHERE body IS NOT NULL ORDER BY stored_at"
+            ).fetchall()
+        return dict(rows)
 
     def all(self) -> tuple[BootPlan, ...]:
         """Return every plan, by machine."""

@@ -16,14 +16,13 @@ from flask import Flask
 from gunicorn.app.base import BaseApplication
 
 from models.observations import Observation, Seen, Source
-from pxe_stack import dhcp as rules
 from pxe_stack import http as boot_http
 from pxe_stack import sockets
 from pxe_stack import tftp as tftp_server
-from pxe_stack.dhcp_server import DhcpServer
 from pxe_stack.dns_forward import DNS_PORT
 from pxe_stack.loaders import Loaders
 from pxe_stack.serve_dns import dns
+from pxe_stack.serve_dhcp import DHCP_PORT, dhcp
 from pxe_stack.site_directory import Stores
 
 __all__ = ["Site", "dhcp", "dns", "http", "tftp"]
@@ -31,7 +30,6 @@ __all__ = ["Site", "dhcp", "dns", "http", "tftp"]
 log = structlog.get_logger()
 
 
-DHCP_PORT: Final = 67
 TFTP_PORT: Final = 69
 HTTP_PORT: Final = 8081
 
@@ -74,35 +72,6 @@ class Site:
     def tftp_on(self) -> bool:
         """Whether this site serves loaders over TFTP."""
         return self.tftp_address is not None
-
-
-def dhcp(site: Site) -> None:
-    """Answer DHCP on the site's interface.  Raises OSError when the socket cannot be had."""
-    stop = sockets.stop_signal()
-    sock = sockets.made_in(site.netns, lambda: _dhcp_socket(site))
-    address = site.dhcp_address or ""
-    told = rules.Server(
-        address=address,
-        tftp=site.tftp_address or address,
-        boot_url=site.boot_url,
-        key=site.key,
-    )
-    stores = Stores(site.directory, site.agent)
-    server = DhcpServer(sock, stores, told, interface=site.dhcp_interface or "")
-    log.info("dhcp.ready", interface=site.dhcp_interface, address=site.dhcp_address)
-    server.run(stop)
-    server.close()
-
-
-def _dhcp_socket(site: Site) -> socket.socket:
-    try:
-        # Broadcasts come to no address of ours.
-        return sockets.udp("0.0.0.0", site.dhcp_port, interface=site.dhcp_interface)  # noqa: S104
-    except PermissionError:
-        # Who may not choose an interface (old kernels, some containers) still serves relays.
-        sock = sockets.udp(site.dhcp_address or "", site.dhcp_port)
-        log.warning("dhcp.relays-only", interface=site.dhcp_interface, address=site.dhcp_address)
-        return sock
 
 
 def tftp(site: Site) -> None:

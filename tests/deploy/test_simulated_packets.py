@@ -8,11 +8,17 @@ from deploy.rack.simulated.packets import ACK, DISCOVER, OFFER, REQUEST, Malform
 from models.phases import Phase
 from pxe_stack import dhcp, wire
 from pxe_stack import packets as served
+from pxe_stack.dhcp import Snapshot, View
 from pxe_stack.directory import Known
+from pxe_stack.leases import Leases
 from tests.pxe_stack import make
 
 UNIT = units.unit("paper", 300)
 SERVER = dhcp.Server(address="127.64.0.1", tftp="127.64.0.1", boot_url=make.URL, key=make.KEY)
+
+
+def answer(request, known):
+    return dhcp.answer(request, known, Snapshot(SERVER), View(Leases(), 1.0)).reply
 
 
 def test_scapy_reads_what_firmware_sends():
@@ -44,7 +50,7 @@ def test_what_the_server_answers_is_read_as_it_was_meant(options):
     raw = packets.relayed(packets.ask(DISCOVER, UNIT.mac, 9, options(UNIT)), "127.64.0.2")
 
     request = served.parse(raw, 40_000)
-    reply = dhcp.answer(request, known, SERVER)
+    reply = answer(request, known)
     told = packets.read(served.build(reply))
 
     assert reply.to == ("127.64.0.2", 40_000)
@@ -61,7 +67,7 @@ def test_each_firmware_is_told_its_own_loader(firmware, loader):
     known = Known(plan=make.plan(mac=unit.mac), phase=Phase.PXE_READY, authority=True)
     raw = packets.ask(REQUEST, unit.mac, 9, packets.of_firmware(unit) | {50: b"\x0a\x4d\0\x15"})
 
-    told = packets.read(served.build(dhcp.answer(served.parse(raw), known, SERVER)))
+    told = packets.read(served.build(answer(served.parse(raw), known)))
 
     assert (told.kind, told.boot_file, told.siaddr) == (ACK, loader, "127.64.0.1")
 

@@ -9,7 +9,7 @@ from models import bootplan
 from models.bootplan import Access
 from models.observations import Seen
 from models.phases import Phase
-from pxe_stack import serve, sockets
+from pxe_stack import serve_dhcp, sockets
 from pxe_stack import wire as codec
 from tests.pxe_stack import make
 from tests.pxe_stack.lab import SERVER_ADDRESS, serving
@@ -89,7 +89,7 @@ def test_who_may_not_choose_an_interface_serves_relays_at_its_own_address(site, 
     monkeypatch.setattr(sockets, "udp", forbidden)
     here = replace(site, netns=None, dhcp_interface="lo", dhcp_address="127.64.0.1", dhcp_port=0)
 
-    with serve._dhcp_socket(here) as sock:
+    with serve_dhcp.bound(here, 0) as sock:
         assert sock.getsockname()[0] == "127.64.0.1"
 
 

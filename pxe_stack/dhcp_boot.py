@@ -1,0 +1,109 @@
+"""What a client that asks to boot is told to start: loaders by architecture, scripts for iPXE."""
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import quote
+
+from models.bootplan import Access, url
+from pxe_stack import firmware
+from pxe_stack.directory import Known
+from pxe_stack.packets import Option, Request
+
+NO_PROXY: Final = b"\xb0\x01\x01"
+"""iPXE's no-pxedhcp: do not wait for proxy offers, nobody else will make one."""
+
+BOOT_AT_ONCE: Final = b"\x06\x01\x08\xff"
+"""PXE discovery control, bit 3: no menu and no search for boot servers, start the file
+(PXE 2.1 §2.4, tag 6).  BIOS ROMs need it in a proxy's offer; UEFI takes a file without it."""
+
+_PXE: Final = b"PXEClient"
+_HTTP: Final = b"HTTPClient"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """Who answers: its address on the wire, where loaders are, boot HTTP, and the site key."""
+
+    address: str
+    tftp: str
+    boot_url: str
+    key: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Boot:
+    """What a network boot is told: a file or URL to start, and options that go with it.
+
+    *own*: the file is for this client alone.  *bios*: of a BIOS ROM, which asks before it starts.
+    """
+
+    file: str = ""
+    tftp: bool = False
+    options: tuple[tuple[int, bytes], ...] = ()
+    own: bool = False
+    bios: bool = False
+
+
+NOTHING: Final = Boot()
+
+
+def asks_to_boot(request: Request) -> bool:
+    """Whether it is firmware or a loader that asks, and not an operating system."""
+    vendor = request.options.get(Option.VENDOR_CLASS, b"")
+    return vendor.startswith((_PXE, _HTTP)) or _is_ipxe(request)
+
+
+def boot_of(request: Request, known: Known | None, server: Server) -> Boot:
+    """Return what the client is to start, if it asks to boot at all."""
+    if not asks_to_boot(request):
+        return NOTHING
+    if _is_ipxe(request):
+        # The second round: sending the loader again would chain for ever.
+        url_of = script_url(request.mac, known, server)
+        return Boot(url_of, options=((Option.IPXE, NO_PROXY),), own=True)
+    vendor = request.text(Option.VENDOR_CLASS)
+    arch = firmware.architecture(_code(request), vendor)
+    if arch is None:
+        return NOTHING
+    loader = _loader(known, arch)
+    if arch.http or vendor.startswith("HTTPClient"):
+        return Boot(
+            f"{server.boot_url}/loaders/{loader}",
+            options=((Option.VENDOR_CLASS, _HTTP),),
+        )
+    return Boot(loader, tftp=True, bios=arch.name == "bios")
+
+
+def proxied(boot: Boot) -> Boot:
+    """Return *boot* as it is said beside another server's address (PXE 2.1 §2.2.3)."""
+    if any(code == Option.VENDOR_CLASS for code, _ in boot.options):
+        return boot
+    options = ((Option.VENDOR_CLASS, _PXE), *boot.options)
+    if boot.bios:
+        options = (*options, (Option.VENDOR, BOOT_AT_ONCE))
+    return Boot(boot.file, boot.tftp, options, boot.own, boot.bios)
+
+
+def script_url(mac: str, known: Known | None, server: Server) -> str:
+    """Return what iPXE is to fetch: the run's script while that is open, else the entry."""
+    if known is not None and known.opens(Access.SCRIPT):
+        return url(known.plan, server.key, Access.SCRIPT, "script")
+    return f"{server.boot_url}/ipxe/{quote(mac)}"
+
+
+def _is_ipxe(request: Request) -> bool:
+    # iPXE writes the class bare; RFC 3004 wants a length before it, and some builds obey.
+    user_class = request.options.get(Option.USER_CLASS, b"")
+    return user_class in {b"iPXE", b"\x04iPXE"} or Option.IPXE in request.options
+
+
+def _code(request: Request) -> int | None:
+    value = request.options.get(Option.ARCHITECTURE, b"")
+    return int.from_bytes(value[:2], "big") if len(value) >= 2 else None
+
+
+def _loader(known: Known | None, arch: firmware.Architecture) -> str:
+    if known is None:
+        return arch.loader
+    override = known.plan.loaders.get(arch.name, arch.loader)
+    return override if override in firmware.LOADERS else arch.loader

@@ -1,0 +1,144 @@
+"""What DHCP writes down: rows of timelines, discoveries, and counts of all that is worth no row.
+
+Each decision is a row or a counted reason.  Rows come in one transaction for each batch of packets,
+and their rate is limited: a flood makes numbers grow, not files.
+"""
+
+import time
+from collections import Counter
+from typing import Any, Final
+from uuid import UUID
+
+from models.observations import Observation, Seen, Source
+from pxe_stack.dhcp_reply import Ignored, Why
+from pxe_stack.directory import Known
+from pxe_stack.journal import JournalStore
+from pxe_stack.packets import ANY, Kind, Option, Reply, Request
+from pxe_stack.tally import Tally
+
+SAME_S: Final = 1.0
+"""An answer that is given again within this time is counted, and makes no other row."""
+DISCOVERY_S: Final = 60.0
+"""How often one unknown machine is reported at most."""
+MOST_DISCOVERED: Final = 4096
+"""Unknown machines that are watched at once; a flood of more of them is counted."""
+
+_ANSWERED: Final = {
+    Kind.OFFER: Seen.DHCP_OFFERED,
+    Kind.ACK: Seen.DHCP_ACKED,
+    Kind.NAK: Seen.DHCP_REFUSED,
+}
+
+
+class Notes:
+    """The observations of one batch of packets, for *journal*."""
+
+    def __init__(self, journal: JournalStore) -> None:
+        self._journal = journal
+        self._rows: list[Observation] = []
+        self._counts: Counter[str] = Counter()
+        self._answers = Tally(window_s=SAME_S, most_keys=8192)
+        self._found = Tally(window_s=DISCOVERY_S, most_keys=MOST_DISCOVERED)
+
+    def malformed(self, why: str) -> None:
+        data = {"why": Why.MALFORMED.value, "detail": why}
+        self._rows.append(_row(Seen.DHCP_IGNORED, time.time(), None, None, data))
+
+    def ignored(self, request: Request, known: Known | None, decided: Ignored) -> None:
+        data = {**_asked(request), "why": decided.why.value, "detail": decided.detail}
+        row = _row(Seen.DHCP_IGNORED, time.time(), known, request.mac, data)
+        self._rows.append(row)
+
+    def answered(self, request: Request, known: Known | None, reply: Reply, begun: float) -> None:
+        """Note *reply*, which left at this moment; *begun* is of the clock perf_counter."""
+        kind = _ANSWERED[reply.kind]
+        if known is None:  # strangers come in any number, and have no timeline
+            self._counts[f"{kind.value} stranger"] += 1
+            return
+        key = (kind, request.mac, reply.yiaddr, reply.file)
+        now = time.perf_counter()
+        if self._answers.take(key, kind.value, now) is None:
+            return
+        ms = round((now - begun) * 1000, 3)
+        data = {**_asked(request), **_told(request, reply), "ms": ms}
+        self._rows.append(_row(kind, time.time(), known, request.mac, data))
+
+    def discovered(self, request: Request, reply: Reply | None) -> None:
+        """Note that a machine which nobody knows asks to boot, and what address it was offered."""
+        kind = Seen.MACHINE_DISCOVERED
+        if self._found.take(request.mac, kind.value, time.monotonic()) is None:
+            return
+        arch = request.options.get(Option.ARCHITECTURE, b"")[:2]
+        data = {
+            "mac": request.mac,
+            "uuid": machine_id(request),
+            "arch": int.from_bytes(arch, "big") if len(arch) == 2 else None,
+            "vendor_class": request.text(Option.VENDOR_CLASS)[:64],
+            "relay": "" if request.giaddr == ANY else request.giaddr,
+            "address": "" if reply is None or reply.yiaddr == ANY else reply.yiaddr,
+        }
+        self._rows.append(_row(kind, time.time(), None, request.mac, data))
+
+    def write(self) -> None:
+        """Hand the rows of this batch to the journal."""
+        if self._rows:
+            rows, self._rows = self._rows, []
+            self._journal.append_all(rows)
+
+    def flush(self) -> None:
+        """Write down the counts too: what strangers did since, and what was held back."""
+        for tally in (self._answers, self._found):
+            self._journal.count(tally.counts)
+            tally.counts.clear()
+        self._journal.count(self._counts)
+        self._counts.clear()
+        self._journal.flush()
+
+
+def machine_id(request: Request) -> str | None:
+    """Return the SMBIOS UUID in option 97 (RFC 4578 §2.3), None without a usable one.
+
+    Firmware sends it as SMBIOS holds it: the first three fields are little-endian.
+    """
+    value = request.options.get(Option.MACHINE_ID, b"")
+    if len(value) != 17 or value[0] != 0 or len(set(value[1:])) == 1:
+        return None
+    return str(UUID(bytes_le=value[1:]))
+
+
+def masked(url: str) -> str:
+    """Return *url* without the token in it."""
+    head, mark, tail = url.partition("/boot/")
+    run, _, rest = tail.partition("/")
+    return f"{head}{mark}{run}/***/{rest.partition('/')[2]}" if mark else url
+
+
+def _asked(request: Request) -> dict[str, Any]:
+    return {"xid": f"{request.xid:08x}", "asked": request.kind.name.lower()}
+
+
+def _told(request: Request, reply: Reply) -> dict[str, Any]:
+    arch = request.options.get(Option.ARCHITECTURE, b"")[:2]
+    return {
+        "address": reply.yiaddr,
+        "to": reply.to[0],
+        "file": masked(reply.boot_file),
+        "arch": int.from_bytes(arch, "big") if arch else None,
+        "vendor_class": request.text(Option.VENDOR_CLASS)[:64],
+        "user_class": request.text(Option.USER_CLASS)[:64],
+    }
+
+
+def _row(
+    kind: Seen, at: float, known: Known | None, mac: str | None, data: dict[str, Any]
+) -> Observation:
+    plan = None if known is None else known.plan
+    return Observation(
+        kind=kind,
+        source=Source.DHCP,
+        at=at,
+        mac=mac,
+        machine=None if plan is None else plan.machine,
+        run=None if plan is None else plan.run,
+        data=data,
+    )

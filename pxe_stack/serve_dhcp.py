@@ -1,0 +1,58 @@
+"""The site's DHCP process, until SIGTERM."""
+
+import socket
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from pxe_stack import sockets
+from pxe_stack.dhcp_boot import Server
+from pxe_stack.dhcp_server import DhcpServer, Wire
+from pxe_stack.lease_store import LeaseStore
+from pxe_stack.leases import Share
+from pxe_stack.packets import PROXY_PORT, SERVER_PORT
+from pxe_stack.site_directory import Stores
+
+if TYPE_CHECKING:
+    from pxe_stack.serve import Site
+
+log = structlog.get_logger()
+
+DHCP_PORT: Final = SERVER_PORT
+
+
+def dhcp(site: "Site") -> None:
+    """Answer DHCP on the site's interface.  Raises OSError when the socket cannot be had."""
+    stop = sockets.stop_signal()
+    wire = sockets.made_in(site.netns, lambda: _wire(site))
+    address = site.dhcp_address or ""
+    told = Server(
+        address=address,
+        tftp=site.tftp_address or address,
+        boot_url=site.boot_url,
+        key=site.key,
+    )
+    stores = Stores(site.directory, site.agent)
+    server = DhcpServer(wire, stores, told, LeaseStore(site.directory, Share()))
+    log.info("dhcp.ready", interface=site.dhcp_interface, address=site.dhcp_address)
+    server.run(stop)
+    server.close()
+
+
+def _wire(site: "Site") -> Wire:
+    served = {bound(site, site.dhcp_port): SERVER_PORT}
+    if site.dhcp_port == DHCP_PORT:  # clients know no other: beside another there is no 4011
+        served[bound(site, PROXY_PORT)] = PROXY_PORT
+    return Wire(sockets=served, interface=site.dhcp_interface or "")
+
+
+def bound(site: "Site", port: int) -> socket.socket:
+    """Return a socket for *port* of the site's interface, or of its address where that is all."""
+    try:
+        # Broadcasts come to no address of ours.
+        return sockets.udp("0.0.0.0", port, interface=site.dhcp_interface)  # noqa: S104
+    except PermissionError:
+        # Who may not choose an interface (old kernels, some containers) still serves relays.
+        sock = sockets.udp(site.dhcp_address or "", port)
+        log.warning("dhcp.relays-only", interface=site.dhcp_interface, address=site.dhcp_address)
+        return sock
