@@ -21,8 +21,8 @@ from pxe_stack import sockets
 from pxe_stack import tftp as tftp_server
 from pxe_stack.dns_forward import DNS_PORT
 from pxe_stack.loaders import Loaders
-from pxe_stack.serve_dns import dns
 from pxe_stack.serve_dhcp import DHCP_PORT, dhcp
+from pxe_stack.serve_dns import dns
 from pxe_stack.site_directory import Stores
 
 __all__ = ["Site", "dhcp", "dns", "http", "tftp"]
