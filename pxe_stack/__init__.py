@@ -1,6 +1,7 @@
 """Everything that a booting machine is told: DHCP, TFTP, iPXE scripts, seeds, artifacts.
 
 packets, firmware, dhcp, transfer, tally, downloads   decide; no sockets, no files, no clock
+cuts, tftp_packets, tftp_table                        the same of TFTP: what is sent, to how many
 dns, dns_wire, dns_zone, dns_limits                   the same of DNS: what it says, of which names
 directory, moment                                     who boots what, and how long
 render                                                control's documents, as canonical text

@@ -1,6 +1,7 @@
 """The loaders that are installed here: the closed table of firmware.LOADERS, read from folders."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -10,12 +11,17 @@ LARGEST: Final = 64 * 1024 * 1024
 """Bytes of the largest file that is taken for a loader."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Loader:
     """One loader as it is served; *name* is its name in the table."""
 
     name: str
     data: bytes
+
+    @cached_property
+    def netascii(self) -> bytes:
+        """The same with the line ends of RFC 764, as TFTP's mode netascii has them."""
+        return self.data.replace(b"\r", b"\r\0").replace(b"\n", b"\r\n")
 
 
 class Loaders:

@@ -5,7 +5,6 @@ namespace, and says in the journal when it serves.
 """
 
 import socket
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -15,14 +14,13 @@ import structlog
 from flask import Flask
 from gunicorn.app.base import BaseApplication
 
-from models.observations import Observation, Seen, Source
 from pxe_stack import http as boot_http
 from pxe_stack import sockets
-from pxe_stack import tftp as tftp_server
 from pxe_stack.dns_forward import DNS_PORT
 from pxe_stack.loaders import Loaders
 from pxe_stack.serve_dhcp import DHCP_PORT, dhcp
 from pxe_stack.serve_dns import dns
+from pxe_stack.serve_tftp import tftp
 from pxe_stack.site_directory import Stores
 
 __all__ = ["Site", "dhcp", "dns", "http", "tftp"]
@@ -72,49 +70,6 @@ class Site:
     def tftp_on(self) -> bool:
         """Whether this site serves loaders over TFTP."""
         return self.tftp_address is not None
-
-
-def tftp(site: Site) -> None:
-    """Serve loaders over TFTP.  Raises OSError when the socket cannot be had."""
-    stop = sockets.stop_signal()
-    if site.netns is not None:
-        sockets.enter(site.netns)  # for good: every transfer has a socket of its own
-    listener = sockets.udp(site.tftp_address or "", site.tftp_port)
-    stores = Stores(site.directory, site.agent)
-
-    def report(outcome: tftp_server.Outcome) -> None:
-        stores.journal.append(_tftp_seen(outcome, stores))
-
-    server = tftp_server.Server(listener, Loaders(site.loader_dirs), report)
-    stores.journal.mark_ready("tftp")
-    log.info("tftp.ready", address=site.tftp_address)
-    server.run(stop)
-    server.close()
-    stores.close()
-
-
-def _tftp_seen(outcome: tftp_server.Outcome, stores: Stores) -> Observation:
-    known = stores.directory.by_address(outcome.client)
-    plan = None if known is None else known.plan
-    return Observation(
-        kind=Seen.TFTP_FAILED if outcome.error else Seen.TFTP_SENT,
-        source=Source.TFTP,
-        at=time.time(),
-        mac=None if plan is None else plan.mac,
-        machine=None if plan is None else plan.machine,
-        run=None if plan is None else plan.run,
-        data={
-            "client": outcome.client,
-            "name": outcome.name,
-            "bytes": outcome.size,
-            "blocks": outcome.blocks,
-            "seconds": round(outcome.seconds, 3),
-            "blksize": outcome.blksize,
-            "window": outcome.window,
-            "resent": outcome.resent,
-            **({"why": outcome.error} if outcome.error else {}),
-        },
-    )
 
 
 def http(site: Site) -> None:

@@ -1,285 +1,146 @@
 """TFTP: one epoll loop, one socket for each transfer, and a closed table of names.
 
-tftpy reads each request and writes each OACK and ERROR.  Its server is not used: one malformed
-packet ends it.  DATA and ACK are ours (see transfer).
+Every packet that a stranger can send ends in an answer, a row or a count, and never in the loop's
+end.  Rules of when to send what are in transfer, of who may have how much in tftp_table.
 """
 
-import selectors
+import select
 import socket
-import struct
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Final
 
 import structlog
-from tftpy.TftpPacketFactory import TftpPacketFactory
-from tftpy.TftpPacketTypes import TftpPacketERR, TftpPacketOACK
 
-from pxe_stack import sockets
+from pxe_stack import tftp_packets, tftp_sockets
 from pxe_stack.loaders import Loader, Loaders
-from pxe_stack.transfer import Transfer, agree
+from pxe_stack.tftp_outcome import Counted, Outcome, Why
+from pxe_stack.tftp_packets import Asked, Code, Refused
+from pxe_stack.tftp_table import Peer, Table
+from pxe_stack.tftp_transfers import Transfers
 
 log = structlog.get_logger()
 
-NOT_FOUND: Final = 1
-DENIED: Final = 2
-ILLEGAL: Final = 4
+TICK_S: Final = 0.1
+"""How often clocks are looked at, while there are transfers."""
+REQUESTS_AT_ONCE: Final = 64
+"""Then transfers under way have their turn."""
 
-LONGEST_REQUEST: Final = 1024
-"""Bytes of a request; RFC 2347 allows 512, and some firmware is longer."""
-MOST_TRANSFERS: Final = 1024
-MOST_OF_CLIENT: Final = 8
-"""Transfers of one address at once: firmware that gave one up has begun another."""
-TICK_S: Final = 0.25
-
-_OPCODE: Final = struct.Struct("!H")
-_ACK: Final = struct.Struct("!HH")
-_REQUESTS: Final = frozenset({1, 2})
-_ACKS: Final = 4
-_ERROR: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """A read request: a name from the wire, its mode, and options by lower-case name."""
-
-    name: str
-    mode: str
-    options: Mapping[str, str]
-
-
-class Refused(Exception):
-    """A request that is answered with an ERROR packet of *code*; *name* is what it asked for."""
-
-    def __init__(self, code: int, why: str, name: str = "") -> None:
-        super().__init__(why)
-        self.code = code
-        self.name = name
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """How a request ended: *error* is empty when every block was confirmed.  Times in seconds."""
-
-    client: str
-    name: str
-    size: int = 0
-    blocks: int = 0
-    seconds: float = 0.0
-    blksize: int = 0
-    window: int = 0
-    resent: int = 0
-    error: str = ""
-
-
-def read(raw: bytes) -> Asked:
-    """Return the read request that *raw* is, or raise Refused: whatever is wrong with it."""
-    if len(raw) > LONGEST_REQUEST:
-        raise Refused(ILLEGAL, "the request is too long")
-    try:
-        packet = TftpPacketFactory().parse(raw)
-        options = {name.lower(): value for name, value in packet.options.items()}
-        asked = Asked(str(packet.filename), str(packet.mode), options)
-    except Exception as exc:  # tftpy raises all kinds, by what a stranger wrote
-        raise Refused(ILLEGAL, f"not a TFTP request: {exc}"[:200]) from exc
-    if raw[:2] != b"\x00\x01":
-        raise Refused(DENIED, "nothing is written here", asked.name)
-    if asked.mode not in {"octet", "netascii"}:
-        raise Refused(ILLEGAL, f"no such mode: {asked.mode}"[:80], asked.name)
-    return asked
-
-
-def error_packet(code: int) -> bytes:
-    """Return the ERROR packet of *code*."""
-    packet = TftpPacketERR()
-    packet.errorcode = code
-    return bytes(packet.encode().buffer)
-
-
-def oack_packet(answer: Mapping[str, str]) -> bytes:
-    """Return the OACK that answers with *answer*."""
-    packet = TftpPacketOACK()
-    packet.options = dict(answer)
-    return bytes(packet.encode().buffer)
-
-
-def as_netascii(data: bytes) -> bytes:
-    """Return *data* with the line ends of RFC 764, as mode netascii has them."""
-    return data.replace(b"\r", b"\r\0").replace(b"\n", b"\r\n")
-
-
-@dataclass(slots=True)
-class _Session:
-    """One transfer on its own socket, connected to the client that asked."""
-
-    sock: socket.socket
-    peer: tuple[str, int]
-    name: str
-    transfer: Transfer
+_REQUESTS: Final = (b"\0\1", b"\0\2")
+_STRAYS: Final = (b"\0\3", b"\0\4", b"\0\6")
 
 
 class Server:
-    """Serves *loaders* to whoever asks *listener*; tells *report* how each request ended."""
+    """Serves *loaders* to whoever asks *listener*; tells *report* how each request ended.
+
+    What is not worth a telling is added to *counts*, by the values of Counted.
+    """
 
     def __init__(
-        self, listener: socket.socket, loaders: Loaders, report: Callable[[Outcome], None]
+        self,
+        listener: socket.socket,
+        loaders: Loaders,
+        report: Callable[[Outcome], None],
+        counts: Counter[str],
+        table: Table | None = None,
     ) -> None:
         self._listener = listener
-        self._address = listener.getsockname()[0]
         self._loaders = loaders
         self._report = report
-        self._selector = selectors.DefaultSelector()
-        self._sessions: dict[tuple[str, int], _Session] = {}
-        self._clients: Counter[str] = Counter()
+        self._epoll = select.epoll()
+        self._counts = counts
+        self._transfers = Transfers(self._epoll, report, counts, table or Table())
+        self._errors = tftp_packets.Errors()
 
     def run(self, stop: socket.socket) -> None:
         """Serve until *stop* is readable."""
-        self._selector.register(stop, selectors.EVENT_READ, None)
-        self._selector.register(self._listener, selectors.EVENT_READ, self._accept)
+        self._epoll.register(stop, select.EPOLLIN)
+        self._epoll.register(self._listener, select.EPOLLIN)
+        under_way, stopping, look_at = self._transfers.table.by_fd, stop.fileno(), 0.0
         while True:
-            for key, _ in self._selector.select(TICK_S):
-                if key.data is None:
+            for fd, _ in self._epoll.poll(TICK_S if under_way else None):
+                if fd == stopping:
                     return
-                self._guarded(key.data)
-            self._guarded(self._look_at_clocks)
+                self._serve(fd)
+            now = time.monotonic()
+            if now >= look_at:
+                look_at = now + TICK_S
+                self._transfers.look_at_clocks(now)
 
     def close(self) -> None:
         """Give up every transfer and close every socket."""
-        for session in list(self._sessions.values()):
-            self._end(session, "the server stops")
-        self._selector.close()
+        self._transfers.close()
+        self._epoll.close()
         self._listener.close()
 
-    def _guarded(self, act: Callable[[], None]) -> None:
+    def _serve(self, fd: int) -> None:
+        session = self._transfers.table.by_fd.get(fd)
         try:
-            act()
+            if session is not None:
+                self._transfers.receive(session)
+            else:
+                self._accept()
         except Exception:  # one client, whatever it did, does not stop the others
             log.exception("tftp.failed")
+            if session is not None:
+                self._transfers.end(session, Why.FAILED)
 
     def _accept(self) -> None:
-        for _ in range(64):
+        for _ in range(REQUESTS_AT_ONCE):
             try:
-                raw, peer = self._listener.recvfrom(2048)
+                raw, ancillary, _, peer = self._listener.recvmsg(
+                    tftp_packets.LONGEST_REQUEST + 1, tftp_sockets.ANCILLARY_BYTES
+                )
             except BlockingIOError:
                 return
-            # Anything else on this port is stray, and an answer to it could echo for ever.
-            if len(raw) >= 2 and _OPCODE.unpack_from(raw)[0] in _REQUESTS:
-                self._begin(raw, peer)
+            local = tftp_sockets.asked_at(ancillary)
+            if local is None:
+                self._counts[Counted.BROADCAST] += 1  # not to be answered (RFC 1123 §4.2.3.5)
+            elif raw[:2] in _REQUESTS:
+                self._on_request(raw, peer, local)
+            elif raw[:2] in _STRAYS:
+                self._counts[Counted.STRAY] += 1
+                self._say_error(Code.STRANGER, peer, local)
 
-    def _begin(self, raw: bytes, peer: tuple[str, int]) -> None:
-        if peer in self._sessions or len(self._sessions) >= MOST_TRANSFERS:
-            return  # a repeated request is answered already; a refused one comes again
+    def _on_request(self, raw: bytes, peer: Peer, local: str) -> None:
+        before = self._transfers.table.of(peer)
+        if before is not None and before.is_repeated_by(raw, time.monotonic()):
+            self._counts[Counted.REPEATED] += 1
+            return  # what was answered is sent again by the clock
         try:
-            asked = read(raw)
-            loader = self._loader(asked.name)
+            asked = tftp_packets.read(raw)
+            loader = self._loader(asked)
+            if before is not None:
+                self._transfers.end(before, Why.SUPERSEDED)
+            if self._transfers.room_for(peer[0]):
+                self._transfers.begin(raw, peer, local, asked, loader)
         except Refused as refused:
-            self._listener.sendto(error_packet(refused.code), peer)
-            self._report(Outcome(client=peer[0], name=refused.name[:128], error=str(refused)))
-            return
-        self._make_room(peer[0])
-        data = as_netascii(loader.data) if asked.mode == "netascii" else loader.data
-        transfer = Transfer(memoryview(data), agree(asked.options, len(data)), time.monotonic())
-        self._open(_Session(self._socket(peer), peer, loader.name, transfer))
+            self._refuse(refused, peer, local)
+        except OSError:
+            self._counts[Counted.UNANSWERABLE] += 1
 
-    def _loader(self, name: str) -> Loader:
-        loader = self._loaders.find(name)
+    def _loader(self, asked: Asked) -> Loader:
+        try:
+            loader = self._loaders.find(asked.name)
+        except OSError as exc:
+            detail = exc.strerror or ""
+            raise Refused(Code.DENIED, Why.UNREADABLE, detail, asked.name) from exc
         if loader is None:
-            raise Refused(NOT_FOUND, "no such loader here", name)
+            raise Refused(Code.NOT_FOUND, Why.NO_SUCH_FILE, name=asked.name)
         return loader
 
-    def _socket(self, peer: tuple[str, int]) -> socket.socket:
-        sock = sockets.udp(self._address, 0)
+    def _refuse(self, refused: Refused, peer: Peer, local: str) -> None:
+        self._say_error(refused.code, peer, local)
+        self._report(
+            Outcome(client=peer[0], name=refused.name, why=refused.why, detail=refused.detail)
+        )
+
+    def _say_error(self, code: Code, peer: Peer, local: str) -> None:
+        if not self._errors.may_go_to(peer[0], time.monotonic()):
+            self._counts[Counted.ERROR_HELD_BACK] += 1
+            return
         try:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 512 * 1024)
-            sock.connect(peer)
+            tftp_sockets.answer(self._listener, tftp_packets.error_packet(code), peer, local)
         except OSError:
-            sock.close()
-            raise
-        return sock
-
-    def _open(self, session: _Session) -> None:
-        self._sessions[session.peer] = session
-        self._clients[session.peer[0]] += 1
-        self._selector.register(session.sock, selectors.EVENT_READ, lambda: self._receive(session))
-        self._send(session)
-
-    def _make_room(self, client: str) -> None:
-        """End the oldest transfer of a client that has too many."""
-        if self._clients[client] < MOST_OF_CLIENT:
-            return
-        oldest = next(s for s in self._sessions.values() if s.peer[0] == client)
-        self._end(oldest, "given up by the client")
-
-    def _receive(self, session: _Session) -> None:
-        for _ in range(32):
-            if session.peer not in self._sessions:
-                return
-            try:
-                self._take(session, session.sock.recv(2048))
-            except BlockingIOError:
-                return
-            except ConnectionError:
-                self._end(session, "the client is gone")
-
-    def _take(self, session: _Session, raw: bytes) -> None:
-        if len(raw) < _ACK.size:
-            return
-        opcode, number = _ACK.unpack_from(raw)
-        if opcode == _ERROR:
-            text = raw[4:104].split(b"\0")[0].decode("ascii", "replace")
-            self._end(session, f"client error {number} {text}".rstrip())
-        elif opcode == _ACKS and session.transfer.on_ack(number, time.monotonic()):
-            self._send(session)
-        elif session.transfer.done:
-            self._end(session)
-
-    def _send(self, session: _Session) -> None:
-        """Send the OACK, or the window that is due."""
-        transfer, now = session.transfer, time.monotonic()
-        try:
-            if transfer.awaits_oack:
-                transfer.sent_at = now
-                session.sock.send(oack_packet(transfer.agreed.answer))
-                return
-            for header, payload in transfer.window(now):
-                session.sock.sendmsg((header, payload))
-        except BlockingIOError:
-            return  # the rest of the window is as good as lost, and comes again
-        except OSError as exc:
-            self._end(session, f"cannot send: {exc.strerror}")
-
-    def _look_at_clocks(self) -> None:
-        now = time.monotonic()
-        for session in [s for s in self._sessions.values() if s.transfer.due <= now]:
-            if not session.transfer.on_silence():
-                self._end(session, "no answer")
-            else:
-                self._send(session)
-
-    def _end(self, session: _Session, error: str = "") -> None:
-        if self._sessions.pop(session.peer, None) is None:
-            return
-        client = session.peer[0]
-        self._clients[client] -= 1
-        if self._clients[client] <= 0:
-            del self._clients[client]
-        self._selector.unregister(session.sock)
-        session.sock.close()
-        self._report(_outcome(session, error))
-
-
-def _outcome(session: _Session, error: str) -> Outcome:
-    transfer = session.transfer
-    return Outcome(
-        client=session.peer[0],
-        name=session.name,
-        size=len(transfer.data),
-        blocks=transfer.acked,
-        seconds=time.monotonic() - transfer.begun,
-        blksize=transfer.agreed.blksize,
-        window=transfer.agreed.window,
-        resent=transfer.resent,
-        error=error,
-    )
+            self._counts[Counted.UNANSWERABLE] += 1

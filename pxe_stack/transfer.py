@@ -1,12 +1,11 @@
 """One TFTP download as a state machine, sans I/O (RFC 1350, 2347, 2348, 2349, 7440).
 
-Block numbers are counted without bound here and cut to 16 bits on the wire, so that a file of any
-size can be sent.
+Blocks are counted without bound here; ACKs carry the lower 16 bits of a number.
 """
 
-import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from typing import Final
 
 SMALLEST_BLOCK: Final = 8
@@ -15,14 +14,22 @@ LARGEST_BLOCK: Final = 1468
 and lets us answer with less."""
 PLAIN_BLOCK: Final = 512
 LARGEST_WINDOW: Final = 64
-TRIES: Final = 6
+
 FIRST_TIMEOUT_S: Final = 1.0
 LONGEST_TIMEOUT_S: Final = 8.0
-REPEAT_AFTER_S: Final = 0.02
-"""A repeated ACK sooner than this after a window was sent is an echo of the same gap."""
+TRIES: Final = 6
+UNPROVEN_TRIES: Final = 4
+"""Sendings to a client that has confirmed nothing: whoever is named there may not have asked."""
+IDLE_S: Final = 60.0
+"""Silence that ends a transfer, whatever timeout was agreed on."""
+WHOLE_S: Final = 900.0
+"""The longest that a transfer may take: 64 MiB in plain blocks, at 6 ms for each."""
 
-_HEADER: Final = struct.Struct("!HH")
-_DATA: Final = 3
+CREDIT: Final = 8.0
+"""Windows that may be sent again for repeated ACKs alone."""
+EARNED: Final = 0.25
+"""What a confirmed window adds: an ACK repeated for every window soon goes unheeded, so that two
+who answer each other's repetitions come to rest (RFC 1123 §4.2.3.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +48,9 @@ class Agreed:
 def agree(asked: Mapping[str, str], size: int) -> Agreed:
     """Answer the options of a request for *size* bytes; *asked* has lower-case names.
 
-    Only what was asked is answered; an unusable value is left out, as RFC 2347 has it for
-    options that the server does not take.
+    Only what was asked is answered.  An option that is not known, or whose value is none that its
+    RFC allows, is left out, "as if it were never requested" (RFC 2347): the client goes on without
+    it.  blksize and windowsize may be answered with less; timeout is taken as it is or not at all.
     """
     blksize = _number(asked, "blksize", SMALLEST_BLOCK, 65464)
     window = _number(asked, "windowsize", 1, 65535)
@@ -69,68 +77,100 @@ def _number(asked: Mapping[str, str], name: str, least: int, most: int) -> int |
     return number if least <= number <= most else None
 
 
-@dataclass(slots=True)
+class Next(Enum):
+    """What an ACK, or silence, calls for."""
+
+    NOTHING = "nothing"
+    SEND = "send"
+    DONE = "done"
+    GIVE_UP = "give-up"
+    TOO_SLOW = "too-slow"
+
+
+@dataclass(slots=True, kw_only=True)
 class Transfer:
     """Where one download stands: *acked* blocks of *total* are confirmed.  Times in seconds."""
 
-    data: memoryview
     agreed: Agreed
+    total: int
     begun: float
-    sent_at: float = 0.0
-    confirmed: bool = False
+    awaits_oack: bool = False
+    """Whether the client has yet to confirm the options, by an ACK of block 0."""
+    proven: bool = False
+    """Whether the client has confirmed anything: until then it may be an invented one."""
     acked: int = 0
     in_flight: int = 0
+    sent_at: float = 0.0
+    due: float = 0.0
+    """When to send again, if nothing comes."""
+    progress_at: float = 0.0
+    round_trip_s: float = IDLE_S
+    """The shortest that was seen."""
+    credit: float = CREDIT
     tries: int = 0
     resent: int = 0
 
-    @property
-    def total(self) -> int:
-        """How many blocks the file has: the last is short, and may be empty."""
-        return len(self.data) // self.agreed.blksize + 1
+    def __post_init__(self) -> None:
+        self.awaits_oack = bool(self.agreed.answer)
+        self.progress_at = self.begun
 
-    @property
-    def done(self) -> bool:
-        return self.acked >= self.total
-
-    @property
-    def awaits_oack(self) -> bool:
-        """Whether the client has yet to confirm the options, by an ACK of block 0."""
-        return bool(self.agreed.answer) and not self.confirmed
-
-    @property
-    def due(self) -> float:
-        """When to send again, if nothing comes."""
-        if self.agreed.timeout_s is not None:
-            return self.sent_at + self.agreed.timeout_s
-        return self.sent_at + min(FIRST_TIMEOUT_S * (1 << self.tries), LONGEST_TIMEOUT_S)
-
-    def window(self, now: float) -> Iterator[tuple[bytes, memoryview]]:
-        """Yield header and payload of each block of the window that follows what is acked."""
-        size, first = self.agreed.blksize, self.acked
+    def window(self, now: float) -> tuple[int, int]:
+        """Return the first block after what is acked, and the end of its window: to be sent now."""
+        first = self.acked
         last = min(first + self.agreed.window, self.total)
-        self.in_flight, self.sent_at = last - first, now
-        for block in range(first, last):
-            header = _HEADER.pack(_DATA, (block + 1) & 0xFFFF)
-            yield header, self.data[block * size : (block + 1) * size]
+        self.in_flight = last - first
+        self.sent(now)
+        return first, last
 
-    def on_ack(self, block: int, now: float) -> bool:
-        """Take an ACK of the 16-bit *block*; whether to send the window that follows."""
+    def sent(self, now: float) -> None:
+        """Count from *now* how long the client has to answer."""
+        wait = self.agreed.timeout_s
+        if wait is None:
+            wait = min(FIRST_TIMEOUT_S * (1 << self.tries), LONGEST_TIMEOUT_S)
+        self.sent_at = now
+        self.due = min(now + wait, self.progress_at + IDLE_S, self.begun + WHOLE_S)
+
+    def on_ack(self, block: int, now: float) -> Next:
+        """Take an ACK of the 16-bit *block*."""
         step = (block - self.acked) & 0xFFFF
-        if self.awaits_oack:
-            self.confirmed = step == 0
-            return self.confirmed
-        if step > self.in_flight:
-            return False  # of a block that was never sent, or long ago
+        if 0 < step <= self.in_flight:
+            self.acked += step
+            self.in_flight -= step
+            self._progressed(now)
+            return Next.DONE if self.acked >= self.total else Next.SEND
         if step == 0:
-            # With a window of one, answering would double every later packet (RFC 1123 §4.2.3.1).
-            return self.agreed.window > 1 and now - self.sent_at > REPEAT_AFTER_S
-        self.acked += step
-        self.in_flight -= step
-        self.tries = 0
-        return not self.done
+            return self._on_repeat(now)
+        return Next.NOTHING  # of a block that was never sent, or long ago
 
-    def on_silence(self) -> bool:
-        """Count a try without an answer; whether to go on."""
+    def on_silence(self, now: float) -> Next:
+        """Count a sending that was not answered when *due*."""
+        if now >= self.begun + WHOLE_S:
+            return Next.TOO_SLOW
         self.tries += 1
+        most = TRIES if self.proven else UNPROVEN_TRIES
+        if self.tries >= most or now >= self.progress_at + IDLE_S:
+            return Next.GIVE_UP
         self.resent += 1
-        return self.tries < TRIES
+        return Next.SEND
+
+    def _on_repeat(self, now: float) -> Next:
+        """Take an ACK of the block that was confirmed last: of 0, perhaps for the OACK."""
+        if self.awaits_oack:
+            self.awaits_oack = False
+            self._progressed(now)
+            return Next.SEND
+        # It tells of a gap (RFC 7440) where it can know of what was sent last; with a window of
+        # one it can only be an echo, and answering would double every later packet.
+        echo = now - self.sent_at < self.round_trip_s / 2
+        if self.agreed.window == 1 or echo or self.credit < 1:
+            return Next.NOTHING
+        self.credit -= 1
+        self.resent += 1
+        return Next.SEND
+
+    def _progressed(self, now: float) -> None:
+        self.proven = True
+        self.round_trip_s = min(self.round_trip_s, now - self.sent_at)
+        self.credit = min(self.credit + EARNED, CREDIT)
+        self.progress_at = now
+        self.tries = 0

@@ -1,0 +1,52 @@
+"""How TFTP requests end: closed sets of reasons, since each is a counter's label."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Why(StrEnum):
+    """Told in the timeline, at most once a minute for each client."""
+
+    MALFORMED = "malformed"
+    BAD_MODE = "no-such-mode"
+    BAD_OPTIONS = "bad-options"
+    READ_ONLY = "read-only"
+    NO_SUCH_FILE = "no-such-file"
+    UNREADABLE = "unreadable"
+    CLIENT_ERROR = "client-error"
+    CLIENT_GONE = "client-gone"
+    SUPERSEDED = "superseded"
+    NO_ANSWER = "no-answer"
+    TOO_SLOW = "too-slow"
+    CANNOT_SEND = "cannot-send"
+    FAILED = "failed"
+    STOPPING = "server-stops"
+
+
+class Counted(StrEnum):
+    """Counted only: each may come with every packet of a flood."""
+
+    REPEATED = "repeated"
+    FULL = "full"
+    BROADCAST = "broadcast"
+    STRAY = "stray"
+    PROBED = "probed"
+    EVICTED = "evicted"
+    UNANSWERABLE = "unanswerable"
+    ERROR_HELD_BACK = "error-held-back"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a request ended: *why* is None when every block was confirmed.  Times in seconds."""
+
+    client: str
+    name: str
+    size: int = 0
+    blocks: int = 0
+    seconds: float = 0.0
+    blksize: int = 0
+    window: int = 0
+    resent: int = 0
+    why: Why | None = None
+    detail: str = ""
