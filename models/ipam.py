@@ -1,8 +1,9 @@
 """Addresses are arithmetic; the caller holds the lock."""
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from ipaddress import IPv4Address, IPv4Network
 
+from models.bootnet import Mode, Route
 from models.errors import Exhausted, Invalid
 
 
@@ -60,6 +61,57 @@ def check_pool(
         )
     if gateway is not None and start <= gateway <= end:
         raise Invalid(f"the gateway {gateway} lies inside the pool", field="/poolStart")
+
+
+def check_mode(*, mode: str, pool: bool, strangers_boot: bool) -> None:
+    """Refuse what contradicts how DHCP is to answer on a network.
+
+    Raises Invalid with the field that is wrong.
+    """
+    if mode not in set(Mode):
+        raise Invalid(
+            f"DHCP has no mode {mode!r}", field="/dhcpMode", hint=f"One of: {', '.join(Mode)}."
+        )
+    if mode == Mode.FULL and not pool:
+        raise Invalid(
+            "mode full leases from a pool, and the network has none",
+            field="/poolStart",
+            hint="Give poolStart and poolEnd, or choose mode reserved.",
+        )
+    if mode == Mode.PROXY and pool:
+        raise Invalid(
+            "mode proxy leaves addresses to another server, and the network has a pool",
+            field="/poolStart",
+            hint="Leave the pool out, or choose mode full.",
+        )
+    if strangers_boot and mode != Mode.PROXY:
+        raise Invalid(
+            f"mode {mode} answers no strangers by proxy",
+            field="/strangersBoot",
+            hint="Set strangersBoot with mode proxy alone.",
+        )
+
+
+def check_routes(
+    network: IPv4Network, routes: Sequence[Route], gateway: IPv4Address | None
+) -> None:
+    """Refuse routes that no machine of *network* can take.  Raises Invalid with the field."""
+    seen = set() if gateway is None else {IPv4Network("0.0.0.0/0")}
+    usable = (network.network_address, network.broadcast_address)
+    for number, route in enumerate(routes):
+        if route.via not in network or route.via in usable:
+            raise Invalid(
+                f"{route.via} is not a host address of {network}",
+                field=f"/routes/{number}/via",
+                hint="A route leads by way of a neighbour on the network.",
+            )
+        if route.to in seen:
+            raise Invalid(
+                f"there are two routes to {route.to}",
+                field=f"/routes/{number}/to",
+                hint="Give each route once; the default route is the gateway.",
+            )
+        seen.add(route.to)
 
 
 def next_free(start: IPv4Address, end: IPv4Address, taken: Container[IPv4Address]) -> IPv4Address:

@@ -35,7 +35,9 @@ LIMIT: Final = 100
 """Rows of one page, unless told."""
 
 _View = TypeVar("_View")
-_TUPLES: Final = frozenset({"capabilities", "dns", "kernel_args", "speaks", "ssh_keys"})
+_TUPLES: Final = frozenset(
+    {"capabilities", "dns", "kernel_args", "ntp", "routes", "search", "speaks", "ssh_keys"}
+)
 
 
 def _as(view: type[_View], row: Any, **more: Any) -> _View:
@@ -70,11 +72,13 @@ def site(ref: str | UUID) -> SiteView:
 
 
 def agents(site_id: UUID | None = None) -> list[AgentView]:
-    query = t.Agent.select().order_by(t.Agent.last_seen_at.desc())
+    current = (t.Agent.networks_version == t.Site.networks_version).alias("networks_current")
+    query = t.Agent.select(t.Agent, current).join(t.Site, on=(t.Site.id == t.Agent.site_id))
     if site_id is not None:
         query = query.where(t.Agent.site_id == site_id)
     since = now() - timedelta(seconds=LIVE_S)
-    return [_as(AgentView, row, live=row.last_seen_at > since) for row in query]
+    rows = query.order_by(t.Agent.last_seen_at.desc()).objects()
+    return [_as(AgentView, row, live=row.last_seen_at > since) for row in rows]
 
 
 def networks(site_id: UUID | None = None) -> list[NetworkView]:

@@ -6,6 +6,7 @@ column, and a test compares the two.
 
 from typing import Final
 
+from models.rows.discoveries import Discovery, DiscoveryDrop
 from models.rows.engine import (
     AutomationCommand,
     DeadLetter,
@@ -40,6 +41,8 @@ __all__ = [
     "AuditSeal",
     "AutomationCommand",
     "DeadLetter",
+    "Discovery",
+    "DiscoveryDrop",
     "DomainEvent",
     "Image",
     "Interface",
@@ -82,4 +85,6 @@ ALL: Final = (
     DomainEvent,
     AutomationCommand,
     DeadLetter,
+    Discovery,
+    DiscoveryDrop,
 )

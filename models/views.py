@@ -24,7 +24,10 @@ class SiteView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentView:
-    """*live* says whether a heartbeat came within the last LIVE_S seconds."""
+    """*live* says whether a heartbeat came within the last LIVE_S seconds.
+
+    *networks_current*: it holds the site's networks as they are now.
+    """
 
     id: UUID
     site_id: UUID
@@ -41,6 +44,7 @@ class AgentView:
     synced_at: datetime | None
     speaks: tuple[int, ...]
     live: bool
+    networks_current: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +64,13 @@ class NetworkView:
     boot_base_url: str | None
     pool_start: str | None
     pool_end: str | None
+    dhcp_mode: str
+    ntp: tuple[str, ...]
+    search: tuple[str, ...]
+    routes: tuple[Mapping[str, str], ...]
+    lease_s: int
+    strangers_boot: bool
+    answer_rs: bool
     version: int
     created_at: datetime
     updated_at: datetime

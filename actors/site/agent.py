@@ -20,6 +20,7 @@ from actors import broker
 from actors.broker_contract import ConnectionLost
 from actors.drivers.edge_line import Edge, Tls
 from actors.drivers.reach import Rules
+from actors.site import networks
 from actors.site.artifacts import Artifacts
 from actors.site.cache import Cache
 from actors.site.desk import Desk, Snapshot
@@ -134,7 +135,11 @@ class Agent:
 
     def pulse(self) -> dict[str, Any]:
         """Return what a heartbeat says."""
-        return {"plan_digest": self.plans.digest(), "clock": time.time()}
+        return {
+            "plan_digest": self.plans.digest(),
+            "networks_version": self.plans.networks_version(),
+            "clock": time.time(),
+        }
 
     def uplink(self) -> Uplink:
         """Return the way to control."""
@@ -166,7 +171,10 @@ class Agent:
             raise Invalid(f"a plan is malformed: {exc!r}", field="/body/plans") from exc
         if any(plan.site != envelope.site for plan in plans):
             raise Denied("a plan is of another site", field="/body/plans")
+        told = networks.Told.of(envelope.body)
         self.desk.receive(plans, whole=_snapshot(envelope.body), urls=_urls(envelope.body))
+        if told is not None:
+            networks.keep(told, self.plans, self._setup.services)
 
     def _take_task(self, envelope: Envelope) -> None:
         self.runner.accept(envelope.body)
@@ -190,7 +198,8 @@ def _snapshot(body: Mapping[str, Any]) -> Snapshot | None:
     if not body.get("snapshot"):
         return None
     try:
-        ranges = tuple(Range.of(each) for each in body.get("ranges", ()))
+        held = body.get("ranges")
+        ranges = None if held is None else tuple(Range.of(each) for each in held)
         name = str(body.get("snapshot_id", ""))
         return Snapshot(name, int(body.get("part", 0)), int(body.get("parts", 1)), ranges)
     except (KeyError, TypeError, ValueError, AttributeError) as exc:

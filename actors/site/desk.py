@@ -32,12 +32,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One part of everything that control has for this site: *part* counts from 0."""
+    """One part of all plans that control has for this site: *part* counts from 0."""
 
     name: str
     part: int
     parts: int
-    ranges: tuple[Range, ...] = ()
+    ranges: tuple[Range, ...] | None = None
 
 
 class Desk:
@@ -87,7 +87,8 @@ class Desk:
         named = self._inbox.collect(whole.name, whole.part, whole.parts, machines)
         if named is not None:
             self._withdraw_all_but(named)
-            self._plans.put_ranges(whole.ranges)
+            if whole.ranges is not None:
+                self._plans.put_ranges(whole.ranges)
 
     def run(self, stop: threading.Event) -> None:
         """Settle what comes, and first what a former life left, until *stop* is set."""

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
 from flask import Response
@@ -12,7 +12,7 @@ from edge import auth
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Address, Answer, Body, Cidr, Line, Page, Path, Query, Word, example
 from models import queries
-from models.commands import inventory
+from models.commands import networks as commands
 
 api: Final = resource("networks", "Address ranges of sites.")
 
@@ -25,6 +25,15 @@ _EXAMPLE: Final = {
     "rangeStart": "10.77.0.10",
     "rangeEnd": "10.77.0.99",
     "purpose": "provisioning",
+    "poolStart": "10.77.0.100",
+    "poolEnd": "10.77.0.199",
+    "dhcpMode": "full",
+    "ntp": ["10.77.0.1"],
+    "search": ["rack.example"],
+    "routes": [{"to": "10.9.0.0/16", "via": "10.77.0.2"}],
+    "leaseS": 3600,
+    "strangersBoot": False,
+    "answerRs": True,
 }
 
 Purpose = Literal["provisioning", "bmc", "tenant", "storage"]
@@ -36,6 +45,34 @@ BaseUrl = Annotated[
 ]
 
 
+DhcpMode = Annotated[
+    Literal["full", "reserved", "proxy", "off"],
+    Field(
+        description="full: reservations, and leases from the pool for all others; reserved: "
+        "reservations alone; proxy: boot options beside another server; off: not a word."
+    ),
+]
+Lease = Annotated[int, Field(ge=60, le=86_400, description="Seconds that a lease is given for.")]
+Strangers = Annotated[
+    bool, Field(description="With mode proxy: clients that no machine's plan names boot too.")
+]
+AnswerRs = Annotated[
+    bool,
+    Field(
+        description="Answer IPv6 router solicitations with an advertisement that changes nothing: "
+        "iPXE then does not wait 16 s for one."
+    ),
+]
+Vlan = Annotated[int, Field(ge=1, le=4094)]
+Mtu = Annotated[int, Field(ge=576, le=9216)]
+Servers = Annotated[list[Address], Field(max_length=8)]
+Search = Annotated[
+    list[Line], Field(max_length=16, description="Domains that short names are looked up in.")
+]
+First = Annotated[Address | None, Field(description="First of the dynamic pool.")]
+Last = Annotated[Address | None, Field(description="Last of the dynamic pool.")]
+
+
 class NetworkRef(Path):
     network: Annotated[UUID, Field(description="The network's id.")]
 
@@ -44,23 +81,90 @@ class NetworkFilter(Query):
     site_id: Annotated[Line | None, Field(description="A site's id or slug.")] = None
 
 
+class NewRoute(Body):
+    """A classless static route (RFC 3442)."""
+
+    model_config = ConfigDict(json_schema_extra=example({"to": "10.9.0.0/16", "via": "10.77.0.2"}))
+
+    to: Cidr
+    via: Annotated[Address, Field(description="A neighbour on this network.")]
+
+
+Routes = Annotated[list[NewRoute], Field(max_length=32)]
+
+
 class NewNetwork(Body):
     model_config = ConfigDict(json_schema_extra=example(_EXAMPLE))
 
     site_id: UUID
     name: Line
     cidr: Cidr
-    range_start: Address
-    range_end: Address
+    range_start: Annotated[Address, Field(description="First address of known machines.")]
+    range_end: Annotated[Address, Field(description="Last address of known machines.")]
     gateway: Address | None = None
-    dns: Annotated[list[Address], Field(max_length=8)] = Field(default_factory=list)
+    dns: Servers = Field(default_factory=list)
     purpose: Purpose = "provisioning"
     domain: Word = ""
-    vlan: Annotated[int, Field(ge=1, le=4094)] | None = None
-    mtu: Annotated[int, Field(ge=576, le=9216)] | None = None
+    vlan: Vlan | None = None
+    mtu: Mtu | None = None
     boot_base_url: BaseUrl | None = None
-    pool_start: Annotated[Address | None, Field(description="First of the dynamic pool.")] = None
-    pool_end: Annotated[Address | None, Field(description="Last of the dynamic pool.")] = None
+    pool_start: First = None
+    pool_end: Last = None
+    dhcp_mode: DhcpMode = "reserved"
+    ntp: Servers = Field(default_factory=list)
+    search: Search = Field(default_factory=list)
+    routes: Routes = Field(default_factory=list)
+    lease_s: Lease = 3600
+    strangers_boot: Strangers = False
+    answer_rs: AnswerRs = False
+
+    def asked(self) -> commands.NewNetwork:
+        """Return what the domain is asked for."""
+        return commands.NewNetwork(**_asked(self.model_dump()))
+
+
+class ChangedNetwork(Body):
+    """What is to change; a field that is left out stays, null clears one that may be empty."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example({"version": 1, "dhcpMode": "full", "leaseS": 7200})
+    )
+
+    version: Annotated[int, Field(ge=1, le=2**31 - 1, description="Of the network as you read it.")]
+    # Made, and not written as defaults: the contract would promise them.
+    name: Line = Field(default_factory=str)
+    range_start: Address = Field(default_factory=str)
+    range_end: Address = Field(default_factory=str)
+    gateway: Address | None = None
+    dns: Servers = Field(default_factory=list)
+    domain: Word = Field(default_factory=str)
+    vlan: Vlan | None = None
+    mtu: Mtu | None = None
+    boot_base_url: BaseUrl | None = None
+    pool_start: First = None
+    pool_end: Last = None
+    dhcp_mode: DhcpMode = Field(default_factory=lambda: "reserved")
+    ntp: Servers = Field(default_factory=list)
+    search: Search = Field(default_factory=list)
+    routes: Routes = Field(default_factory=list)
+    lease_s: Lease = Field(default_factory=int)
+    strangers_boot: Strangers = Field(default_factory=bool)
+    answer_rs: AnswerRs = Field(default_factory=bool)
+
+    def asked(self) -> dict[str, Any]:
+        """Return the fields that were given, and are to change."""
+        return _asked(self.model_dump(include=self.model_fields_set - {"version"}))
+
+
+def _asked(fields: dict[str, Any]) -> dict[str, Any]:
+    if "routes" in fields:
+        fields["routes"] = [(route["to"], route["via"]) for route in fields["routes"]]
+    return fields
+
+
+class Route(Answer):
+    to: str
+    via: str
 
 
 class Network(Answer):
@@ -73,8 +177,6 @@ class Network(Answer):
                 "vlan": None,
                 "mtu": None,
                 "bootBaseUrl": None,
-                "poolStart": "10.77.0.100",
-                "poolEnd": "10.77.0.199",
                 "version": 1,
                 "createdAt": "2025-06-01T12:00:00Z",
                 "updatedAt": "2025-06-01T12:00:00Z",
@@ -97,6 +199,13 @@ class Network(Answer):
     boot_base_url: str | None
     pool_start: str | None
     pool_end: str | None
+    dhcp_mode: DhcpMode
+    ntp: list[str]
+    search: list[str]
+    routes: list[Route]
+    lease_s: int
+    strangers_boot: Strangers
+    answer_rs: AnswerRs
     version: int
     created_at: datetime
     updated_at: datetime
@@ -113,12 +222,12 @@ class Networks(Page):
     "createNetwork",
     answer=Network,
     status=HTTPStatus.CREATED,
-    refuses=("invalid", "unknown-reference", "taken"),
+    refuses=("invalid", "unknown-reference", "taken", "exhausted"),
     action="network.create",
 )
 def create(body: NewNetwork) -> Response:
     """Create a network.  Networks of one site must not overlap."""
-    network_id = inventory.create_network(auth.caller(), inventory.NewNetwork(**body.model_dump()))
+    network_id = commands.create_network(auth.caller(), body.asked())
     made = Network.of(queries.network(network_id))
     return answered(made, HTTPStatus.CREATED, location=f"/v1/networks/{network_id}")
 
@@ -133,4 +242,19 @@ def index(query: NetworkFilter) -> Response:
 @operation(api, "get", "/v1/networks/<network>", "getNetwork", answer=Network)
 def show(path: NetworkRef) -> Response:
     """Show one network."""
+    return answered(Network.of(queries.network(path.network)))
+
+
+@operation(
+    api,
+    "patch",
+    "/v1/networks/<network>",
+    "updateNetwork",
+    answer=Network,
+    refuses=("invalid", "taken", "illegal-transition", "exhausted"),
+    action="network.update",
+)
+def update(path: NetworkRef, body: ChangedNetwork) -> Response:
+    """Change a network, and tell its site's agents at once; site, CIDR and purpose stay."""
+    commands.update_network(auth.caller(), path.network, body.asked(), version=body.version)
     return answered(Network.of(queries.network(path.network)))

@@ -84,6 +84,7 @@ class Agent(Answer):
                 "contactSince": _AT,
                 "drained": True,
                 "speaks": [1],
+                "networksCurrent": True,
             }
         )
     )
@@ -102,6 +103,7 @@ class Agent(Answer):
     contact_since: Annotated[datetime, Field(description="Since when it is in contact.")]
     drained: Annotated[bool, Field(description="What it saw while out of contact has arrived.")]
     speaks: Annotated[list[int], Field(description="Versions of messages that it understands.")]
+    networks_current: Annotated[bool, Field(description="It holds the networks as they are.")]
 
 
 class Agents(Page):

@@ -1,21 +1,19 @@
-"""`sprout sites|networks|artifacts|images|profiles`: what is recorded before machines are."""
+"""`sprout sites|artifacts|images|profiles`: what is recorded before machines are."""
 
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 import click
 import typer
 
 from edge.cli import show
 from edge.cli.client import Api, Told, api
-from edge.cli.options import Named, OfSite, given, labels
+from edge.cli.options import Named, given, labels
 from edge.cli.show import AsJson
 
 SITES: Final = typer.Typer(help="Places where machines stand.", no_args_is_help=True)
-NETWORKS: Final = typer.Typer(help="Networks of a site.", no_args_is_help=True)
 ARTIFACTS: Final = typer.Typer(help="Where files of images lie.", no_args_is_help=True)
 IMAGES: Final = typer.Typer(help="Operating systems.", no_args_is_help=True)
 PROFILES: Final = typer.Typer(help="What an installed machine is told.", no_args_is_help=True)
@@ -26,6 +24,7 @@ _AGENT_COLUMNS: Final = {
     "is": "live",
     "seen (UTC)": "seen",
     "had all plans": "synced",
+    "networks": "networks",
     "told": "told",
     "clock": "clock",
     "does": "does",
@@ -84,6 +83,7 @@ def _agent(found: Mapping[str, Any]) -> dict[str, Any]:
         "live": "live" if found["live"] else "silent",
         "seen": found["lastSeenAt"][:19],
         "synced": (found["syncedAt"] or "never")[:19],
+        "networks": "newest" if found["networksCurrent"] else "older",
         "told": "all" if found["drained"] else "some waits",
         "clock": "-" if clock is None else f"{clock:+d} ms",
         "does": ", ".join(found["capabilities"]),
@@ -104,53 +104,6 @@ def enrolment(client: Api, site: str) -> str:
     made = client.post(f"/v1/sites/{site}/enrol", {})
     made["signing_key"] = made.pop("signingKey")
     return json.dumps(made, indent=2)
-
-
-@NETWORKS.command("create")
-def create_network(
-    site_id: Annotated[str, typer.Option(help="Id or slug of the site.")],
-    name: Annotated[str, typer.Option()],
-    cidr: Annotated[str, typer.Option(help="Such as 10.77.0.0/24.")],
-    range_start: Annotated[str, typer.Option(help="First address that machines may get.")],
-    range_end: Annotated[str, typer.Option(help="Last address that machines may get.")],
-    gateway: Annotated[str, typer.Option()] = "",
-    dns: Annotated[str, typer.Option(help="Addresses between commas.")] = "",
-    purpose: Annotated[str, typer.Option()] = "provisioning",
-    domain: Annotated[str, typer.Option()] = "",
-    boot_base_url: Annotated[str, typer.Option(help="Boot HTTP; else the agent's own.")] = "",
-) -> None:
-    """Record a network; prints its id."""
-    body = {
-        "siteId": _site_id(site_id),
-        "name": name,
-        "cidr": cidr,
-        "gateway": gateway,
-        "dns": [word.strip() for word in dns.split(",") if word.strip()],
-        "rangeStart": range_start,
-        "rangeEnd": range_end,
-        "purpose": purpose,
-        "domain": domain,
-        "bootBaseUrl": boot_base_url,
-    }
-    _created("network", api().post("/v1/networks", given(body)))
-
-
-def _site_id(site: str) -> str:
-    return str(api().get(f"/v1/sites/{quote(site, safe='')}")["id"])
-
-
-@NETWORKS.command("list")
-def list_networks(site_id: OfSite = "", as_json: AsJson = False) -> None:
-    """List networks."""
-    columns = {
-        "name": "name",
-        "cidr": "cidr",
-        "from": "rangeStart",
-        "to": "rangeEnd",
-        "purpose": "purpose",
-        "id": "id",
-    }
-    show.rows(api().items("/v1/networks", siteId=site_id), columns, as_json=as_json)
 
 
 @ARTIFACTS.command("create")

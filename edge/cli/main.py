@@ -8,7 +8,7 @@ from typing import Final
 
 import typer
 
-from edge.cli import events, inventory, machines, processes, queues, workflows
+from edge.cli import events, inventory, machines, networks, processes, queues, workflows
 from edge.cli.client import EXIT_CODES, Told, api
 
 APP: Final = typer.Typer(
@@ -22,7 +22,7 @@ APP: Final = typer.Typer(
 
 for _name, _group in {
     "sites": inventory.SITES,
-    "networks": inventory.NETWORKS,
+    "networks": networks.NETWORKS,
     "machines": machines.MACHINES,
     "artifacts": inventory.ARTIFACTS,
     "images": inventory.IMAGES,

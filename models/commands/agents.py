@@ -11,9 +11,10 @@ import peewee
 
 from models import messages, outbox
 from models.bootplan import BootPlan
-from models.commands import blobs, contact, ranges
+from models.commands import blobs, contact, site_networks
 from models.commands.contact import LIVE_S
 from models.commands.moves import now
+from models.commands.records import locked_site
 from models.database import database
 from models.errors import NotFound, NotReady
 from models.messages import Actor, Envelope, Kind
@@ -58,7 +59,7 @@ def enrolled() -> list[UUID]:
 
 
 def register(envelope: Envelope) -> None:
-    """Record that an agent is there, and send it its ranges and all plans of its site."""
+    """Record that an agent is there, and send it networks, ranges and all plans of its site."""
     body = envelope.body
     row = {
         "site_id": envelope.site,
@@ -78,6 +79,7 @@ def register(envelope: Envelope) -> None:
             )
             .execute()
         )
+        _tell_networks(envelope)
         snapshot(envelope.agent, envelope.site)
 
 
@@ -94,6 +96,7 @@ def heartbeat(envelope: Envelope) -> None:
             clock_offset_ms=max(-(2**31), min(2**31 - 1, offset)),
         ).where((Agent.id == envelope.agent) & (Agent.site_id == envelope.site)).execute()
         _compare(envelope, told)
+        _compare_networks(envelope)
 
 
 def _compare(envelope: Envelope, told: str) -> None:
@@ -125,12 +128,45 @@ def _settled(agent_id: UUID) -> None:
     Run.update(withdrawn_at=now()).where(Run.id.in_(over)).execute()
 
 
+def _compare_networks(envelope: Envelope) -> None:
+    """Tell an agent of the networks again when it does not hold the newest; note what it holds.
+
+    One that says nothing of networks knows none.
+    """
+    held = envelope.body.get("networks_version")
+    if not isinstance(held, int) or not 0 <= held < 2**62:
+        return
+    Agent.update(networks_version=held).where(Agent.id == envelope.agent).execute()
+    newest = site_networks.version(envelope.site)
+    if held > newest:  # this database was restored, and the agent has seen what was lost
+        locked_site(envelope.site, "")
+        site_networks.changed(envelope.site, over=held)
+    since = now() - timedelta(seconds=_SNAPSHOT_S)
+    waiting = Agent.select().where(
+        (Agent.id == envelope.agent)
+        & (Agent.networks_told_at.is_null() | (Agent.networks_told_at < since))
+    )
+    if held != newest and waiting.exists():
+        _tell_networks(envelope)
+
+
+def _tell_networks(envelope: Envelope) -> None:
+    # Noted only by who already has the agent's row: a change of a network must not wait for it.
+    tell_networks(envelope.agent, envelope.site)
+    Agent.update(networks_told_at=now()).where(Agent.id == envelope.agent).execute()
+
+
+def tell_networks(agent_id: UUID, site_id: UUID) -> None:
+    """Send an agent all networks of its site, and its own ranges of their pools."""
+    body = {"plans": [], "blobs": {}, **site_networks.told(site_id, agent_id)}
+    send(agent_id, site_id, Kind.PLAN, body, expires_in_s=PLAN_S)
+
+
 def snapshot(agent_id: UUID, site_id: UUID) -> None:
     """Send an agent all plans of its site, in as many messages as they need."""
-    held = ranges.cut(site_id, agent_id)
     plans = [p.body for p in Plan.select(Plan.body).where(Plan.site_id == site_id)]
     parts = list(_parts(plans))
-    head = {"snapshot": True, "snapshot_id": str(uuid4()), "parts": len(parts), "ranges": held}
+    head = {"snapshot": True, "snapshot_id": str(uuid4()), "parts": len(parts)}
     for number, part in enumerate(parts):
         send_plans(agent_id, site_id, part, {**head, "part": number})
     Agent.update(snapshot_at=now()).where(Agent.id == agent_id).execute()

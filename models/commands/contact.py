@@ -37,7 +37,7 @@ UPDATE agents SET
 FROM (
     SELECT id AS who, extract(epoch FROM now() - last_seen_at) AS gap,
         now() - last_seen_at > %s * interval '1 second' AS silent
-    FROM agents WHERE id = %s AND site_id = %s FOR UPDATE
+    FROM agents WHERE id = %s AND site_id = %s FOR NO KEY UPDATE
 ) AS before
 WHERE id = who
 RETURNING id

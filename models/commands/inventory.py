@@ -1,57 +1,25 @@
 """Records that operators enter: judged whole, written with their audit, or refused."""
 
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address
-from types import MappingProxyType
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-from peewee import SQL, IntegrityError
-
-from models import audit, ipam, names
+from models import audit, names
 from models.audit import Caller
 from models.bootplan import SLOT_MARK
 from models.commands.moves import announce, noted
+from models.commands.records import locked_site, recorded
 from models.database import database
 from models.errors import Invalid, NotFound, Taken, Unknown
 from models.observations import Seen
-from models.tables import Artifact, Image, Interface, Machine, Network, Profile, Site
-
-_TAKEN: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "sites_slug_key": ("/slug", "another site has this slug"),
-        "networks_name": ("/name", "another network of this site has this name"),
-        "artifacts_ref_key": ("/ref", "another artifact has this reference"),
-        "images_ref_key": ("/ref", "another image has this reference"),
-        "profiles_ref_key": ("/ref", "another profile has this reference"),
-        "machines_hostname": ("/hostname", "another machine of this site has this host name"),
-        "interfaces_mac_key": ("/interfaces", "another machine has an interface with this MAC"),
-        "interfaces_name": ("/interfaces", "two interfaces have the same name"),
-    }
-)
-"""The database's unique rules, told to the person: constraint → (field, sentence)."""
-
-
-@contextmanager
-def _recorded() -> Iterator[None]:
-    """One transaction; a broken unique rule becomes Taken with its field."""
-    try:
-        with database.atomic():
-            yield
-    except IntegrityError as exc:
-        for rule, (field, sentence) in _TAKEN.items():
-            if f'"{rule}"' in str(exc):
-                hint = "Choose another, or use the one that exists."
-                raise Taken(sentence, field=field, hint=hint) from exc
-        raise
+from models.tables import Artifact, Image, Interface, Machine, Profile, Site
 
 
 def create_site(caller: Caller, *, name: str, slug: str, labels: Mapping[str, str]) -> UUID:
     """Record a site and make its signing key.  Raises Invalid or Taken."""
-    with _recorded():
+    with recorded():
         site = Site.create(
             name=name,
             slug=names.slug(slug, field="/slug"),
@@ -72,90 +40,11 @@ def enrolment(caller: Caller, site_id: UUID) -> dict[str, str]:
     return {"site": str(site.id), "slug": site.slug, "signing_key": bytes(site.signing_key).hex()}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewNetwork:
-    """What a network is made of; addresses as text, judged by `create_network`."""
-
-    site_id: UUID
-    name: str
-    cidr: str
-    range_start: str
-    range_end: str
-    gateway: str | None = None
-    dns: Sequence[str] = ()
-    purpose: str = "provisioning"
-    domain: str = ""
-    vlan: int | None = None
-    mtu: int | None = None
-    boot_base_url: str | None = None
-    pool_start: str | None = None
-    pool_end: str | None = None
-
-
-def create_network(caller: Caller, new: NewNetwork) -> UUID:
-    """Record a network.  Raises Invalid, Unknown or Taken."""
-    cidr = names.network(new.cidr, field="/cidr")
-    start = names.address(new.range_start, field="/rangeStart")
-    end = names.address(new.range_end, field="/rangeEnd")
-    gateway = None if new.gateway is None else names.address(new.gateway, field="/gateway")
-    ipam.check_range(cidr, start, end, gateway)
-    pool = _pool(new)
-    if pool is not None:
-        ipam.check_pool(cidr, pool, (start, end), gateway)
-    dns = [str(names.address(d, field=f"/dns/{i}")) for i, d in enumerate(new.dns)]
-    with _recorded():
-        _site(new.site_id, "/siteId")
-        _no_overlap(new.site_id, str(cidr))
-        row = Network.create(
-            site_id=new.site_id,
-            name=new.name,
-            cidr=str(cidr),
-            gateway=_text(gateway),
-            dns=dns,
-            range_start=str(start),
-            range_end=str(end),
-            purpose=new.purpose,
-            domain=new.domain,
-            vlan=new.vlan,
-            mtu=new.mtu,
-            boot_base_url=new.boot_base_url,
-            pool_start=None if pool is None else str(pool[0]),
-            pool_end=None if pool is None else str(pool[1]),
-        )
-        audit.record(caller, "network.create", kind="network", id=row.id, site=new.site_id)
-    return UUID(str(row.id))
-
-
-def _pool(new: NewNetwork) -> tuple[IPv4Address, IPv4Address] | None:
-    if new.pool_start is None and new.pool_end is None:
-        return None
-    if new.pool_start is None or new.pool_end is None:
-        raise Invalid(
-            "a pool has a start and an end",
-            field="/poolEnd" if new.pool_end is None else "/poolStart",
-            hint="Give poolStart and poolEnd, or neither.",
-        )
-    start = names.address(new.pool_start, field="/poolStart")
-    return start, names.address(new.pool_end, field="/poolEnd")
-
-
-def _no_overlap(site_id: UUID, cidr: str) -> None:
-    # Serialised by the site's row, which `_site` locked.
-    overlaps = SQL("cidr && %s::cidr", (cidr,))
-    other: Network | None = Network.select().where(Network.site_id == site_id, overlaps).first()
-    if other is not None:
-        raise Taken(
-            f"{cidr} overlaps {other.cidr} of network {other.name}",
-            field="/cidr",
-            hint="Networks of one site must not overlap.",
-        )
-
-
 def create_artifact(
     caller: Caller, *, ref: str, name: str, backend: str, base_url: str, prefix: str
 ) -> UUID:
     """Record a place where an image's files lie.  Raises Invalid or Taken."""
-    with _recorded():
+    with recorded():
         row = Artifact.create(
             ref=names.ref(ref, field="/ref"),
             name=name,
@@ -198,7 +87,7 @@ def create_image(caller: Caller, new: NewImage) -> UUID:
                 field="/checksums",
                 hint="Give the SHA-256 of each file; nothing is written that was not verified.",
             )
-    with _recorded():
+    with recorded():
         artifact: Artifact | None = Artifact.get_or_none(Artifact.ref == new.artifact_ref)
         if artifact is None:
             raise Unknown(
@@ -233,7 +122,7 @@ def create_profile(
         )
     if SLOT_MARK in cloud_config_template:
         raise Invalid("the template holds a slot", field="/cloudConfigTemplate")
-    with _recorded():
+    with recorded():
         row = Profile.create(
             ref=names.ref(ref, field="/ref"),
             name=name,
@@ -279,8 +168,8 @@ def create_machine(caller: Caller, new: NewMachine) -> UUID:
                 field=f"/interfaces/{number}/macAddress",
                 hint="Each interface has a MAC of its own.",
             )
-    with _recorded():
-        _site(new.site_id, "/siteId")
+    with recorded():
+        locked_site(new.site_id, "/siteId")
         row = Machine.create(
             site_id=new.site_id,
             hostname=names.hostname(new.hostname, field="/hostname"),
@@ -316,14 +205,3 @@ def _interface(machine_id: UUID, new: NewInterface, mac: str, number: int) -> No
         pxe_enabled=new.pxe_enabled,
         network_name=new.network_name,
     )
-
-
-def _site(site_id: UUID, field: str) -> Site:
-    row: Site | None = Site.select().where(Site.id == site_id).for_update().first()
-    if row is None:
-        raise Unknown(f"no site {site_id}", field=field, hint="List them with: sprout sites list")
-    return row
-
-
-def _text(address: IPv4Address | None) -> str | None:
-    return None if address is None else str(address)

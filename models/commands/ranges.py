@@ -6,6 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from models import ranges
+from models.bootnet import Mode
 from models.commands.moves import now
 from models.ranges import Slice
 from models.tables import Agent, Network, Range
@@ -15,11 +16,12 @@ LONGEST_LEASE_S: Final = 24 * 3600
 
 
 def cut(site_id: UUID, agent_id: UUID) -> list[dict[str, str]]:
-    """Give an agent its part of every pool of its site; return all that it holds.
+    """Give an agent its part of every pool that its site leases from; return all that it holds.
 
     The caller's transaction locks each network's row, so that no slice is given twice.
     """
-    pools = Network.select().where((Network.site_id == site_id) & ~Network.pool_start.is_null())
+    full = (Network.dhcp_mode == Mode.FULL.value) & ~Network.pool_start.is_null()
+    pools = Network.select().where((Network.site_id == site_id) & full)
     for network in pools.order_by(Network.id).for_update():
         _share(network, agent_id)
     held = Range.select().where(Range.agent_id == agent_id).order_by(Range.network_id, Range.first)

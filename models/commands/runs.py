@@ -301,6 +301,7 @@ def _addressing(network: Network, allocation: Allocation) -> Addressing:
         gateway=network.gateway,
         dns=tuple(network.dns),
         domain=network.domain,
+        lease_s=network.lease_s,
     )
 
 

@@ -134,10 +134,14 @@ class Outbox(Table):
 
 
 class DomainEvent(Table):
-    """What other systems are told, in order per machine: *seq* grows under the machine's lock."""
+    """What other systems are told, in order per machine: *seq* grows under the machine's lock.
+
+    Of a machine, or of a discovery.
+    """
 
     id = BigAutoField()
-    machine_id = UUIDField()
+    machine_id = UUIDField(null=True)
+    discovery_id = UUIDField(null=True)
     site_id = UUIDField()
     shard = IntegerField()
     seq = BigIntegerField()

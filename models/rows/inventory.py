@@ -24,6 +24,7 @@ class Site(Stamped):
     slug = TextField()
     labels = jsonb()
     signing_key = BlobField()
+    networks_version = BigIntegerField()
 
     class Meta:
         table_name = "sites"
@@ -47,6 +48,8 @@ class Agent(Table):
     away_s = DoubleField()
     synced_at = DateTimeTZField(null=True)
     snapshot_at = DateTimeTZField(null=True)
+    networks_version = BigIntegerField()
+    networks_told_at = DateTimeTZField(null=True)
 
     class Meta:
         table_name = "agents"
@@ -68,6 +71,13 @@ class Network(Stamped):
     boot_base_url = TextField(null=True)
     pool_start = Inet(null=True)
     pool_end = Inet(null=True)
+    dhcp_mode = TextField()
+    ntp = jsonb()
+    search = jsonb()
+    routes = jsonb()
+    lease_s = IntegerField()
+    strangers_boot = BooleanField()
+    answer_rs = BooleanField()
 
     class Meta:
         table_name = "networks"

@@ -1,5 +1,5 @@
 import threading
-from ipaddress import ip_network
+from ipaddress import IPv4Network, ip_network
 from uuid import uuid4
 
 import pytest
@@ -8,6 +8,7 @@ from actors.broker_contract import ConnectionLost
 from actors.drivers.reach import Rules
 from actors.site.agent import Agent, Setup, patient
 from actors.site.enrolment import Enrolment
+from models.bootnet import BootNetwork
 from models.errors import Denied, Invalid
 from models.messages import Envelope, Kind, sealed
 from tests.actors.site_lab import KEY, SITE, a_plan
@@ -115,6 +116,22 @@ def test_a_heartbeat_carries_the_digest_of_the_plans(agent):
     agent.plans.put(a_plan(agent.id))
 
     assert agent.pulse()["plan_digest"] != before
+
+
+def test_networks_lie_in_the_store_and_a_heartbeat_tells_their_version(agent):
+    net = BootNetwork(network=uuid4(), name="prov", cidr=IPv4Network("10.77.0.0/24"))
+    told = {"plans": [], "networks": [net.encode()], "networks_version": 7, "ranges": []}
+    before = agent.pulse()["networks_version"]
+
+    agent.command(message(agent, body=told))
+
+    assert agent.plans.networks() == (net,)
+    assert (before, agent.pulse()["networks_version"]) == (0, 7)
+
+
+def test_a_network_that_is_none_is_refused(agent):
+    with pytest.raises(Invalid):
+        agent.command(message(agent, body={"plans": [], "networks": [{"name": 1}]}))
 
 
 def test_a_queue_that_is_not_there_yet_is_tried_again_soon_and_control_is_told_each_time():

@@ -51,6 +51,10 @@ class Api:
             return self._client.post(path, headers=headers, **more)
         return self._client.post(path, json={} if json is None else json, headers=headers, **more)
 
+    def patch(self, path, json, **more):
+        headers = self._headers | more.pop("headers", {})
+        return self._client.patch(path, json=json, headers=headers, **more)
+
     def made(self, path, body):
         """Create something that must be good; return it."""
         answer = self.post(path, body)

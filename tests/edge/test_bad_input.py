@@ -55,10 +55,10 @@ def served_site(scene):
 def refused(api, rows):
     """Sends a body; it must be refused at *pointer*, and leave an audit row alone."""
 
-    def send(path, body, status, pointer):
+    def send(path, body, status, pointer, method="post"):
         before = rows()
 
-        answer = api.post(path, body, headers={"X-Request-Id": "bad"})
+        answer = getattr(api, method)(path, body, headers={"X-Request-Id": "bad"})
 
         assert answer.status_code == status, answer.text
         assert answer.mimetype == "application/problem+json"
@@ -112,6 +112,18 @@ BAD_NETWORKS = {
     "unknown site": ({"siteId": NOWHERE}, 422, "/siteId"),
     "site of no id": ({"siteId": "ams-1"}, 422, "/siteId"),
     "no range": ({"rangeStart": None}, 422, "/rangeStart"),
+    "unknown mode": ({"dhcpMode": "half"}, 422, "/dhcpMode"),
+    "full without a pool": ({"dhcpMode": "full"}, 422, "/poolStart"),
+    "lease of a moment": ({"leaseS": 1}, 422, "/leaseS"),
+    "lease as text": ({"leaseS": "3600"}, 422, "/leaseS"),
+    "route without a via": ({"routes": [{"to": "10.9.0.0/16"}]}, 422, "/routes/0/via"),
+    "route of a list": ({"routes": [["10.9.0.0/16", "10.77.0.2"]]}, 422, "/routes/0"),
+    "too many routes": (
+        {"routes": [{"to": f"10.{n}.0.0/16", "via": "10.77.0.2"} for n in range(33)]},
+        422,
+        "/routes",
+    ),
+    "strangers as text": ({"strangersBoot": "yes"}, 422, "/strangersBoot"),
 }
 
 
@@ -120,6 +132,30 @@ def test_a_bad_network(refused, site, case):
     change, *refusal = case
 
     refused("/v1/networks", make.network(site["id"], **change), *refusal)
+
+
+BAD_CHANGES = {
+    "no version": ({"leaseS": 60}, 422, "/version"),
+    "version of before": ({"version": 2, "leaseS": 60}, 409, "/version"),
+    "CIDR": ({"version": 1, "cidr": "10.78.0.0/24"}, 422, "/cidr"),
+    "purpose": ({"version": 1, "purpose": "bmc"}, 422, "/purpose"),
+    "no name": ({"version": 1, "name": None}, 422, "/name"),
+    "empty name": ({"version": 1, "name": ""}, 422, "/name"),
+    "no mode": ({"version": 1, "dhcpMode": None}, 422, "/dhcpMode"),
+    "no range": ({"version": 1, "rangeStart": None}, 422, "/rangeStart"),
+    "no routes": ({"version": 1, "routes": None}, 422, "/routes"),
+    "pool of one end": ({"version": 1, "poolStart": "10.77.0.100"}, 422, "/poolEnd"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CHANGES.values(), ids=BAD_CHANGES)
+def test_a_bad_change_of_a_network(api, refused, scene, case):
+    body, *refusal = case
+    (found,) = api.get("/v1/networks").json["items"]
+
+    refused(f"/v1/networks/{found['id']}", body, *refusal, method="patch")
+
+    assert api.get("/v1/networks").json["items"] == [found]
 
 
 def test_a_network_that_overlaps_another_names_it(api, refused, scene):

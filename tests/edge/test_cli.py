@@ -121,6 +121,51 @@ def test_creating_prints_the_id_alone(sprout):
     assert "created site" in done.stderr
 
 
+ELSEWHERE = (
+    *("networks", "create", "--site-id", "ams-1", "--cidr", "10.79.0.0/24", "--purpose", "tenant"),
+    *("--range-start", "10.79.0.10", "--range-end", "10.79.0.99"),
+)
+
+
+def test_a_network_is_made_with_what_dhcp_is_to_answer_and_changed_word_by_word(sprout, inventory):
+    made = sprout(
+        *(*ELSEWHERE, "--name", "rack-9", "--dhcp-mode", "full", "--pool-start", "10.79.0.100"),
+        *("--pool-end", "10.79.0.199", "--search", "a.example,b.example", "--lease-s", "600"),
+        *("--route", "10.9.0.0/16=10.79.0.2", "--answer-rs", "--gateway", "10.79.0.1"),
+    )
+    changed = sprout(
+        *("networks", "update", "rack-9", "--dhcp-mode", "reserved", "--gateway", "-"),
+        *("--search", "-", "--no-answer-rs", "--ntp", "10.79.0.3"),
+    )
+
+    assert (made.returncode, changed.returncode) == (0, 0), made.stderr + changed.stderr
+    found = json.loads(sprout("networks", "show", "rack-9", "--json").stdout)
+    assert found["id"] == made.stdout.strip()
+    assert found["routes"] == [{"to": "10.9.0.0/16", "via": "10.79.0.2"}]
+    assert (found["leaseS"], found["dhcpMode"], found["version"]) == (600, "reserved", 2)
+    assert (found["gateway"], found["search"], found["answerRs"]) == (None, [], False)
+    assert found["ntp"] == ["10.79.0.3"]
+    assert "10.79.0.100-10.79.0.199" in sprout("networks", "list").stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("update", "nowhere", "--lease-s", "60"), "no network is called nowhere"),
+        (("update", "provisioning", "--dhcp-mode", "full"), "the network has none"),
+        (("update", "provisioning", "--route", "10.9.0.0/16"), "want NETWORK=VIA"),
+        (("update", "provisioning", "--name", "-"), "/name"),
+        ((*ELSEWHERE[1:], "--name", "x", "--dhcp-mode", "wild"), "'full', 'reserved'"),
+    ],
+)
+def test_a_network_that_cannot_be_is_refused_with_what_to_do(sprout, inventory, words, said):
+    done = sprout("networks", *words)
+
+    assert done.returncode != 0
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_the_health_of_a_site_says_of_each_agent_what_it_serves_and_has_told(sprout):
     site = UUID(sprout(*SITE[:-1], "haj-1").stdout.strip())
     with borrowed():

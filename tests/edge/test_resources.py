@@ -53,6 +53,37 @@ def test_what_was_made_is_found_where_the_answer_says(api, site, kind, row):
     assert api.get(f"/v1/{kind}").json == {"items": [found], "next": None}
 
 
+ANSWERS = {
+    "poolStart": "10.77.0.100",
+    "poolEnd": "10.77.0.199",
+    "dhcpMode": "full",
+    "ntp": ["10.77.0.1"],
+    "search": ["rack.example"],
+    "routes": [{"to": "10.9.0.0/16", "via": "10.77.0.2"}],
+    "leaseS": 600,
+    "answerRs": True,
+}
+
+
+def test_a_network_says_how_dhcp_answers_there(api, site):
+    made = api.made("/v1/networks", make.network(site["id"], **ANSWERS))
+
+    assert ANSWERS.items() <= made.items()
+    assert made["strangersBoot"] is False
+
+
+def test_a_network_changes_in_what_is_named_alone(api, site):
+    made = api.made("/v1/networks", make.network(site["id"], **ANSWERS, gateway="10.77.0.1"))
+
+    body = {"version": 1, "gateway": None, "routes": [], "leaseS": 900}
+    answer = api.patch(f"/v1/networks/{made['id']}", body)
+
+    changed = {"gateway": None, "routes": [], "leaseS": 900, "version": 2}
+    assert answer.status_code == 200
+    assert answer.json == made | changed | {"updatedAt": answer.json["updatedAt"]}
+    assert api.get(f"/v1/networks/{made['id']}").json == answer.json
+
+
 def test_an_image_bears_what_it_was_made_of(api, scene):
     found = api.get("/v1/images/debian-12").json
 

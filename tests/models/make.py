@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 from models import messages, queries
 from models.audit import Caller
 from models.bootplan import Access, Document
-from models.commands import agents, asks, inventory, reports, tasks, walks
+from models.commands import agents, asks, inventory, networks, reports, tasks, walks
 from models.messages import Envelope, Kind
 from models.observations import Observation, Seen, Source
 from models.tables import Agent as AgentRow
@@ -36,7 +36,7 @@ def network(site_id, **more):
         "range_start": "10.77.0.10",
         "range_end": "10.77.0.99",
     }
-    return inventory.create_network(ADA, inventory.NewNetwork(site_id=site_id, **fields | more))
+    return networks.create_network(ADA, networks.NewNetwork(site_id=site_id, **fields | more))
 
 
 def image(ref="debian-12", **more):

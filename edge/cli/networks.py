@@ -1,0 +1,246 @@
+"""`sprout networks`: where machines get addresses, and how DHCP answers them there."""
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final
+from urllib.parse import quote, unquote
+
+import click
+import typer
+from pydantic.alias_generators import to_camel
+
+from edge.cli import show
+from edge.cli.client import Api, Told, api
+from edge.cli.options import Named, OfSite
+from edge.cli.show import AsJson
+
+NETWORKS: Final = typer.Typer(help="Networks of a site.", no_args_is_help=True)
+
+_COLUMNS: Final = {
+    "name": "name",
+    "cidr": "cidr",
+    "from": "rangeStart",
+    "to": "rangeEnd",
+    "dhcp": "dhcpMode",
+    "pool": "pool",
+    "purpose": "purpose",
+    "id": "id",
+}
+NOTHING: Final = "-"
+"""What is written for a value that is to be cleared."""
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _routes(pairs: list[str]) -> list[dict[str, str]]:
+    found = []
+    for text in pairs:
+        to, equals, via = text.partition("=")
+        if not equals:
+            raise Told(f"--route {text!r}: want NETWORK=VIA, such as 10.9.0.0/16=10.77.0.2")
+        found.append({"to": to.strip(), "via": via.strip()})
+    return found
+
+
+_READ: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "dns": _words,
+    "ntp": _words,
+    "search": _words,
+    "routes": _routes,
+}
+"""Fields that are lists, and how each is read; all others are sent as they are."""
+
+
+def _fields(**options: Any) -> dict[str, Any]:
+    """Return what was given, as the body of a request; NOTHING clears."""
+    found: dict[str, Any] = {}
+    for field, value in options.items():
+        if value in (None, "", []):
+            continue
+        name = to_camel(field)
+        if value in (NOTHING, [NOTHING]):
+            found[name] = [] if name in _READ else "" if name == "domain" else None
+        else:
+            found[name] = _READ[name](value) if name in _READ else value
+    return found
+
+
+_MODES: Final = (
+    "How DHCP answers. reserved: machines of the inventory alone. full: leases from the pool to "
+    "all others too. proxy: boot options beside another DHCP server, which gives the addresses. "
+    "off: not a word."
+)
+
+Start = Annotated[str, typer.Option(help="First address for machines of the inventory.")]
+End = Annotated[str, typer.Option(help="Last address for machines of the inventory.")]
+Gateway = Annotated[str, typer.Option(help="The default router.")]
+Dns = Annotated[str, typer.Option(help="DNS servers, between commas.")]
+Ntp = Annotated[str, typer.Option(help="Time servers, between commas.")]
+Domain = Annotated[str, typer.Option(help="Domain of the machines' names.")]
+Search = Annotated[str, typer.Option(help="Domains that short names are looked up in.")]
+Mtu = Annotated[int | None, typer.Option(help="Bytes of a packet at most; DHCP tells it.")]
+BootUrl = Annotated[str, typer.Option(help="Boot HTTP; else the agent's own.")]
+PoolStart = Annotated[str, typer.Option(help="First address for all others; see --dhcp-mode.")]
+PoolEnd = Annotated[str, typer.Option(help="Last address for all others; see --dhcp-mode.")]
+DhcpMode = Annotated[str, typer.Option(help=_MODES)]
+Lease = Annotated[int | None, typer.Option(help="Seconds that a lease is given for.")]
+Routes = Annotated[
+    list[str] | None,
+    typer.Option("--route", help="NETWORK=VIA, such as 10.9.0.0/16=10.77.0.2; may be repeated."),
+]
+Strangers = Annotated[
+    bool | None,
+    typer.Option(
+        "--strangers-boot/--no-strangers-boot",
+        help="With mode proxy: boot machines too that nobody entered.",
+    ),
+]
+AnswerRs = Annotated[
+    bool | None,
+    typer.Option(
+        "--answer-rs/--no-answer-rs",
+        help="Answer IPv6 router solicitations with nothing, so that iPXE does not wait 16 s.",
+    ),
+]
+
+
+@NETWORKS.command("create")
+def create(
+    site_id: Annotated[str, typer.Option(help="Id or slug of the site.")],
+    name: Annotated[str, typer.Option(help="For people.")],
+    cidr: Annotated[str, typer.Option(help="Such as 10.77.0.0/24.")],
+    range_start: Start,
+    range_end: End,
+    gateway: Gateway = "",
+    dns: Dns = "",
+    purpose: Annotated[str, typer.Option(help="Machines boot from provisioning alone.")] = (
+        "provisioning"
+    ),
+    domain: Domain = "",
+    boot_base_url: BootUrl = "",
+    mtu: Mtu = None,
+    pool_start: PoolStart = "",
+    pool_end: PoolEnd = "",
+    dhcp_mode: DhcpMode = "",
+    ntp: Ntp = "",
+    search: Search = "",
+    route: Routes = None,
+    lease_s: Lease = None,
+    strangers_boot: Strangers = None,
+    answer_rs: AnswerRs = None,
+) -> None:
+    """Record a network; prints its id.
+
+    DHCP for whoever comes: --dhcp-mode full --pool-start 10.77.0.100 --pool-end 10.77.0.199.
+    Beside the DHCP server that is there: --dhcp-mode proxy.
+    """
+    client = api()
+    fields = _fields(
+        name=name,
+        cidr=cidr,
+        range_start=range_start,
+        range_end=range_end,
+        gateway=gateway,
+        dns=dns,
+        purpose=purpose,
+        domain=domain,
+        boot_base_url=boot_base_url,
+        mtu=mtu,
+        pool_start=pool_start,
+        pool_end=pool_end,
+        dhcp_mode=dhcp_mode,
+        ntp=ntp,
+        search=search,
+        routes=route,
+        lease_s=lease_s,
+        strangers_boot=strangers_boot,
+        answer_rs=answer_rs,
+    )
+    site = client.get(f"/v1/sites/{quote(site_id, safe='')}")
+    answer = client.post("/v1/networks", {"siteId": site["id"], **fields})
+    click.echo(answer["id"])
+    click.echo(f"created network {answer['name']}", err=True)
+
+
+@NETWORKS.command("update")
+def update(
+    network: Named,
+    site_id: OfSite = "",
+    name: Annotated[str, typer.Option(help="For people.")] = "",
+    range_start: Start = "",
+    range_end: End = "",
+    gateway: Gateway = "",
+    dns: Dns = "",
+    domain: Domain = "",
+    boot_base_url: BootUrl = "",
+    mtu: Mtu = None,
+    pool_start: PoolStart = "",
+    pool_end: PoolEnd = "",
+    dhcp_mode: DhcpMode = "",
+    ntp: Ntp = "",
+    search: Search = "",
+    route: Routes = None,
+    lease_s: Lease = None,
+    strangers_boot: Strangers = None,
+    answer_rs: AnswerRs = None,
+) -> None:
+    """Change a network, by id or name; what is not named stays, and - clears a value.
+
+    The site's agents are told at once; whether they have it, sprout sites health SITE says.
+    """
+    client = api()
+    found = _found(client, network, site_id)
+    fields = _fields(
+        name=name,
+        range_start=range_start,
+        range_end=range_end,
+        gateway=gateway,
+        dns=dns,
+        domain=domain,
+        boot_base_url=boot_base_url,
+        mtu=mtu,
+        pool_start=pool_start,
+        pool_end=pool_end,
+        dhcp_mode=dhcp_mode,
+        ntp=ntp,
+        search=search,
+        routes=route,
+        lease_s=lease_s,
+        strangers_boot=strangers_boot,
+        answer_rs=answer_rs,
+    )
+    body = {"version": found["version"], **fields}
+    answer, _ = client.call("PATCH", f"/v1/networks/{found['id']}", body=body)
+    click.echo(f"network {answer['name']} is at version {answer['version']}", err=True)
+
+
+def _found(client: Api, ref: str, site: str) -> dict[str, Any]:
+    """Return the one network with this id or name.  Raises Told."""
+    rows = client.items("/v1/networks", siteId=site)
+    named = [row for row in rows if unquote(ref) in (row["id"], row["name"])]
+    if len(named) != 1:
+        which = "no network is" if not named else f"{len(named)} networks are"
+        raise Told(
+            f"{which} called {unquote(ref)}",
+            "List them with: sprout networks list, or add --site-id.",
+        )
+    return named[0]
+
+
+@NETWORKS.command("list")
+def listed(site_id: OfSite = "", as_json: AsJson = False) -> None:
+    """List networks."""
+    rows = api().items("/v1/networks", siteId=site_id)
+    show.rows(rows if as_json else [_row(row) for row in rows], _COLUMNS, as_json=as_json)
+
+
+def _row(found: Mapping[str, Any]) -> dict[str, Any]:
+    pool = f"{found['poolStart']}-{found['poolEnd']}" if found["poolStart"] else None
+    return {**found, "pool": pool}
+
+
+@NETWORKS.command("show")
+def shown(network: Named, site_id: OfSite = "", as_json: AsJson = False) -> None:
+    """Show one network, by id or name."""
+    show.record(_found(api(), network, site_id), as_json=as_json)

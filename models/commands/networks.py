@@ -1,0 +1,220 @@
+"""Networks: judged whole, written with their audit, and sent to the agents of their site."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv4Network
+from typing import Any, Final
+from uuid import UUID
+
+from peewee import SQL
+
+from models import audit, ipam, names
+from models.audit import Caller
+from models.bootnet import LEASE_S, Mode, Route
+from models.commands import agents, site_networks
+from models.commands.moves import now
+from models.commands.ranges import LONGEST_LEASE_S
+from models.commands.records import locked_site, recorded
+from models.errors import IllegalTransition, Invalid, NotFound, Taken
+from models.tables import Allocation, Network, Range
+
+SHORTEST_LEASE_S: Final = 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewNetwork:
+    """What a network is made of; addresses as text, judged by `create_network`.
+
+    *routes* are (to, via); *lease_s* is in seconds; the rest as in models.bootnet.
+    """
+
+    site_id: UUID
+    name: str
+    cidr: str
+    range_start: str
+    range_end: str
+    gateway: str | None = None
+    dns: Sequence[str] = ()
+    purpose: str = "provisioning"
+    domain: str = ""
+    vlan: int | None = None
+    mtu: int | None = None
+    boot_base_url: str | None = None
+    pool_start: str | None = None
+    pool_end: str | None = None
+    dhcp_mode: str = Mode.RESERVED.value
+    ntp: Sequence[str] = ()
+    search: Sequence[str] = ()
+    routes: Sequence[tuple[str, str]] = ()
+    lease_s: int = LEASE_S
+    strangers_boot: bool = False
+    answer_rs: bool = False
+
+
+def create_network(caller: Caller, new: NewNetwork) -> UUID:
+    """Record a network.  Raises Invalid, Unknown, Taken or Exhausted."""
+    columns = _judged(new)
+    with recorded():
+        locked_site(new.site_id, "/siteId")
+        _no_overlap(new.site_id, columns["cidr"])
+        row = Network.create(**columns)
+        audit.record(caller, "network.create", kind="network", id=row.id, site=new.site_id)
+        _tell(new.site_id)
+    return UUID(str(row.id))
+
+
+def update_network(
+    caller: Caller, network_id: UUID, changes: Mapping[str, Any], *, version: int
+) -> None:
+    """Change the fields of NewNetwork that *changes* names, if the network is still at *version*.
+
+    Site, CIDR and purpose stay.  Raises NotFound, Invalid, Taken, IllegalTransition or Exhausted.
+    """
+    with recorded():
+        row = _locked(network_id)
+        if row.version != version:
+            raise IllegalTransition(
+                f"network {row.name} was changed meanwhile: it is at version {row.version}",
+                field="/version",
+                hint="Read it again, and repeat what you want of it with its version.",
+            )
+        columns = _judged(replace(_held(row), **changes))
+        _may_change(row, columns)
+        row = Network(**columns, id=row.id, version=version + 1, updated_at=now())
+        row.save(only=[*columns, "version", "updated_at"])
+        told = {"changed": sorted(changes), "version": version + 1}
+        audit.record(
+            caller, "network.update", kind="network", id=row.id, site=row.site_id, data=told
+        )
+        _tell(row.site_id)
+
+
+def _tell(site_id: UUID) -> None:
+    site_networks.changed(site_id)
+    for agent in agents.live(site_id):
+        agents.tell_networks(agent.id, site_id)
+
+
+def _locked(network_id: UUID) -> Network:
+    """Return the network's row; its site's is locked first, as everywhere."""
+    found: Network | None = Network.get_or_none(Network.id == network_id)
+    if found is None:
+        raise NotFound(f"no network {network_id}", hint="List them with: sprout networks list")
+    locked_site(found.site_id, "")
+    return Network.select().where(Network.id == network_id).for_update().get()
+
+
+def _held(row: Network) -> NewNetwork:
+    columns = {name: getattr(row, name) for name in NewNetwork.__dataclass_fields__}
+    columns["routes"] = [(route["to"], route["via"]) for route in row.routes]
+    return NewNetwork(**columns)
+
+
+def _may_change(row: Network, columns: Mapping[str, Any]) -> None:
+    """Refuse what would make a lie of addresses that were given.  Raises IllegalTransition."""
+    pool = (row.pool_start, row.pool_end) != (columns["pool_start"], columns["pool_end"])
+    if pool and Range.select().where(Range.network_id == row.id).exists():
+        raise IllegalTransition(
+            "agents lease from this pool: it can no longer be changed",
+            field="/poolStart",
+            hint="Leave the pool as it is; mode reserved gives no more leases from it.",
+        )
+    given = Allocation.select(Allocation.address).where(
+        (Allocation.network_id == row.id) & (Allocation.state != "released")
+    )
+    first, last = IPv4Address(columns["range_start"]), IPv4Address(columns["range_end"])
+    for allocation in given:
+        if not first <= IPv4Address(allocation.address) <= last:
+            raise IllegalTransition(
+                f"{allocation.address} is given to a machine, and lies outside {first} to {last}",
+                field="/rangeStart",
+                hint="Widen the range, or release that machine first.",
+            )
+
+
+def _judged(new: NewNetwork) -> dict[str, Any]:
+    """Return the columns of a network that may be, in canonical form.  Raises Invalid."""
+    cidr = names.network(new.cidr, field="/cidr")
+    start = names.address(new.range_start, field="/rangeStart")
+    end = names.address(new.range_end, field="/rangeEnd")
+    gateway = None if new.gateway is None else names.address(new.gateway, field="/gateway")
+    ipam.check_range(cidr, start, end, gateway)
+    pool = _pool(new)
+    if pool is not None:
+        ipam.check_pool(cidr, pool, (start, end), gateway)
+    first, last = (None, None) if pool is None else map(str, pool)
+    return {
+        "site_id": new.site_id,
+        "name": new.name,
+        "cidr": str(cidr),
+        "gateway": None if gateway is None else str(gateway),
+        "range_start": str(start),
+        "range_end": str(end),
+        "purpose": new.purpose,
+        "vlan": new.vlan,
+        "mtu": new.mtu,
+        "boot_base_url": new.boot_base_url,
+        "pool_start": first,
+        "pool_end": last,
+        **_answers(new, cidr, gateway, pool=pool is not None),
+    }
+
+
+def _answers(
+    new: NewNetwork, cidr: IPv4Network, gateway: IPv4Address | None, *, pool: bool
+) -> dict[str, Any]:
+    """Return the columns that say what DHCP answers.  Raises Invalid."""
+    ipam.check_mode(mode=new.dhcp_mode, pool=pool, strangers_boot=new.strangers_boot)
+    if not SHORTEST_LEASE_S <= new.lease_s <= LONGEST_LEASE_S:
+        raise Invalid(
+            f"a lease of {new.lease_s} s is too short or too long",
+            field="/leaseS",
+            hint=f"Choose from {SHORTEST_LEASE_S} to {LONGEST_LEASE_S} seconds.",
+        )
+    routes = [
+        Route(
+            names.network(to, field=f"/routes/{n}/to"), names.address(via, field=f"/routes/{n}/via")
+        )
+        for n, (to, via) in enumerate(new.routes)
+    ]
+    ipam.check_routes(cidr, routes, gateway)
+    return {
+        "dhcp_mode": new.dhcp_mode,
+        "dns": _addresses(new.dns, "/dns"),
+        "ntp": _addresses(new.ntp, "/ntp"),
+        "domain": names.hostname(new.domain, field="/domain") if new.domain else "",
+        "search": [names.hostname(d, field=f"/search/{n}") for n, d in enumerate(new.search)],
+        "routes": [{"to": str(route.to), "via": str(route.via)} for route in routes],
+        "lease_s": new.lease_s,
+        "strangers_boot": new.strangers_boot,
+        "answer_rs": new.answer_rs,
+    }
+
+
+def _addresses(given: Sequence[str], field: str) -> list[str]:
+    return [str(names.address(each, field=f"{field}/{n}")) for n, each in enumerate(given)]
+
+
+def _pool(new: NewNetwork) -> tuple[IPv4Address, IPv4Address] | None:
+    if new.pool_start is None and new.pool_end is None:
+        return None
+    if new.pool_start is None or new.pool_end is None:
+        raise Invalid(
+            "a pool has a start and an end",
+            field="/poolEnd" if new.pool_end is None else "/poolStart",
+            hint="Give poolStart and poolEnd, or neither.",
+        )
+    start = names.address(new.pool_start, field="/poolStart")
+    return start, names.address(new.pool_end, field="/poolEnd")
+
+
+def _no_overlap(site_id: UUID, cidr: str) -> None:
+    # Serialised by the site's row, which is locked.
+    overlaps = SQL("cidr && %s::cidr", (cidr,))
+    other: Network | None = Network.select().where(Network.site_id == site_id, overlaps).first()
+    if other is not None:
+        raise Taken(
+            f"{cidr} overlaps {other.cidr} of network {other.name}",
+            field="/cidr",
+            hint="Networks of one site must not overlap.",
+        )
