@@ -59,6 +59,7 @@ class Control:
         self.plans = []
         self._publisher = broker.publisher_for(broker_url)
         broker.declare(broker_url, UPWARD)
+        self._in_order = threading.Lock()
         self._stop = threading.Event()
         self._ears = [threading.Thread(target=self._listen, args=(each,)) for each in UPWARD]
         for ear in self._ears:
@@ -91,9 +92,10 @@ class Control:
             if said.kind is Kind.RENEW and self.grants:
                 self.send(Kind.RENEWED, said.body, to=said.agent)
             if said.kind is Kind.REGISTER:
-                plans = [plan.encode() for plan in self.plans]
-                body = {"plans": plans, "snapshot": True, "snapshot_id": str(uuid4()), "parts": 1}
-                self.send(Kind.PLAN, body, to=said.agent)
+                with self._in_order:
+                    plans = [plan.encode() for plan in self.plans]
+                    body = {"plans": plans, "snapshot": True, "parts": 1}
+                    self.send(Kind.PLAN, body | {"snapshot_id": str(uuid4())}, to=said.agent)
 
     def close(self):
         self._stop.set()
@@ -129,10 +131,11 @@ class Control:
 
     def give(self, *plans, to=None):
         """Send *plans*, and return when they are served."""
-        self.plans += plans
         before = len(self.reports("plan-served"))
         body = {"plans": [plan.encode() for plan in plans], "snapshot": False}
-        self.send(Kind.PLAN, body, to=to)
+        with self._in_order:  # or an answer that lacks them would be sent after them
+            self.plans += plans
+            self.send(Kind.PLAN, body, to=to)
         until(lambda: len(self.reports("plan-served")) == before + len(plans))
 
 

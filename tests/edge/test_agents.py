@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import threading
 import time
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from actors.drivers.edge_line import Edge
+from actors.site.upload import Unwanted, Upload
 from edge.app import create_agents_app, create_app
 from models.audit import Caller
 from models.blobs import ANY, place
@@ -289,6 +292,25 @@ def test_the_routes_of_agents_are_few():
     rules = {str(rule) for rule in create_agents_app(config()).url_map.iter_rules()}
 
     assert rules == {"/v1/workload", "/v1/blobs/<sha256>", "/problems/<code>"}
+
+
+def test_a_site_brings_up_evidence_by_its_certificate_and_with_no_other(listener, tmp_path):
+    body = os.urandom(100_000)
+    path, digest = tmp_path / "evidence", hashlib.sha256(body).hexdigest()
+    path.write_bytes(body)
+    with borrowed():
+        url = rights.upload(uuid4(), listener.site, datetime.now(UTC))
+
+    def bring(context):
+        line = Edge(f"https://{HOST}:{listener.port}", lambda: context)
+        with path.open("rb", buffering=0) as content:
+            Upload(line, url, digest, len(body), content, threading.Event()).run()
+
+    with pytest.raises(Unwanted, match="403"):
+        bring(listener.agent("stranger", site=uuid4()))
+    assert listener.ask(listener.agent(), url.replace(ANY, digest), "HEAD")[0] == 404
+    bring(listener.agent())
+    assert listener.ask(listener.agent(), url.replace(ANY, digest), "HEAD")[0] == 200
 
 
 # --- the operators' listener beside it ---
