@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import pika
 import structlog
+from pika.exceptions import NackError, UnroutableError
 
 from actors.broker_contract import DEAD_LETTERS, MOST_DELIVERIES, Reason, Unconfirmed, Unworkable
 from actors.broker_rabbitmq_publisher import FAILURES, Letter, RabbitPublisher, parameters
@@ -149,12 +150,14 @@ class Answers:
         for last in (False, True):
             try:
                 self._publish(to, answer, correlation)
+            except (UnroutableError, NackError) as exc:
+                log.warning("automation.unanswered", reply_to=to, why=repr(exc))
             except FAILURES as exc:
                 self.close()
                 if last:
                     log.warning("automation.unanswered", reply_to=to, why=repr(exc))
-            else:
-                return
+                continue
+            return
 
     def tend(self) -> None:
         """Answer the heartbeats of the connection."""

@@ -31,6 +31,7 @@ class Fleet:
             key = agents.signing_key(self.site_id)
             self._waiting = [self._machine(n, bmc) for n, bmc in enumerate(self._bmcs)]
         self._flows = []
+        self._go_on = threading.Event()
         (folder / "control").mkdir()
         self.control = ControlProcess(folder / "control", database_url, broker_url)
         self.site = Site(folder / "site", SimpleNamespace(url=broker_url, key=key))
@@ -46,9 +47,23 @@ class Fleet:
         until(lambda: self._seen() and all(agent.live for agent in self._seen()))
 
     def close(self):
+        self.let_go()
         self._stack.close()
 
-    def ask(self, count, pace_s):
+    def hold(self):
+        """Have the BMCs take writes, but do and answer none."""
+
+        def held(handler):
+            return handler.path == RESET and not self._go_on.wait(60)
+
+        for bmc in self._bmcs:
+            bmc.faults.append(held)
+
+    def let_go(self):
+        """Have them do what they took, and answer."""
+        self._go_on.set()
+
+    def ask(self, count, pace_s=0.0):
         """Ask for the next *count* machines, *pace_s* apart, or when the database is back."""
         for _ in range(count):
             until(self._asked, seconds=60)
