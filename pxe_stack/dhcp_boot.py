@@ -1,13 +1,14 @@
 """What a client that asks to boot is told to start: loaders by architecture, scripts for iPXE."""
 
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
+from typing import Final, NamedTuple
 from urllib.parse import quote
 
 from models.bootplan import Access, url
 from pxe_stack import firmware
 from pxe_stack.directory import Known
-from pxe_stack.packets import Option, Request
+from pxe_stack.packets import Option, Request, printable
 
 NO_PROXY: Final = b"\xb0\x01\x01"
 """iPXE's no-pxedhcp: do not wait for proxy offers, nobody else will make one."""
@@ -30,8 +31,7 @@ class Server:
     key: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Boot:
+class Boot(NamedTuple):
     """What a network boot is told: a file or URL to start, and options that go with it.
 
     *own*: the file is for this client alone.  *bios*: of a BIOS ROM, which asks before it starts.
@@ -61,17 +61,19 @@ def boot_of(request: Request, known: Known | None, server: Server) -> Boot:
         # The second round: sending the loader again would chain for ever.
         url_of = script_url(request.mac, known, server)
         return Boot(url_of, options=((Option.IPXE, NO_PROXY),), own=True)
-    vendor = request.text(Option.VENDOR_CLASS)
-    arch = firmware.architecture(_code(request), vendor)
+    vendor = request.options.get(Option.VENDOR_CLASS, b"")
+    arch = _architecture(vendor[:64], request.options.get(Option.ARCHITECTURE, b"")[:2])
     if arch is None:
         return NOTHING
-    loader = _loader(known, arch)
-    if arch.http or vendor.startswith("HTTPClient"):
-        return Boot(
-            f"{server.boot_url}/loaders/{loader}",
-            options=((Option.VENDOR_CLASS, _HTTP),),
-        )
-    return Boot(loader, tftp=True, bios=arch.name == "bios")
+    http = arch.http or vendor.startswith(_HTTP)
+    return _loaded(_loader(known, arch), server.boot_url, http=http, bios=arch.name == "bios")
+
+
+@lru_cache(maxsize=256)
+def _loaded(loader: str, boot_url: str, *, http: bool, bios: bool) -> Boot:
+    if http:
+        return Boot(f"{boot_url}/loaders/{loader}", options=((Option.VENDOR_CLASS, _HTTP),))
+    return Boot(loader, tftp=True, bios=bios)
 
 
 def proxied(boot: Boot) -> Boot:
@@ -97,9 +99,10 @@ def _is_ipxe(request: Request) -> bool:
     return user_class in {b"iPXE", b"\x04iPXE"} or Option.IPXE in request.options
 
 
-def _code(request: Request) -> int | None:
-    value = request.options.get(Option.ARCHITECTURE, b"")
-    return int.from_bytes(value[:2], "big") if len(value) >= 2 else None
+@lru_cache(maxsize=1024)
+def _architecture(vendor: bytes, code: bytes) -> firmware.Architecture | None:
+    number = int.from_bytes(code, "big") if len(code) == 2 else None
+    return firmware.architecture(number, printable(vendor))
 
 
 def _loader(known: Known | None, arch: firmware.Architecture) -> str:

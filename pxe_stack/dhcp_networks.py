@@ -65,6 +65,7 @@ class Snapshot:
     nets: tuple[Net, ...] = ()
     reservations: Mapping[str, int] = field(default_factory=dict)
     own: Net | None = None
+    _at: dict[str, Net | None] = field(default_factory=dict)
     _constants: dict[Told, Constants] = field(default_factory=dict)
     _coded: dict[tuple[object, ...], bytes] = field(default_factory=dict)
 
@@ -84,13 +85,22 @@ class Snapshot:
             _net(network, slices, constants)
             for network in sorted(networks, key=lambda n: n.cidr.prefixlen, reverse=True)
         )
-        made = cls(server, nets, reservations or {}, None, constants)
-        return cls(server, nets, made.reservations, made.at(server.address), constants)
+        here = number_of(server.address)
+        own = next((net for net in nets if here in net.span), None)
+        return cls(server, nets, reservations or {}, own, _constants=constants)
 
     def at(self, address: str) -> Net | None:
         """Return the smallest network that *address* is in."""
+        try:
+            return self._at[address]
+        except KeyError:
+            pass
+        if len(self._at) >= _MOST_REMEMBERED:
+            self._at.clear()
         found = number_of(address)
-        return next((net for net in self.nets if found in net.span), None)
+        net = next((net for net in self.nets if found in net.span), None)
+        self._at[address] = net
+        return net
 
     def locate(self, request: Request) -> Net | None:
         """Return the network that the client is on, None for one that nobody told us of.

@@ -4,7 +4,6 @@ import selectors
 import socket
 import sqlite3
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -12,6 +11,7 @@ import structlog
 
 from pxe_stack import dhcp, packets, sockets
 from pxe_stack.dhcp import Answer, Server, Snapshot, View
+from pxe_stack.dhcp_ears import Ear
 from pxe_stack.dhcp_networks import number_of
 from pxe_stack.dhcp_notes import Notes
 from pxe_stack.dhcp_tries import Tries
@@ -30,9 +30,9 @@ BATCH: Final = 256
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wire:
-    """Sockets and the port that each serves, and the interface that they are bound to."""
+    """Where packets come from and go to, and the interface that all of it is on."""
 
-    sockets: Mapping[socket.socket, int]
+    ears: tuple[Ear, ...]
     interface: str
 
 
@@ -63,27 +63,27 @@ class DhcpServer:
     def run(self, stop: socket.socket) -> None:
         """Serve until *stop* is readable."""
         self._refresh()
-        self._stores.journal.mark_ready("dhcp")
+        self._stores.journal.mark_ready(self._lasting.share.service)
         with selectors.DefaultSelector() as selector:
             selector.register(stop, selectors.EVENT_READ)
-            for sock in self._wire.sockets:
-                selector.register(sock, selectors.EVENT_READ)
+            for ear in self._wire.ears:
+                selector.register(ear.sock, selectors.EVENT_READ)
             flushed = time.monotonic()
             while True:
                 ready = {key.fileobj for key, _ in selector.select(FLUSH_S)}
                 if stop in ready:
                     return
                 self._refresh()
-                for sock, service in self._wire.sockets.items():
-                    if sock in ready:
-                        self._serve(sock, service)
+                for ear in self._wire.ears:
+                    if ear.sock in ready:
+                        self._serve(ear)
                 if time.monotonic() - flushed > FLUSH_S:
                     self._notes.flush()
                     flushed = time.monotonic()
 
     def close(self) -> None:
-        for sock in self._wire.sockets:
-            sock.close()
+        for ear in self._wire.ears:
+            ear.close()
         self._notes.flush()
         self._lasting.close()
         self._stores.close()
@@ -99,21 +99,21 @@ class DhcpServer:
         self._snapshot.configure(self._leases)
         self._version = version
 
-    def _serve(self, sock: socket.socket, service: int) -> None:
+    def _serve(self, ear: Ear) -> None:
         """Answer what has come, and write what must last once for all of it."""
         now = time.time()
         for _ in range(BATCH):
             try:
-                raw, (source, port) = sock.recvfrom(2048)
+                raw, origin = ear.hear()
             except BlockingIOError:
                 break
             except OSError:  # an error that the kernel kept for a packet of before
                 continue
             try:
-                self._take(raw, (source, port), service, now)
+                self._take(raw, origin, ear.service, now)
             except Exception:  # one packet, whatever it held, does not stop the others
                 log.exception("dhcp.failed", packet=raw[:300].hex())
-        self._finish(sock)
+        self._finish(ear.voice)
 
     def _take(self, raw: bytes, origin: tuple[str, int], service: int, now: float) -> None:
         begun = time.perf_counter()

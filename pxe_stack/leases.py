@@ -98,6 +98,11 @@ class Share:
     index: int = 0
     count: int = 1
 
+    @property
+    def service(self) -> str:
+        """What the process is called that has this share."""
+        return "dhcp" if self.index == 0 else f"dhcp-{self.index + 1}"
+
     def __contains__(self, address: int) -> bool:
         return self.count == 1 or address % self.count == self.index
 

@@ -28,6 +28,7 @@ _SHORTEST_REPLY: Final = 300
 _BROADCAST_FLAG: Final = 0x8000
 _SMALLEST_LIMIT: Final = 576 - 28
 """Bytes of DHCP that every client takes: 576 less the IP and UDP headers (RFC 2131 §2)."""
+_PRINTABLE: Final = bytes(byte if 32 <= byte < 127 else ord("?") for byte in range(256))
 _NONE: Final[Mapping[int, bytes]] = MappingProxyType({})
 
 
@@ -128,8 +129,7 @@ class Request(NamedTuple):
 
     def text(self, option: Option) -> str:
         """Return *option* as printable ASCII, other bytes as question marks."""
-        value = self.options.get(option, b"")
-        return "".join(chr(byte) if 32 <= byte < 127 else "?" for byte in value)
+        return printable(self.options.get(option, b""))
 
     @property
     def relay_port(self) -> int:
@@ -182,6 +182,11 @@ class Reply(NamedTuple):
     def boot_file(self) -> str:
         """What the client is told to start, wherever in the packet that stands."""
         return self.file or self.told.get(Option.BOOT_FILE, b"").decode("ascii")
+
+
+def printable(value: bytes) -> str:
+    """Return *value* as printable ASCII, other bytes as question marks."""
+    return value.translate(_PRINTABLE).decode("ascii")
 
 
 def parse(

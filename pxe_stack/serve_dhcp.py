@@ -7,6 +7,7 @@ import structlog
 
 from pxe_stack import sockets
 from pxe_stack.dhcp_boot import Server
+from pxe_stack.dhcp_ears import Ear, shared
 from pxe_stack.dhcp_server import DhcpServer, Wire
 from pxe_stack.lease_store import LeaseStore
 from pxe_stack.leases import Share
@@ -19,12 +20,16 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 DHCP_PORT: Final = SERVER_PORT
+ALONE: Final = Share()
 
 
-def dhcp(site: "Site") -> None:
-    """Answer DHCP on the site's interface.  Raises OSError when the socket cannot be had."""
+def dhcp(site: "Site", share: Share = ALONE) -> None:
+    """Answer DHCP on the site's interface, one process of several the clients of its *share*.
+
+    Raises OSError when the socket cannot be had.
+    """
     stop = sockets.stop_signal()
-    wire = sockets.made_in(site.netns, lambda: _wire(site))
+    wire = sockets.made_in(site.netns, lambda: _wire(site, share))
     address = site.dhcp_address or ""
     told = Server(
         address=address,
@@ -33,17 +38,25 @@ def dhcp(site: "Site") -> None:
         key=site.key,
     )
     stores = Stores(site.directory, site.agent)
-    server = DhcpServer(wire, stores, told, LeaseStore(site.directory, Share()))
+    server = DhcpServer(wire, stores, told, LeaseStore(site.directory, share))
     log.info("dhcp.ready", interface=site.dhcp_interface, address=site.dhcp_address)
     server.run(stop)
     server.close()
 
 
-def _wire(site: "Site") -> Wire:
-    served = {bound(site, site.dhcp_port): SERVER_PORT}
+def _wire(site: "Site", share: Share) -> Wire:
+    ears = [_ear(site, site.dhcp_port, share)]
     if site.dhcp_port == DHCP_PORT:  # clients know no other: beside another there is no 4011
-        served[bound(site, PROXY_PORT)] = PROXY_PORT
-    return Wire(sockets=served, interface=site.dhcp_interface or "")
+        ears.append(_ear(site, PROXY_PORT, share))
+    return Wire(ears=tuple(ears), interface=site.dhcp_interface or "")
+
+
+def _ear(site: "Site", port: int, share: Share) -> Ear:
+    service = PROXY_PORT if port == PROXY_PORT else SERVER_PORT
+    sock = bound(site, port)
+    if share.count == 1:
+        return Ear(sock, service)
+    return shared(sock, port, share, site.dhcp_interface)
 
 
 def bound(site: "Site", port: int) -> socket.socket:

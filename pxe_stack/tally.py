@@ -34,7 +34,8 @@ class Tally:
         if since is not None and 0 <= now - since < self.window_s:
             self._held[key] += 1
             return None
-        self._since[key] = now
+        self._since.pop(key, None)
+        self._since[key] = now  # at the end: the oldest stand first
         return self._held.pop(key, 0)
 
     def damped(self, seen: Observation, now: float) -> Observation | None:
@@ -46,11 +47,15 @@ class Tally:
 
     def _forget(self, now: float) -> bool:
         """Drop keys whose window has passed; whether there is room again."""
-        old = [key for key, since in self._since.items() if not 0 <= now - since < self.window_s]
-        for key in old:
+        room = len(self._since) < self.most_keys
+        while self._since:
+            key, since = next(iter(self._since.items()))
+            if 0 <= now - since < self.window_s:
+                break
             del self._since[key]
             self._held.pop(key, None)
-        return bool(old)
+            room = True
+        return room
 
 
 def _likeness(seen: Observation) -> Hashable:

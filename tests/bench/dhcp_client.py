@@ -1,0 +1,106 @@
+"""A closed loop of DHCP clients behind a relay: as many as are wanted wait for an answer at once.
+
+python -m tests.bench.dhcp_client SERVER RELAY WIDTH SECONDS CLIENTS FIRST: prints JSON.  It is
+given cores of its own.  *twice* counts clients whose address was another's at the same time.
+"""
+
+import json
+import socket
+import struct
+import sys
+import time
+from typing import Final
+
+_OPTIONS: Final = bytes.fromhex(
+    "3c20505845436c69656e743a417263683a30303030373a554e44493a303033303136"  # class, as EDK2 has it
+    "5d0200075e03010310390205c0"  # x64, UNDI 3.16, 1472 bytes
+    "370e0103060c0d0f1c2b363c42436180"
+)
+_HEAD: Final = struct.Struct("!BBBBIHHIII4s6s")
+LOST_S: Final = 1.0
+"""After this long a client that was not answered counts as lost, and the next takes its turn."""
+
+
+def packet(kind: int, number: int, relay: bytes, extra: bytes = b"") -> bytes:
+    head = _HEAD.pack(1, 1, 6, 1, number, 0, 0, 0, 0, 0, relay, hardware(number))
+    fixed = head.ljust(236, b"\0") + b"\x63\x82\x53\x63" + bytes((53, 1, kind))
+    return fixed + extra + _OPTIONS + b"\xff"
+
+
+def hardware(number: int) -> bytes:
+    return b"\x02\x00" + number.to_bytes(4, "big")
+
+
+class Load:
+    """Clients numbered from *first*, *clients* of them, who come again and again."""
+
+    def __init__(self, server: str, relay: str, clients: int, first: int = 0) -> None:
+        self._giaddr = socket.inet_aton(relay)
+        self._clients = clients
+        self._first = self._next = first
+        self._waiting: dict[int, tuple[float, int]] = {}
+        self._took: list[float] = []
+        self._held: dict[bytes, int] = {}
+        self._counts = dict.fromkeys(("lost", "refused", "twice"), 0)
+        self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
+        self._sock.bind((relay, 67))
+        self._sock.connect((server, 67))
+        self._sock.settimeout(0.05)
+
+    def run(self, width: int, seconds: float) -> dict[str, float]:
+        """Keep *width* clients waiting for *seconds*; return the figures."""
+        begun = time.perf_counter()
+        while (now := time.perf_counter()) - begun < seconds:
+            while len(self._waiting) < width:
+                self._start(now)
+            try:
+                self._hear(self._sock.recv(2048))
+            except TimeoutError:
+                self._give_up(time.perf_counter())
+            if len(self._took) % 256 == 0:
+                self._give_up(now)
+        took = sorted(self._took) or [0.0]
+        return {
+            "rate": len(self._took) / seconds,
+            "done": len(self._took),
+            "p50": took[len(took) // 2],
+            "p99": took[len(took) * 99 // 100],
+            "addresses": len(self._held),
+            **self._counts,
+        }
+
+    def _start(self, now: float) -> None:
+        number = self._next
+        self._next = self._first + (number + 1 - self._first) % self._clients
+        self._waiting[number] = (now, 2)
+        self._sock.send(packet(1, number, self._giaddr))
+
+    def _hear(self, raw: bytes) -> None:
+        number, kind = int.from_bytes(raw[4:8], "big"), raw[242]  # every server sends 53 first
+        begun, awaited = self._waiting.get(number, (0.0, 0))
+        if awaited == 0 or kind not in {awaited, 6}:
+            return
+        if kind == 2:
+            at = raw.index(b"\x36\x04", 240)
+            extra = raw[at : at + 6] + b"\x32\x04" + raw[16:20]
+            self._waiting[number] = (begun, 5)
+            self._sock.send(packet(3, number, self._giaddr, extra))
+            return
+        del self._waiting[number]
+        if kind == 6:
+            self._counts["refused"] += 1
+            return
+        self._took.append((time.perf_counter() - begun) * 1000)
+        self._counts["twice"] += self._held.setdefault(raw[16:20], number) != number
+
+    def _give_up(self, now: float) -> None:
+        for number in [n for n, (begun, _) in self._waiting.items() if now - begun > LOST_S]:
+            del self._waiting[number]
+            self._counts["lost"] += 1
+
+
+if __name__ == "__main__":
+    server, relay, width, seconds, clients, first = sys.argv[1:]
+    load = Load(server, relay, int(clients), int(first))
+    sys.stdout.write(json.dumps(load.run(int(width), float(seconds))))
