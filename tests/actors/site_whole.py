@@ -159,14 +159,15 @@ class Site:
         self.url = f"http://127.0.0.1:{self.port}"
         self.artifacts = folder / "artifacts"
         self.artifacts.mkdir(parents=True)
-        self._enrol(control, url or control.url, edge, site)
+        self._edge, self._site = edge, site
+        self._enrol(control, url or control.url)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def _enrol(self, control, url, edge, site):
-        body = {"site": str(site), "slug": "lab", "signing_key": control.key.hex()}
+    def _enrol(self, control, url):
+        body = {"site": str(self._site), "slug": "lab", "signing_key": control.key.hex()}
         path = self.folder / "enrolment.json"
         path.touch(mode=0o600)
-        path.write_text(json.dumps(body | {"broker": url, "edge": edge}))
+        path.write_text(json.dumps(body | {"broker": url, "edge": self._edge}))
 
     def start(self):
         settings = {
