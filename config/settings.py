@@ -178,6 +178,11 @@ class Settings(Capabilities):
     boot_advertise_url: WebUrl = Field(
         "", description="Boot URL as machines see it; empty: the serving address and port."
     )
+    boot_proxies: Addresses = Field(
+        (),
+        description="Addresses of web servers in front of boot HTTP, between commas: their "
+        "`X-Real-IP` is believed, and files are left to them.",
+    )
     netns: str = Field(
         "",
         pattern=r"^[A-Za-z0-9._-]*$",

@@ -8,7 +8,8 @@ import json
 import os
 import sqlite3
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 from uuid import UUID, uuid4
@@ -28,7 +29,9 @@ BELL: Final = "agent.sock"
 MOST_LOST: Final = 1_000_000
 """More rows than a site writes in the seconds before the kernel has written them to the disk."""
 
-DAMPED: Final = frozenset({Seen.DHCP_IGNORED, Seen.STRANGE_REQUEST, Seen.TFTP_FAILED})
+DAMPED: Final = frozenset(
+    {Seen.BOOT_TROUBLE, Seen.DHCP_IGNORED, Seen.STRANGE_REQUEST, Seen.TFTP_FAILED}
+)
 """Kinds that a stranger can cause at will: repetitions are counted, not written."""
 
 _SCHEMA: Final = """
@@ -78,6 +81,16 @@ class JournalStore:
             seq = self._insert(connection, observation)
         self._bell.ring()
         return seq
+
+    @contextmanager
+    def together(self, *, durable: bool) -> Iterator[None]:
+        """One transaction for every append within; when *durable*, on the disk before it is left.
+
+        Nobody may be answered by what was appended until then.
+        """
+        with self._db.writing(durable=durable):
+            yield
+        self._bell.ring()
 
     def append_all(self, seen: Sequence[Observation]) -> None:
         """Write *seen* down in one transaction, each as :meth:`append` does."""

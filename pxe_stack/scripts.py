@@ -21,6 +21,7 @@ def unknown_machine() -> str:
     return _template("unknown.ipxe")
 
 
-def chain(script_url: str) -> str:
-    """Return the script that goes on to *script_url*."""
-    return fill(_template("chain.ipxe"), {"script.url": script_url})
+def chain(script_url: str, trouble_url: str) -> str:
+    """Return the script that goes on to *script_url*, or tells *trouble_url* why it could not."""
+    values = {"script.url": script_url, "trouble.url": trouble_url}
+    return fill(_template("chain.ipxe"), values)

@@ -45,17 +45,23 @@ class Database:
     def writing(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
         """One transaction; when *durable*, it lies on the disk before the block is left.
 
+        Inside another of the same thread it is a part of that one, and as durable as that.
         Raises sqlite3.OperationalError when the file stays locked for BUSY_S seconds.
         """
         with self._lock:
-            self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            self._connection.execute("BEGIN IMMEDIATE")
+            if self._connection.in_transaction:
+                begin, undo, end = "SAVEPOINT part", "ROLLBACK TO part", "RELEASE part"
+            else:
+                self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                begin, undo, end = "BEGIN IMMEDIATE", "ROLLBACK", "COMMIT"
+            self._connection.execute(begin)
             try:
                 yield self._connection
+                self._connection.execute(end)
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # a full disk may have ended it already
+                    self._connection.execute(undo)
                 raise
-            self._connection.execute("COMMIT")
 
     def changed(self) -> bool:
         """Whether another connection has committed since this was asked last."""

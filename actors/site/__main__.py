@@ -33,6 +33,7 @@ SERVING: Final[Mapping[str, Callable[[serve.Site], None]]] = {
     "tftp": serve.tftp,
     "dns": serve.dns,
     "http": serve.http,
+    "files": serve.files,
 }
 
 
@@ -166,6 +167,7 @@ def _site(settings: Settings, enrolled: Enrolment, where: Place) -> serve.Site:
         dns_forward=tuple(map(str, settings.dns_forward)),
         domain=settings.provisioning_domain,
         loader_dirs=settings.loader_dirs,
+        boot_proxies=tuple(map(str, settings.boot_proxies)),
     )
 
 

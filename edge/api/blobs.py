@@ -25,7 +25,7 @@ from edge.uploads import OFFSET, Uploads
 from models.blobs import QUERY, Right
 from models.commands import blobs
 from models.database import Unavailable, borrowed
-from pxe_stack import files
+from pxe_stack import files, http
 from pxe_stack.directory import StoredFile
 
 STALL_S: Final = 30.0
@@ -141,7 +141,7 @@ def show(sha256: str) -> Response:
         found = _found(store, sha256, holder)
     _bound_stalls()
     try:
-        response = files.respond(found, request.environ, store.places.opened).response
+        response = http.respond(files.answer(found, http.asked(), store.places.opened))
     except files.Changed as exc:
         raise NoBlob("the blob was changed while it was looked for") from exc
     if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:

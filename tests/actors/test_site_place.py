@@ -17,14 +17,14 @@ def test_the_boot_url_is_made_of_the_address_that_dhcp_answers_from():
     found = place(**UNSET | {"dhcp_interface": "br0", "dhcp_address": "10.0.0.1"})
 
     assert found.boot_url == "http://10.0.0.1:8081"
-    assert found.services == {"dhcp", "tftp", "http"}
+    assert found.services == {"dhcp", "tftp", "files", "http"}
 
 
 def test_an_advertised_url_wins():
     found = place(**UNSET | {"boot_url": "http://boot.example"})
 
     assert found.boot_url == "http://boot.example"
-    assert found.services == {"http"}
+    assert found.services == {"files", "http"}
 
 
 def test_an_interface_alone_is_asked_for_its_address():
@@ -47,7 +47,7 @@ def test_a_site_that_machines_cannot_reach_is_refused_with_the_variable_to_set(i
 def test_dns_runs_where_it_has_an_address():
     found = place(**UNSET | {"boot_url": "http://b", "dns_address": "10.0.0.1"})
 
-    assert found.services == {"http", "dns"}
+    assert found.services == {"http", "files", "dns"}
 
 
 @pytest.mark.parametrize(

@@ -69,6 +69,10 @@ def install_script():
     return text.replace("@@sprout:run.id@@", "R").replace("@@sprout:run.token.callback@@", "T")
 
 
+def entry():
+    return scripts.chain(f"{BASE}/script", f"{BASE}/trouble")
+
+
 FILES = {f"{BASE}/artifacts/os/vmlinuz": b"kernel", f"{BASE}/artifacts/os/initrd.img": b"initrd"}
 
 
@@ -86,7 +90,7 @@ def test_our_install_script_tries_again_after_a_failure():
     host = Host(FILES, failures=3)
 
     assert isinstance(asyncio.run(script.run(host, install_script(), {})), Kernel)
-    assert host.slept == 9
+    assert host.slept == 1 + 2 + 4
 
 
 def test_our_install_script_gives_up_after_five_tries_and_says_so():
@@ -95,10 +99,13 @@ def test_our_install_script_gives_up_after_five_tries_and_says_so():
     outcome = asyncio.run(script.run(host, install_script(), {}))
 
     assert outcome == Left()
-    assert len(host.asked) == 5
+    *tries, trouble = host.asked
+    assert len(tries) == 5
+    assert trouble.startswith(f"{BASE}/boot/R/T/trouble?stage=kernel&try=5&platform=")
+    assert trouble.endswith("&errno=No%20such%20file%20or%20directory")
     [(url, form)] = host.posted
     assert url == f"{BASE}/boot/R/T/failed"
-    assert form["stage"] == "ipxe"
+    assert form["stage"] == "ipxe-kernel"
     assert "No such file or directory" in form["reason"]
 
 
@@ -125,8 +132,18 @@ def test_the_local_boot_script_leaves_ipxe_where_grub_cannot_be_had():
 def test_the_entry_goes_on_in_the_script_that_it_chains_to():
     host = Host({f"{BASE}/script": b"#!ipxe\necho there\nexit\n"})
 
-    assert asyncio.run(script.run(host, scripts.chain(f"{BASE}/script"), {})) == Left()
+    assert asyncio.run(script.run(host, entry(), {})) == Left()
     assert host.said == ["there"]
+
+
+def test_the_entry_gives_up_after_five_tries_and_says_so():
+    host = Host()
+
+    assert asyncio.run(script.run(host, entry(), {"platform": "efi"})) == Left()
+    *tries, trouble = host.asked
+    assert tries == [f"{BASE}/script"] * 5
+    assert trouble.startswith(f"{BASE}/trouble?stage=script&try=5&platform=efi&errno=No%20such")
+    assert any("gives up" in line for line in host.said)
 
 
 def test_a_machine_that_is_unknown_is_told_its_own_numbers_and_left_alone():

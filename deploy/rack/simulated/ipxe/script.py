@@ -18,7 +18,7 @@ from deploy.rack.simulated.ipxe.state import (
     Outcome,
     Program,
     State,
-    name_of,
+    shown,
 )
 
 MAGIC: Final = "#!ipxe"
@@ -75,7 +75,7 @@ def _commands(line: str) -> Iterator[tuple[str, str]]:
 
 async def _command(state: State, text: str) -> str:
     """Return why the command failed, an empty text when it did not."""
-    filled = _VARIABLE.sub(lambda found: state.variables.get(name_of(found[1]), ""), text)
+    filled = _VARIABLE.sub(lambda found: shown(found[1], state.variables), text)
     words = filled.split()
     if not words:
         return ""

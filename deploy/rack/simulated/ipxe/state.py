@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
+from urllib.parse import quote
 
 
 class Failure(Exception):
@@ -88,6 +89,12 @@ class State:
     outcome: Outcome | None = None
 
 
+def shown(variable: str, variables: Mapping[str, str]) -> str:
+    """Return what `${variable}` stands for; of the types, only `uristring` changes how it looks."""
+    value = variables.get(name_of(variable), "")
+    return quote(value, safe="") if variable.endswith(":uristring") else value
+
+
 def name_of(variable: str) -> str:
-    """`net0/mac:hexhyp` → `mac`: the type says how it is shown, which nothing here needs."""
+    """`net0/mac:hexhyp` → `mac`: the type says how it is shown."""
     return variable.partition(":")[0].rpartition("/")[2]
