@@ -3,6 +3,7 @@
 packets, firmware, dhcp, transfer, tally, downloads   decide; no sockets, no files, no clock
 cuts, tftp_packets, tftp_table                        the same of TFTP: what is sent, to how many
 dns, dns_wire, dns_zone, dns_limits                   the same of DNS: what it says, of which names
+router                                                the answer to IPv6 router solicitations
 directory, moment                                     who boots what, and how long
 render                                                control's documents, as canonical text
 wire, sockets, tftp, files, http, store, bell, serve  touch the world

@@ -4,7 +4,6 @@ Each is the body of a forked child: it opens its own stores, makes its sockets i
 namespace, and says in the journal when it serves.
 """
 
-import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -14,9 +13,10 @@ from pxe_stack.dns_forward import DNS_PORT
 from pxe_stack.serve_dhcp import DHCP_PORT, dhcp
 from pxe_stack.serve_dns import dns
 from pxe_stack.serve_http import files, http
+from pxe_stack.serve_router import router
 from pxe_stack.serve_tftp import tftp
 
-__all__ = ["Site", "dhcp", "dns", "files", "http", "tftp"]
+__all__ = ["Site", "dhcp", "dns", "files", "http", "router", "tftp"]
 
 
 TFTP_PORT: Final = 69

@@ -32,6 +32,7 @@ SERVING: Final[Mapping[str, Callable[[serve.Site], None]]] = {
     "dhcp": serve.dhcp,
     "tftp": serve.tftp,
     "dns": serve.dns,
+    "router": serve.router,
     "http": serve.http,
     "files": serve.files,
 }

@@ -45,6 +45,7 @@ class Place:
             "tftp": self.tftp_address,
             "dns": self.dns_address,
             "http": self.boot_url,
+            "router": self.dhcp_address,
             "files": self.boot_url,
         }
         return frozenset(name for name, where in given.items() if where)

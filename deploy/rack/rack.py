@@ -51,8 +51,12 @@ class Rack:
         cores: int = 1,
         bmc_port: int = 0,
         patience: Patience = PATIENT,
+        advertise: bool = True,
     ) -> None:
-        """Raise ValueError when the numbers do not fit together.  Nothing is made yet."""
+        """Raise ValueError when the numbers do not fit together.  Nothing is made yet.
+
+        *advertise*: the rack answers router solicitations; else a site has to.
+        """
         self.state = state.absolute()
         self.namespace = namespace or leftovers.own_name(next(_serials))
         self.gateway = _gateway(cidr, address)
@@ -71,6 +75,7 @@ class Rack:
         ]
         self._bmc_port = bmc_port
         self._patience = patience
+        self._advertise = advertise
         self._ports: list[int] = []
         self._stack = ExitStack()
 
@@ -115,6 +120,10 @@ class Rack:
         netns.create(self.namespace)
         taps = [hardware.name for hardware in self._hardware]
         bridge.raise_in(self.namespace, self.gateway, taps)
+        if self._advertise:
+            self._answer_solicitations(stack)
+
+    def _answer_solicitations(self, stack: ExitStack) -> None:
         try:
             advertiser = Advertiser(self.namespace, bridge.NAME)
         except OSError as exc:

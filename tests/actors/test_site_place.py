@@ -17,7 +17,7 @@ def test_the_boot_url_is_made_of_the_address_that_dhcp_answers_from():
     found = place(**UNSET | {"dhcp_interface": "br0", "dhcp_address": "10.0.0.1"})
 
     assert found.boot_url == "http://10.0.0.1:8081"
-    assert found.services == {"dhcp", "tftp", "files", "http"}
+    assert found.services == {"dhcp", "router", "tftp", "files", "http"}
 
 
 def test_an_advertised_url_wins():

@@ -1,43 +1,58 @@
 """`make bench`: the figures, each with its bound where it has one; status 1 when one is broken.
 
-python -m tests.bench [first-light] [memory] [broker] [queues] [workflows] [fleet] [failover]
-                     [--rounds N]
+python -m tests.bench [FIGURE...] [--rounds N]     all of FIGURES by default
 """
 
 import argparse
 import sys
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 
-from tests.bench import broker, failover, first_light, fleet, memory, queues, workflows
+from tests.bench import (
+    broker,
+    dns,
+    failover,
+    first_light,
+    fleet,
+    memory,
+    queues,
+    router,
+    workflows,
+)
 
-FIGURES = ("first-light", "memory", "broker", "queues", "workflows", "fleet", "failover")
+Measure = Callable[[Path, int], bool]
+"""Prints figures, with a folder of its own and so many rounds; whether they keep their bounds."""
+
+FIGURES: Mapping[str, Measure] = MappingProxyType(
+    {
+        "first-light": lambda folder, rounds: first_light.measure(folder.parent, rounds),
+        "memory": lambda folder, _: memory.measure(folder.parent),
+        "queues": lambda folder, _: queues.measure(folder),
+        "workflows": lambda folder, _: workflows.measure(folder),
+        "fleet": lambda folder, _: fleet.measure(folder),
+        "failover": lambda folder, _: failover.measure(folder),
+        "router": router.measure,
+        "dns": lambda folder, _: dns.measure(folder),
+        "broker": lambda _, __: broker.main() is None,
+    }
+)
 
 
 def main() -> int:
     """Take the figures that were asked for, all by default."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench")
     parser.add_argument("figures", nargs="*", choices=[*FIGURES, []], metavar=" | ".join(FIGURES))
-    parser.add_argument("--rounds", type=int, default=1, help="first lights of each firmware")
+    parser.add_argument("--rounds", type=int, default=1, help="machines booted for each figure")
     asked = parser.parse_args()
-    wanted, good = asked.figures or FIGURES, True
     with TemporaryDirectory(prefix="sprout-bench-") as name:
-        folder = Path(name)
-        if "first-light" in wanted:
-            good &= first_light.measure(folder, asked.rounds)
-        if "memory" in wanted:
-            good &= memory.measure(folder)
-        if "queues" in wanted:
-            good &= queues.measure(folder / "queues")
-        if "workflows" in wanted:
-            good &= workflows.measure(folder / "workflows")
-        if "fleet" in wanted:
-            good &= fleet.measure(folder / "fleet")
-        if "failover" in wanted:
-            good &= failover.measure(folder / "failover")
-    if "broker" in wanted:
-        broker.main()
-    return 0 if good else 1
+        good = [
+            measure(Path(name) / figure, asked.rounds)
+            for figure, measure in FIGURES.items()
+            if figure in (asked.figures or FIGURES)
+        ]
+    return 0 if all(good) else 1
 
 
 if __name__ == "__main__":

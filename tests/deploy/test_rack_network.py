@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from deploy.rack import bridge, children, leftovers, netns
-from deploy.rack.advertise import NO_ROUTER, Advertiser
+from deploy.rack.advertise import Advertiser
 from deploy.rack.rack import Rack
+from pxe_stack.router import NO_ROUTER
 
 pytestmark = pytest.mark.services
 
