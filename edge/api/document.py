@@ -151,10 +151,11 @@ def _reference(model: type[BaseModel]) -> dict[str, str]:
 
 
 def _example(model: type[BaseModel]) -> Any:
-    if issubclass(model, Page):
+    schema = model.model_json_schema()
+    if issubclass(model, Page) and "examples" not in schema:
         (item,) = get_args(model.model_fields["items"].annotation)
         return {"items": [_example(item)], "next": None}
-    return model.model_json_schema()["examples"][0]
+    return schema["examples"][0]
 
 
 def components(answer: type[BaseModel]) -> dict[str, Schema]:

@@ -31,6 +31,9 @@ _BMC: Final = {
 }
 _DISK: Final = {"serial": "serial", "wwn": "wwn", "minBytes": "minBytes"}
 
+BMC: Final = "address=,username=,secretRef=,system="
+DISK: Final = "serial=,wwn=,minBytes="
+
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Follow it to its end.")]
 
@@ -43,26 +46,20 @@ def create(
     interface: Annotated[
         list[str] | None, typer.Option(help="name=,macAddress=,pxeEnabled=,networkName=")
     ] = None,
-    bmc: Annotated[str, typer.Option(help="address=,username=,secretRef=,system=")] = "",
-    root_disk: Annotated[str, typer.Option(help="serial=,wwn=,minBytes=")] = "",
+    bmc: Annotated[str, typer.Option(help=BMC)] = "",
+    root_disk: Annotated[str, typer.Option(help=DISK)] = "",
     label: Annotated[list[str] | None, typer.Option(help="name=value")] = None,
     memory_mib: Annotated[int | None, typer.Option()] = None,
     disk_bytes: Annotated[int | None, typer.Option()] = None,
 ) -> None:
     """Register a machine; prints its id."""
     client = api()
-    disk = pairs(root_disk, _DISK, "--root-disk")
-    if "minBytes" in disk:
-        disk["minBytes"] = int(disk["minBytes"])
-    board = pairs(bmc, _BMC, "--bmc")
     body = {
         "siteId": client.get(f"/v1/sites/{quote(site_id, safe='')}")["id"],
         "hostname": hostname,
         "architecture": architecture,
         "interfaces": [pairs(text, _INTERFACE, "--interface") for text in interface or []],
-        "labels": labels(label or []),
-        "bmc": {"protocol": "redfish"} | board if board else None,
-        "rootDisk": disk,
+        **described(bmc=bmc, root_disk=root_disk, label=label or []),
         "memoryMib": memory_mib,
         "diskBytes": disk_bytes,
     }
@@ -71,6 +68,19 @@ def create(
     answer = client.post("/v1/machines", given(body))
     click.echo(answer["id"])
     click.echo(f"registered {hostname}", err=True)
+
+
+def described(*, bmc: str, root_disk: str, label: list[str]) -> dict[str, Any]:
+    """Return labels, BMC and root disk as a body has them.  Raises Told."""
+    disk = pairs(root_disk, _DISK, "--root-disk")
+    if "minBytes" in disk:
+        disk["minBytes"] = int(disk["minBytes"])
+    board = pairs(bmc, _BMC, "--bmc")
+    return {
+        "labels": labels(label),
+        "bmc": {"protocol": "redfish"} | board if board else None,
+        "rootDisk": disk,
+    }
 
 
 @MACHINES.command("list")

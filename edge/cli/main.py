@@ -8,7 +8,16 @@ from typing import Final
 
 import typer
 
-from edge.cli import events, inventory, machines, networks, processes, queues, workflows
+from edge.cli import (
+    discoveries,
+    events,
+    inventory,
+    machines,
+    networks,
+    processes,
+    queues,
+    workflows,
+)
 from edge.cli.client import EXIT_CODES, Told, api
 
 APP: Final = typer.Typer(
@@ -24,6 +33,7 @@ for _name, _group in {
     "sites": inventory.SITES,
     "networks": networks.NETWORKS,
     "machines": machines.MACHINES,
+    "discoveries": discoveries.DISCOVERIES,
     "artifacts": inventory.ARTIFACTS,
     "images": inventory.IMAGES,
     "profiles": inventory.PROFILES,

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from peewee import SQL, fn
+from peewee import JOIN, SQL, fn
 
 from models import events
 from models.database import database
-from models.events import SHARDS
-from models.tables import DomainEvent, Machine, Site
+from models.events import SHARDS, About
+from models.tables import Discovery, DomainEvent, Machine, Site
 
 KEPT: Final = timedelta(days=7)
 """How long a published event can still be read."""
@@ -39,6 +39,23 @@ def tell(machine: Machine, kind: str, data: Mapping[str, Any], *, request_id: st
         site_id=machine.site_id,
         shard=events.shard(machine.id),
         seq=machine.event_seq,
+        kind=kind,
+        request_id=request_id,
+        data=dict(data),
+    )
+
+
+def tell_of_discovery(
+    discovery: Discovery, kind: str, data: Mapping[str, Any], *, request_id: str = ""
+) -> None:
+    """Add an event, in the caller's transaction, which holds the discovery's lock."""
+    discovery.event_seq += 1
+    Discovery.update(event_seq=discovery.event_seq).where(Discovery.id == discovery.id).execute()
+    DomainEvent.create(
+        discovery_id=discovery.id,
+        site_id=discovery.site_id,
+        shard=events.shard(discovery.id),
+        seq=discovery.event_seq,
         kind=kind,
         request_id=request_id,
         data=dict(data),
@@ -92,17 +109,19 @@ def _done(ids: Sequence[int]) -> None:
 def _joined() -> Any:
     return (
         DomainEvent.select(DomainEvent, Machine.hostname.alias("hostname"), Site.slug.alias("site"))
-        .join(Machine, on=(Machine.id == DomainEvent.machine_id))
+        .join(Machine, JOIN.LEFT_OUTER, on=(Machine.id == DomainEvent.machine_id))
         .switch(DomainEvent)
         .join(Site, on=(Site.id == DomainEvent.site_id))
     )
 
 
 def _event(row: Any) -> events.DomainEvent:
+    discovery = row.discovery_id is not None
     return events.DomainEvent(
         id=row.id,
-        machine=row.machine_id,
-        hostname=row.hostname,
+        about=About.DISCOVERY if discovery else About.MACHINE,
+        subject_id=row.discovery_id if discovery else row.machine_id,
+        subject=row.data["mac"] if discovery else row.hostname,
         site=row.site,
         seq=row.seq,
         kind=row.kind,

@@ -9,6 +9,7 @@ from uuid import UUID
 from models import audit, names
 from models.audit import Caller
 from models.bootplan import SLOT_MARK
+from models.commands import discoveries
 from models.commands.moves import announce, noted
 from models.commands.records import locked_site, recorded
 from models.database import database
@@ -182,6 +183,7 @@ def create_machine(caller: Caller, new: NewMachine) -> UUID:
         )
         for interface, mac in zip(new.interfaces, macs, strict=True):
             _interface(row.id, interface, mac, new.interfaces.index(interface))
+        discoveries.claimed(caller, row, macs)
         audit.record(
             caller, "machine.create", kind="machine", id=row.id, site=new.site_id, machine=row.id
         )

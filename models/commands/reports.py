@@ -8,7 +8,7 @@ from uuid import UUID
 
 from peewee import DataError
 
-from models.commands import runs, tasks, walks
+from models.commands import discoveries, runs, tasks, walks
 from models.commands.moves import announce, further, locked
 from models.commands.runs import Render
 from models.database import database
@@ -90,10 +90,16 @@ def _receive_all(letter: Letter, batch: Sequence[Report]) -> None:
         for owner, (_, seen) in zip(owners, batch, strict=True)
         if owner is not None and seen.kind in MOVERS
     }
+    if any(seen.kind is Seen.MACHINE_DISCOVERED for _, seen in batch):
+        discoveries.hold_back(letter.envelope.site)
     machines = {owner: locked(owner) for owner in sorted(movers)}
     tasks.hold(movers)
+    strangers = []
     for owner, (seq, seen) in zip(owners, batch, strict=True):
-        _receive_one(letter, seq, seen, owner, machines)
+        new = _receive_one(letter, seq, seen, owner, machines)
+        if new and owner is None and seen.kind is Seen.MACHINE_DISCOVERED:
+            strangers.append(seen)
+    discoveries.seen(letter.envelope, strangers)
     for owner in {owner for owner in owners if owner is not None}:
         announce(owner)
 
@@ -112,12 +118,16 @@ def _receive_one(
     seen: Observation,
     owner: UUID | None,
     machines: Mapping[UUID, Machine],
-) -> None:
+) -> bool:
+    """Keep one report, and let it do what it does; False when it was there already."""
     row = _kept(letter.envelope, letter.incarnation, seq, seen, owner)
-    if row is None or owner is None or seen.kind not in MOVERS:
-        return
-    if not _applied(machines[owner], letter.envelope.agent, seen, letter.render):
-        Row.update(applied=False).where(Row.id == row).execute()
+    if row is None:
+        return False
+    if owner is not None and seen.kind in MOVERS:
+        applied = _applied(machines[owner], letter.envelope.agent, seen, letter.render)
+        if not applied:
+            Row.update(applied=False).where(Row.id == row).execute()
+    return True
 
 
 def _machine_of(site_id: UUID, observation: Observation) -> UUID | None:

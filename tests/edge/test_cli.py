@@ -15,6 +15,7 @@ from tests.conftest import copied
 from tests.edge.conftest import ROOT, TOKEN, serving, variables
 from tests.edge.make import MAC
 from tests.models import make as domain
+from tests.models.test_discoveries import Teller, sighting
 
 pytestmark = pytest.mark.services
 
@@ -164,6 +165,30 @@ def test_a_network_that_cannot_be_is_refused_with_what_to_do(sprout, inventory, 
     assert done.returncode != 0
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_stranger_is_listed_and_accepted_or_ignored(sprout, inventory):
+    strangers = {"52:54:00:99:00:01": "7", "52:54:00:99:00:02": "8"}
+    with borrowed():
+        teller = Teller(domain.Agent(queries.site("ams-1").id))
+        teller.tell(*map(sighting, strangers))
+
+    rows = json.loads(sprout("discoveries", "list", "--site-id", "ams-1", "--json").stdout)
+    ids = {row["mac"]: row["id"] for row in rows}
+    first, second = (ids[mac] for mac in strangers)
+    accepted = sprout(
+        *("discoveries", "accept", first, "--hostname", "found-7", "--label", "rack=7"),
+        *("--bmc", "address=http://127.0.0.1:1,secretRef=env:BMC", "--root-disk", "serial=S7"),
+    )
+    ignored = sprout("discoveries", "ignore", second, "--reason", "a visitor")
+
+    assert (accepted.returncode, ignored.returncode) == (0, 0), accepted.stderr + ignored.stderr
+    machine = json.loads(sprout("machines", "show", "found-7", "--json").stdout)
+    assert (machine["id"], machine["labels"]) == (accepted.stdout.strip(), {"rack": "7"})
+    assert "none yet" in sprout("discoveries", "list").stderr
+    shown = sprout("discoveries", "list", "--state", "ignored").stdout
+    assert "52:54:00:99:00:02" in shown
+    assert second in sprout("discoveries", "show", second).stdout
 
 
 def test_the_health_of_a_site_says_of_each_agent_what_it_serves_and_has_told(sprout):

@@ -38,8 +38,8 @@ def scene(db):
 def test_an_event_is_a_cloud_event_with_a_key_to_choose_it_by():
     event = DomainEvent(
         id=9,
-        machine=MACHINE,
-        hostname="node-01",
+        subject_id=MACHINE,
+        subject="node-01",
         site="ams-1",
         seq=4,
         kind="provisioned",
@@ -125,7 +125,7 @@ def test_relays_side_by_side_keep_the_order_of_each_machine(scene):
         thread.join()
 
     for machine in [scene.machine, *others]:
-        numbers = [each.seq for each in sent if each.machine == machine]
+        numbers = [each.seq for each in sent if each.subject_id == machine]
         assert numbers == sorted(set(numbers))
     assert len(sent) == Row.select().count()
 
