@@ -210,6 +210,9 @@ class Settings(Capabilities):
         None, description="Address that TFTP listens on; empty: the one that DHCP answers from."
     )
     tftp_port: int = Field(69, ge=1, le=65535, description="Port that TFTP listens on.")
+    tftp_processes: int = Field(
+        1, ge=1, le=16, description="Processes of TFTP, among which clients are divided."
+    )
     provisioning_domain: str = Field(
         "provisioning.sprout.local",
         max_length=180,

@@ -47,6 +47,7 @@ class Site:
     loader_dirs: tuple[Path, ...] = (Path("/usr/lib/ipxe"), Path("/boot"))
     dhcp_port: int = DHCP_PORT
     tftp_port: int = TFTP_PORT
+    tftp_processes: int = 1
     dns_port: int = DNS_PORT
     dns_forward: tuple[str, ...] = ()
     domain: str = "provisioning.sprout.local"

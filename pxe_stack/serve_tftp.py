@@ -1,4 +1,4 @@
-"""The site's process of TFTP, until SIGTERM."""
+"""The site's process of TFTP, or one of several that share the port, until SIGTERM."""
 
 import resource
 from collections import Counter
@@ -24,7 +24,9 @@ def tftp(site: "Site") -> None:
     if site.netns is not None:
         sockets.enter(site.netns)  # for good: every transfer has a socket of its own
     _allow_sockets()
-    listener = tftp_sockets.listening(site.tftp_address or "", site.tftp_port)
+    listener = tftp_sockets.listening(
+        site.tftp_address or "", site.tftp_port, shared=site.tftp_processes > 1
+    )
     stores, counts = Stores(site.directory, site.agent), Counter[str]()
     reports = Reports(stores, counts)
     server = Server(listener, Loaders(site.loader_dirs), reports.tell, counts)

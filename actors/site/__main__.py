@@ -134,6 +134,8 @@ def _children(
 ) -> list[Child]:
     site = _site(settings, enrolled, where)
     lives = {name: partial(SERVING[name], site) for name in sorted(where.services)}
+    for number in range(2, site.tftp_processes + 1 if "tftp" in lives else 2):
+        lives[f"tftp-{number}"] = lives["tftp"]
     lives["agent"] = partial(agent.run, _setup(settings, enrolled, where, tls))
 
     def main(name: str) -> None:
@@ -164,6 +166,7 @@ def _site(settings: Settings, enrolled: Enrolment, where: Place) -> serve.Site:
         dns_address=where.dns_address,
         dhcp_port=settings.dhcp_port,
         tftp_port=settings.tftp_port,
+        tftp_processes=settings.tftp_processes,
         dns_port=settings.dns_port,
         dns_forward=tuple(map(str, settings.dns_forward)),
         domain=settings.provisioning_domain,

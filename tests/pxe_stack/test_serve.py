@@ -124,3 +124,15 @@ def test_tftp_clients_fetch_a_loader_whole(wire, site, client):
         assert (wire.folder / "got").read_bytes() == bytes(range(256)) * 4000, went
         (sent,) = boot.wait_for(Seen.TFTP_SENT)
         assert (sent.mac, sent.data["name"], sent.data["resent"]) == (make.MAC, "snponly.efi", 0)
+
+
+def test_processes_of_tftp_share_the_port_and_each_client_stays_with_one(wire, site):
+    wire.give_address()
+    with serving(replace(site, tftp_processes=2), "tftp") as boot:
+        with serving(replace(site, tftp_processes=2), "tftp") as other:
+            assert boot.processes["tftp"].pid != other.processes["tftp"].pid
+            for client in TFTP_CLIENTS.values():
+                went = wire.run(*client)
+                assert (wire.folder / "got").read_bytes() == bytes(range(256)) * 4000, went
+            boot.wait_for(Seen.TFTP_SENT, len(TFTP_CLIENTS))
+        assert wire.run(*TFTP_CLIENTS["busybox"]).returncode == 0
