@@ -18,6 +18,13 @@ from pxe_stack.packets import ANY, PROXY_PORT, Kind, Option, Reply, Request
 
 __all__ = ["Answer", "Ignored", "Server", "Snapshot", "View", "Why", "answer", "script_url"]
 
+# Members of enumerations, by names of this module: to look one up in its class takes as long as
+# a call, and these are looked up for every packet.
+_DISCOVER: Final = Kind.DISCOVER
+_OFF: Final = Mode.OFF
+_PROXY: Final = Mode.PROXY
+_FULL: Final = Mode.FULL
+
 
 class View(NamedTuple):
     """What changes from packet to packet: leases, the time, how often this client has tried."""
@@ -40,21 +47,22 @@ def answer(
 ) -> Answer | Ignored:
     """Decide on the answer to *request*, or on the reason for none (RFC 2131 §4.3)."""
     net = snapshot.locate(request)
-    if net is not None and net.mode is Mode.OFF:
+    if net is not None and net.mode is _OFF:
         return Ignored(Why.SWITCHED_OFF, net.told.name)
-    if request.service == PROXY_PORT or (net is not None and net.mode is Mode.PROXY):
+    if request.service == PROXY_PORT or (net is not None and net.mode is _PROXY):
         return dhcp_proxy.answer(request, known, net, snapshot)
     if known is not None:
         return _reserved(_Case(request, known, net, snapshot, view))
-    if net is not None and net.mode is Mode.FULL:
-        case = dhcp_dynamic.Case(request, net, snapshot, view.leases, view.now, view.tries)
+    if net is not None and net.mode is _FULL:
+        client = client_key(request.mac, request.options.get(61))
+        case = dhcp_dynamic.Case(request, client, net, snapshot, *view)
         return dhcp_dynamic.answer(case)
     return Ignored(Why.NOT_OURS)
 
 
 def discovered(request: Request, known: Known | None) -> bool:
     """Whether *request* is of a machine that nobody has told us of, and that wants to boot."""
-    return known is None and request.kind is Kind.DISCOVER and asks_to_boot(request)
+    return known is None and request.kind is _DISCOVER and asks_to_boot(request)
 
 
 def _reserved(case: _Case) -> Answer | Ignored:

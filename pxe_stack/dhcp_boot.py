@@ -49,20 +49,21 @@ NOTHING: Final = Boot()
 
 def asks_to_boot(request: Request) -> bool:
     """Whether it is firmware or a loader that asks, and not an operating system."""
-    vendor = request.options.get(Option.VENDOR_CLASS, b"")
-    return vendor.startswith((_PXE, _HTTP)) or _is_ipxe(request)
+    return request.options.get(60, b"").startswith((_PXE, _HTTP)) or _is_ipxe(request)
 
 
 def boot_of(request: Request, known: Known | None, server: Server) -> Boot:
     """Return what the client is to start, if it asks to boot at all."""
-    if not asks_to_boot(request):
+    options = request.options
+    vendor = options.get(60, b"")
+    ipxe = _is_ipxe(request)
+    if not ipxe and not vendor.startswith((_PXE, _HTTP)):
         return NOTHING
-    if _is_ipxe(request):
+    if ipxe:
         # The second round: sending the loader again would chain for ever.
         url_of = script_url(request.mac, known, server)
         return Boot(url_of, options=((Option.IPXE, NO_PROXY),), own=True)
-    vendor = request.options.get(Option.VENDOR_CLASS, b"")
-    arch = _architecture(vendor[:64], request.options.get(Option.ARCHITECTURE, b"")[:2])
+    arch = _architecture(vendor[:64], options.get(93, b"")[:2])
     if arch is None:
         return NOTHING
     http = arch.http or vendor.startswith(_HTTP)
@@ -95,8 +96,8 @@ def script_url(mac: str, known: Known | None, server: Server) -> str:
 
 def _is_ipxe(request: Request) -> bool:
     # iPXE writes the class bare; RFC 3004 wants a length before it, and some builds obey.
-    user_class = request.options.get(Option.USER_CLASS, b"")
-    return user_class in {b"iPXE", b"\x04iPXE"} or Option.IPXE in request.options
+    options = request.options
+    return options.get(77, b"") in {b"iPXE", b"\x04iPXE"} or 175 in options
 
 
 @lru_cache(maxsize=1024)

@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from pxe_stack.dhcp_boot import boot_of
 from pxe_stack.dhcp_networks import Net, Snapshot, dotted, number_of
 from pxe_stack.dhcp_reply import Answer, Ignored, Terms, Why, granted, refused
-from pxe_stack.leases import Act, Change, Lease, Leases, State, client_key
+from pxe_stack.leases import Act, Change, Lease, Leases, State
 from pxe_stack.packets import ANY, Kind, Option, Request
 
 PATIENCE_S: Final = 4
@@ -16,20 +16,27 @@ PATIENCE_TRIES: Final = 3
 LEAST_S: Final = 30
 """What is left of a lease that cannot be made longer, before the client has to ask anew."""
 
+# Members of enumerations, by names of this module: to look one up in its class takes as long as
+# a call, and these are looked up for every packet.
+_SERVER_ID: Final = int(Option.SERVER_ID)
+_REQUESTED: Final = int(Option.REQUESTED_ADDRESS)
+_OFFER: Final = Kind.OFFER
+_ACK: Final = Kind.ACK
+_HOLD: Final = Act.HOLD
+_BIND: Final = Act.BIND
+_LEASED: Final = State.LEASED
+
 
 class Case(NamedTuple):
-    """One request and all that the decision depends on."""
+    """One request of *client* (a client_key) and all that the decision depends on."""
 
     request: Request
+    client: bytes
     net: Net
     snapshot: Snapshot
     leases: Leases
     now: float
     tries: int
-
-    @property
-    def client(self) -> bytes:
-        return client_key(self.request.mac, self.request.options.get(61))
 
     def owns(self, address: int) -> bool:
         return self.leases.owns(self.net.id, address)
@@ -37,7 +44,7 @@ class Case(NamedTuple):
 
 def answer(case: Case) -> Answer | Ignored:
     """Decide on the answer to a client whose address is of the pool, or is to be."""
-    chosen = case.request.address(Option.SERVER_ID)
+    chosen = case.request.address(_SERVER_ID)
     if chosen is not None and chosen != case.snapshot.server.address:
         return Ignored(Why.OTHER_SERVER, chosen)
     return _BY_KIND[case.request.kind](case)
@@ -47,23 +54,25 @@ def _offer(case: Case) -> Answer | Ignored:
     client = case.client
     if _is_for_another_agent(case, client):
         return Ignored(Why.OTHER_AGENT)
-    asked = case.request.address(Option.REQUESTED_ADDRESS)
+    asked = case.request.address(_REQUESTED)
     wanted = None if asked is None else number_of(asked)
     address = case.leases.pick(case.net.id, client, wanted, case.now)
     if address is None:
         return Ignored(Why.EXHAUSTED, case.net.told.name)
-    hold = Change(Act.HOLD, client, address)
-    return _granted(Kind.OFFER, case, address, case.net.told.lease_s, hold)
+    hold = Change(_HOLD, client, address)
+    return _granted(_OFFER, case, address, case.net.told.lease_s, hold)
 
 
 def _is_for_another_agent(case: Case, client: bytes) -> bool:
     """Whether to leave a DISCOVER to the other agents of this network for now."""
     request, leases = case.request, case.leases
+    if case.net.alone:
+        return False
     if request.secs >= PATIENCE_S or case.tries >= PATIENCE_TRIES:
         return False
     if leases.last_of(client, case.net.id) or leases.offered_to(client) is not None:
         return False
-    asked = request.address(Option.REQUESTED_ADDRESS)
+    asked = request.address(_REQUESTED)
     if asked is not None and case.net.pooled(number_of(asked)):
         return number_of(asked) not in case.net.pool  # it says which of us gave it that
     return not case.net.falls_to_us(client)
@@ -72,13 +81,13 @@ def _is_for_another_agent(case: Case, client: bytes) -> bool:
 def _confirm(case: Case) -> Answer | Ignored:
     """Answer a REQUEST, by its state (RFC 2131 §4.3.2)."""
     request = case.request
-    asked = request.address(Option.REQUESTED_ADDRESS)
+    asked = request.address(_REQUESTED)
     address = number_of(asked or request.ciaddr)
     if address == 0:
         return Ignored(Why.NO_ANSWER_DUE, "REQUEST for no address")
     if address not in case.net.span:
         return _refused(case, address)
-    if Option.SERVER_ID in request.options:
+    if _SERVER_ID in request.options:
         return _lease(case, address) or _refused(case, address)
     if asked is not None and request.ciaddr == ANY:
         return _rebooted(case, address)
@@ -114,15 +123,15 @@ def _lease(case: Case, address: int) -> Answer | None:
         return None
     left = _left(case.leases.lease(address), client, case.now)
     if seconds / 2 <= left <= seconds or (not case.owns(address) and left >= LEAST_S):
-        return _granted(Kind.ACK, case, address, int(left), None)
+        return _granted(_ACK, case, address, int(left), None)
     if not case.owns(address):
         return None
-    bind = Change(Act.BIND, client, address, case.now + seconds)
-    return _granted(Kind.ACK, case, address, seconds, bind)
+    bind = Change(_BIND, client, address, case.now + seconds)
+    return _granted(_ACK, case, address, seconds, bind)
 
 
 def _left(lease: Lease | None, client: bytes, now: float) -> float:
-    if lease is None or lease.client != client or lease.state is not State.LEASED:
+    if lease is None or lease.client != client or lease.state is not _LEASED:
         return 0.0
     return lease.expires - now
 
@@ -132,11 +141,11 @@ def _inform(case: Case) -> Answer | Ignored:
         return Ignored(Why.NO_ANSWER_DUE, "INFORM without an address")
     boot = boot_of(case.request, None, case.snapshot.server)
     terms = Terms(case.net.constants, boot)
-    return Answer(granted(Kind.ACK, case.request, case.snapshot, terms))
+    return Answer(granted(_ACK, case.request, case.snapshot, terms))
 
 
 def _declined(case: Case) -> Answer | Ignored:
-    asked = case.request.address(Option.REQUESTED_ADDRESS) or ANY
+    asked = case.request.address(_REQUESTED) or ANY
     change = _of_its_own(case, number_of(asked), Act.DECLINE)
     return Ignored(Why.DECLINED if change else Why.NO_RECORD, asked, change)
 
@@ -164,8 +173,8 @@ _BY_KIND: Final[Mapping[Kind, Callable[[Case], Answer | Ignored]]] = {
     Kind.INFORM: _inform,
     Kind.DECLINE: _declined,
     Kind.RELEASE: _released,
-    Kind.OFFER: _nothing_due,
-    Kind.ACK: _nothing_due,
+    _OFFER: _nothing_due,
+    _ACK: _nothing_due,
     Kind.NAK: _nothing_due,
 }
 

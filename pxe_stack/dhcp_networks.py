@@ -18,6 +18,11 @@ from pxe_stack.packets import ANY, LINK_SELECTION, Option, Request, suboptions
 
 _MOST_REMEMBERED: Final = 4096
 
+# Members of enumerations, by names of this module: to look one up in its class takes as long as
+# a call, and these are looked up for every packet.
+_RELAY: Final = int(Option.RELAY)
+_SUBNET_SELECTION: Final = int(Option.SUBNET_SELECTION)
+
 
 @dataclass(frozen=True, slots=True)
 class Net:
@@ -30,6 +35,8 @@ class Net:
     pool: Pool
     constants: Constants
     span: range
+    alone: bool
+    """Whether no other agent leases of this network."""
 
     @property
     def mode(self) -> Mode:
@@ -50,11 +57,11 @@ class Net:
         A hash of the client names an address of the whole pool; it falls to whose range that is.
         """
         first, last = self.told.pool_first, self.told.pool_last
-        if first is None or last is None:
+        if self.alone or first is None or last is None:
             return True
         size = int(last) - int(first) + 1
         number = int.from_bytes(hashlib.blake2b(client, digest_size=8).digest(), "big")
-        return size < 1 or int(first) + number % size in self.pool
+        return int(first) + number % size in self.pool
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,12 +119,12 @@ class Snapshot:
         if not self.nets:
             return None
         options = request.options
-        if Option.RELAY in options:
-            link = suboptions(options[Option.RELAY]).get(LINK_SELECTION, b"")
+        if _RELAY in options:
+            link = suboptions(options[_RELAY]).get(LINK_SELECTION, b"")
             if len(link) == 4:
                 return self.at(inet_ntoa(link))
-        if Option.SUBNET_SELECTION in options:
-            return self.at(inet_ntoa(options[Option.SUBNET_SELECTION]))
+        if _SUBNET_SELECTION in options:
+            return self.at(inet_ntoa(options[_SUBNET_SELECTION]))
         if request.giaddr != ANY:
             return self.at(request.giaddr)
         if request.ciaddr != ANY:
@@ -184,4 +191,7 @@ def _net(network: BootNetwork, ranges: list[Range], coded: dict[Told, Constants]
     ]
     cidr = network.cidr
     span = range(int(cidr.network_address), int(cidr.broadcast_address) + 1)
-    return Net(network, Pool(network.network, merged(inside)), constants, span)
+    pool = Pool(network.network, merged(inside))
+    first, last = network.pool_first, network.pool_last
+    whole = first is None or last is None or pool.size >= int(last) - int(first) + 1
+    return Net(network, pool, constants, span, whole)

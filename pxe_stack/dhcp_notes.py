@@ -28,6 +28,7 @@ _ANSWERED: Final = {
     Kind.ACK: Seen.DHCP_ACKED,
     Kind.NAK: Seen.DHCP_REFUSED,
 }
+_STRANGERS: Final = {kind: f"{seen.value} stranger" for kind, seen in _ANSWERED.items()}
 
 
 class Notes:
@@ -51,10 +52,10 @@ class Notes:
 
     def answered(self, request: Request, known: Known | None, reply: Reply, begun: float) -> None:
         """Note *reply*, which left at this moment; *begun* is of the clock perf_counter."""
-        kind = _ANSWERED[reply.kind]
         if known is None:  # strangers come in any number, and have no timeline
-            self._counts[f"{kind.value} stranger"] += 1
+            self._counts[_STRANGERS[reply.kind]] += 1
             return
+        kind = _ANSWERED[reply.kind]
         key = (kind, request.mac, reply.yiaddr, reply.file)
         now = time.perf_counter()
         if self._answers.take(key, kind.value, now) is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from socket import inet_aton
-from typing import Final
+from typing import Final, NamedTuple
 
 from pxe_stack.dhcp_boot import Boot
 from pxe_stack.dhcp_networks import Snapshot
@@ -27,6 +27,13 @@ CLIENT_PORT: Final = 68
 
 _HEAD: Final = struct.Struct("!BBBBB4s")
 _TIMES: Final = struct.Struct("!BBIBBIBBI")
+
+# Members of enumerations, by names of this module: to look one up in its class takes as long as
+# a call, and these are looked up for every packet.
+_ACK: Final = Kind.ACK
+_BOOT_FILE: Final = int(Option.BOOT_FILE)
+_TFTP_SERVER: Final = int(Option.TFTP_SERVER)
+_HOST_NAME: Final = int(Option.HOST_NAME)
 
 
 class Why(StrEnum):
@@ -57,16 +64,14 @@ class Ignored:
     change: Change | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """*reply* is sent when *change* has been made, and lies on the disk if it is one that must."""
 
     reply: Reply
     change: Change | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
+class Terms(NamedTuple):
     """What is told with an address, for how many *seconds* (None: none is given)."""
 
     constants: Constants
@@ -86,7 +91,7 @@ def granted(kind: Kind, request: Request, snapshot: Snapshot, terms: Terms) -> R
         destination(request, terms.address),
         0,
         request.broadcast,
-        request.ciaddr if kind is Kind.ACK else ANY,
+        request.ciaddr if kind is _ACK else ANY,
         terms.address,
         server.tftp if boot.tftp else server.address if boot.file else ANY,
         request.giaddr,
@@ -164,17 +169,17 @@ def _boot_options(request: Request, boot: Boot, snapshot: Snapshot) -> bytes:
     if not boot.file:
         return b""
     options = [*boot.options]
-    if len(boot.file) > FILE_ROOM or request.wants(Option.BOOT_FILE):
-        options.append((Option.BOOT_FILE, boot.file.encode("ascii")))
-    if boot.tftp and request.wants(Option.TFTP_SERVER):
-        options.append((Option.TFTP_SERVER, snapshot.server.tftp.encode("ascii")))
+    if len(boot.file) > FILE_ROOM or request.wants(_BOOT_FILE):
+        options.append((_BOOT_FILE, boot.file.encode("ascii")))
+    if boot.tftp and request.wants(_TFTP_SERVER):
+        options.append((_TFTP_SERVER, snapshot.server.tftp.encode("ascii")))
     return b"".join(coded(code, value) for code, value in options)
 
 
 def _own_options(request: Request, terms: Terms) -> tuple[tuple[int, bytes], ...]:
     name = terms.host_name
-    if name and request.wants(Option.HOST_NAME):
-        return ((int(Option.HOST_NAME), name.encode("ascii", "replace")), *_echoed(request))
+    if name and request.wants(_HOST_NAME):
+        return ((int(_HOST_NAME), name.encode("ascii", "replace")), *_echoed(request))
     return tuple(_echoed(request))
 
 

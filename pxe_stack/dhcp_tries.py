@@ -8,6 +8,7 @@ from pxe_stack.packets import Kind, Request
 FORGOTTEN_S: Final = 60.0
 """Silence after which a client's next DISCOVER is its first again."""
 MOST: Final = 8192
+_DISCOVER: Final = Kind.DISCOVER
 
 
 class Tries:
@@ -18,7 +19,7 @@ class Tries:
 
     def of(self, request: Request, now: float) -> int:
         """Count *request*, and return which try of its client it is."""
-        if request.kind is not Kind.DISCOVER:
+        if request.kind is not _DISCOVER:
             return 1
         count, last = self._seen.pop(request.mac, (0, now))
         count = 1 if now - last > FORGOTTEN_S else count + 1

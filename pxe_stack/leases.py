@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import islice
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 OFFER_S: Final = 60.0
@@ -36,8 +36,7 @@ class Act(Enum):
     RELEASE = "release"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """What is to happen to *address* before its decision is made known; *expires* of BIND alone."""
 
     act: Act
@@ -54,8 +53,12 @@ class State(IntEnum):
     DECLINED = 2
 
 
-@dataclass(slots=True)
-class Lease:
+_HOLD, _BIND, _RELEASE = Act.HOLD, Act.BIND, Act.RELEASE
+_LEASED, _RELEASED, _DECLINED = State.LEASED, State.RELEASED, State.DECLINED
+_AFTER: Final = {Act.DECLINE: State.DECLINED, Act.RELEASE: State.RELEASED}
+
+
+class Lease(NamedTuple):
     """The last use of one address; *expires* is lasting, and its client may count on it."""
 
     address: int
@@ -78,12 +81,17 @@ class Pool:
         object.__setattr__(self, "size", sum(last - first + 1 for first, last in self.ranges))
 
     def __contains__(self, address: int) -> bool:
+        if len(self.ranges) == 1:
+            first, last = self.ranges[0]
+            return first <= address <= last
         at = bisect_right(self.starts, address) - 1
         return at >= 0 and address <= self.ranges[at][1]
 
     def nth(self, number: int) -> int:
         """Return the address that has *number*, counted from 0 and around the end."""
         number %= self.size
+        if len(self.ranges) == 1:
+            return self.starts[0] + number
         for first, last in self.ranges:
             if number <= last - first:
                 return first + number
@@ -162,7 +170,7 @@ class Leases:
         """Return the last lease of *client* if its address is of *network* and still its own."""
         address = self._by_client.get(client)
         lease = None if address is None else self._by_address.get(address)
-        if lease is None or lease.client != client or lease.state is State.DECLINED:
+        if lease is None or lease.client != client or lease.state is _DECLINED:
             return None
         pool = self._pools.get(network)
         return lease if pool is not None and lease.address in pool else None
@@ -174,9 +182,9 @@ class Leases:
     def in_use(self, address: int, client: bytes, now: float) -> bool:
         """Whether *address* is leased to another than *client*, or rests."""
         lease = self._by_address.get(address)
-        if lease is None or lease.expires <= now or lease.state is State.RELEASED:
+        if lease is None or lease.expires <= now or lease.state is _RELEASED:
             return False
-        return lease.state is State.DECLINED or lease.client != client
+        return lease.state is _DECLINED or lease.client != client
 
     def taken(self, address: int, client: bytes, now: float) -> bool:
         """Whether *address* is another's, or nobody's to have: leased, resting, or reserved."""
@@ -201,15 +209,14 @@ class Leases:
 
     def apply(self, change: Change, now: float) -> Lease | None:
         """Do *change*; return what is to be written before anybody hears of it."""
-        if change.act is Act.HOLD:
+        act = change.act
+        if act is _HOLD:
             self._hold(change.client, change.address, now)
             return None
-        expires, state = {
-            Act.BIND: (change.expires, State.LEASED),
-            Act.DECLINE: (now + QUARANTINE_S, State.DECLINED),
-            Act.RELEASE: (now, State.RELEASED),
-        }[change.act]
-        return self._put(Lease(change.address, change.client, expires, state))
+        if act is _BIND:
+            return self._put(Lease(change.address, change.client, change.expires))
+        ends = now if act is _RELEASE else now + QUARANTINE_S
+        return self._put(Lease(change.address, change.client, ends, _AFTER[act]))
 
     def _hold(self, client: bytes, address: int, now: float) -> None:
         self._let_go(now)

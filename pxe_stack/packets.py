@@ -98,6 +98,7 @@ _LENGTHS: Final[Mapping[int, int]] = {
     Option.SUBNET_SELECTION: 4,
 }
 """Options that decide, and so must have exactly the length of their kind."""
+_DECIDING: Final = frozenset(map(int, _LENGTHS))
 _KINDS: Final = {bytes((kind,)): kind for kind in Kind}
 
 # Plain numbers for what is looked up in every packet: a member of an IntEnum hashes slowly.
@@ -310,9 +311,9 @@ def _options(raw: bytes, file: bytes, sname: bytes) -> dict[int, bytes]:
             collect(file, found)
         if overload & 2:
             collect(sname, found)
-    for code, length in _LENGTHS.items():
-        if code in found and len(found[code]) != length:
-            raise Malformed(f"option {int(code)} is not {length} bytes long")
+    for code in _DECIDING.intersection(found):
+        if len(found[code]) != _LENGTHS[code]:
+            raise Malformed(f"option {code} is not {_LENGTHS[code]} bytes long")
     return found
 
 

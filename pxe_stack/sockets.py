@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -92,8 +93,13 @@ def tcp(address: str, port: int) -> socket.socket:
 
 def send_from(sock: socket.socket, data: bytes, to: tuple[str, int], source: str) -> None:
     """Send *data* with the source address *source*, whichever addresses the interface has."""
+    sock.sendmsg([data], _from(source), 0, to)
+
+
+@cache
+def _from(source: str) -> list[tuple[int, int, bytes]]:
     info = struct.pack("=I4s4s", 0, socket.inet_aton(source), bytes(4))
-    sock.sendmsg([data], [(socket.IPPROTO_IP, _IP_PKTINFO, info)], 0, to)
+    return [(socket.IPPROTO_IP, _IP_PKTINFO, info)]
 
 
 _IP_PKTINFO: Final = 8
