@@ -123,12 +123,12 @@ class Request(NamedTuple):
     source: str = ANY
     service: int = SERVER_PORT
 
-    def address(self, option: Option) -> str | None:
+    def address(self, option: int) -> str | None:
         """Return the address in *option*, or None."""
         value = self.options.get(option)
         return None if value is None else inet_ntoa(value)
 
-    def text(self, option: Option) -> str:
+    def text(self, option: int) -> str:
         """Return *option* as printable ASCII, other bytes as question marks."""
         return printable(self.options.get(option, b""))
 
@@ -145,7 +145,7 @@ class Request(NamedTuple):
         asked = 0 if value is None else int.from_bytes(value, "big") - 28
         return max(_SMALLEST_LIMIT, min(asked, 1472))
 
-    def wants(self, option: Option) -> bool:
+    def wants(self, option: int) -> bool:
         """Whether the client lists *option* among its parameters, or lists none at all."""
         listed = self.options.get(Option.PARAMETERS)
         return listed is None or option in listed
