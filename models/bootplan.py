@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, Final, Self
 from uuid import UUID
@@ -193,6 +194,7 @@ def slot(name: str) -> str:
     return f"{SLOT_MARK}{name}@@"
 
 
+@lru_cache(maxsize=8192)
 def token(site_key: bytes, run: UUID, access: Access) -> str:
     """Return the token of one (run, class): 32 hexadecimal digits of HMAC-SHA-256."""
     text = f"{run}:{access.value}".encode()

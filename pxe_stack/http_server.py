@@ -11,6 +11,7 @@ import queue
 import socket
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
@@ -35,6 +36,9 @@ MOST_TOGETHER: Final = 256
 MOST_WAITING: Final = 4096
 """Requests that wait for their answer; beyond that 503 is one."""
 
+FLUSH_S: Final = 5.0
+"""How often what is only counted is written down."""
+
 Job = tuple[Line | None, Request | Callable[[], None]]
 
 
@@ -54,6 +58,7 @@ class Answering:
         self._journal = journal
         self._post = post
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
+        self._flushed = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
 
     def start(self) -> None:
@@ -78,7 +83,7 @@ class Answering:
             self._jobs.put((None, act))
 
     def _run(self) -> None:
-        while (first := self._jobs.get()) is not None:
+        while (first := self._next()) is not None:
             jobs, last = [first], False
             while len(jobs) < MOST_TOGETHER and not last and not self._jobs.empty():
                 job = self._jobs.get()
@@ -87,6 +92,17 @@ class Answering:
             self._settle(jobs)
             if last:
                 return
+
+    def _next(self) -> Job | None:
+        """Wait for the next job; meanwhile what was only counted is written down."""
+        while True:
+            if (now := time.monotonic()) - self._flushed >= FLUSH_S:
+                self._flushed = now
+                self._journal.flush()
+            try:
+                return self._jobs.get(timeout=FLUSH_S)
+            except queue.Empty:
+                continue
 
     def _settle(self, jobs: Sequence[Job]) -> None:
         durable = any(isinstance(each, Request) and each.method == "POST" for _, each in jobs)

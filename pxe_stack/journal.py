@@ -54,6 +54,7 @@ class JournalStore:
         self._db = sqlite.Database(path, _SCHEMA)
         self._bell = Bell(path.parent / BELL)
         self._tally = Tally()
+        self._together = False
         with self._db.writing() as connection:
             connection.execute(
                 "INSERT OR IGNORE INTO meta VALUES ('incarnation', ?)", (str(uuid4()),)
@@ -79,7 +80,8 @@ class JournalStore:
             observation = damped
         with self._db.writing(durable=observation.kind in DURABLE) as connection:
             seq = self._insert(connection, observation)
-        self._bell.ring()
+        if not self._together:  # what is not committed yet, the agent would not find
+            self._bell.ring()
         return seq
 
     @contextmanager
@@ -89,7 +91,11 @@ class JournalStore:
         Nobody may be answered by what was appended until then.
         """
         with self._db.writing(durable=durable):
-            yield
+            self._together = True
+            try:
+                yield
+            finally:
+                self._together = False
         self._bell.ring()
 
     def append_all(self, seen: Sequence[Observation]) -> None:
@@ -174,8 +180,9 @@ class JournalStore:
         cursor = connection.execute("INSERT INTO observations (body) VALUES (?)", (body,))
         if seen.run is not None:
             run = str(seen.run)
-            phase = _after(_phase(connection, run), seen.kind)
-            connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (run, phase.value))
+            before = _phase(connection, run)
+            if (phase := _after(before, seen.kind)) is not before:
+                connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (run, phase.value))
         if seen.kind is Seen.DHCP_ACKED and seen.mac is not None:
             connection.execute("INSERT OR REPLACE INTO acks VALUES (?, ?)", (seen.mac, seen.at))
         return cursor.lastrowid or 0

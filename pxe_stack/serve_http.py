@@ -1,7 +1,8 @@
 """The site's two processes of boot HTTP (see http_server), each until SIGTERM."""
 
+import os
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+FILES_NICE: Final = 5
+"""By how much whatever else the site does goes before files, where processors are few."""
+
 
 def http(site: "Site") -> None:
     """Serve scripts, seeds, metadata and callbacks.  Raises OSError when the port is taken."""
@@ -26,6 +30,7 @@ def http(site: "Site") -> None:
 
 def files(site: "Site") -> None:
     """Send artifacts and loaders over the connections that boot HTTP hands over."""
+    os.nice(FILES_NICE)
     _serve(site, "files", None)
 
 

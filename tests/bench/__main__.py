@@ -16,6 +16,7 @@ from tests.bench import (
     failover,
     first_light,
     fleet,
+    http,
     memory,
     queues,
     router,
@@ -35,6 +36,7 @@ FIGURES: Mapping[str, Measure] = MappingProxyType(
         "failover": lambda folder, _: failover.measure(folder),
         "router": router.measure,
         "dns": lambda folder, _: dns.measure(folder),
+        "http": lambda folder, _: http.measure(folder),
         "broker": lambda _, __: broker.main() is None,
     }
 )
