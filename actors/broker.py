@@ -46,6 +46,7 @@ class Transport:
     broker: Callable[[str, list[Middleware], bool], QueueBroker]
     publisher: Callable[[str, bool], Publisher]
     declare: Callable[[str, Collection[str]], None]
+    renew: Callable[[str, Collection[str]], None]
     dead_letters: Callable[[str], DeadLetters]
 
 
@@ -53,12 +54,14 @@ _RABBITMQ: Final = Transport(
     broker_rabbitmq.RabbitBroker,
     broker_rabbitmq.publisher,
     broker_rabbitmq.declare,
+    broker_rabbitmq.renew,
     broker_rabbitmq.RabbitDeadLetters,
 )
 _POSTGRES: Final = Transport(
     broker_postgres.PostgresBroker,
     broker_postgres.publisher,
     broker_postgres.declare,
+    broker_postgres.declare,  # a table cannot be without a leader
     broker_postgres.PostgresDeadLetters,
 )
 TRANSPORTS: Final[Mapping[str, Transport]] = MappingProxyType(
@@ -144,6 +147,15 @@ def listen_to_automation(url: str, obey: Obey, stop: threading.Event) -> None:
 def declare(url: str, queues: Collection[str]) -> None:
     """Make *queues*, where they are not yet.  Raises Unconfirmed."""
     _transport(url).declare(url, queues)
+
+
+def renew(url: str, queues: Collection[str]) -> None:
+    """Delete *queues*, with what lies in them, and make them anew.  Raises Unconfirmed.
+
+    Nothing is deleted unless a queue that is made for it takes a message meanwhile: a broker that
+    is slow as a whole is left alone.
+    """
+    _transport(url).renew(url, queues)
 
 
 def dead_letters_of(url: str) -> DeadLetters:

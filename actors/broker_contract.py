@@ -8,6 +8,7 @@ Rule 3: nothing is delayed, retried or answered by a queue: that is the engine's
   + Oversize      a message over the limit; nothing was sent
   + Unroutable    queues that nobody declared; the rest of the batch is stored
   + Unconfirmed   no answer, or a refusal: publish again, nothing is known
+    + Stuck       the broker lives, and some of its queues did not answer
 """
 
 import hashlib
@@ -75,6 +76,14 @@ class Unroutable(QueueError):
 
 class Unconfirmed(QueueError):
     """The broker was unreachable, refused, or did not answer in time: publish again."""
+
+
+class Stuck(Unconfirmed):
+    """Queues that did not answer.  Messages of the same batch for other queues are stored."""
+
+    def __init__(self, queues: Collection[str], after_s: float) -> None:
+        super().__init__(f"no confirm within {after_s:.0f} s of {', '.join(sorted(queues))}")
+        self.queues = frozenset(queues)
 
 
 class ConnectionLost(BrokerConnectionError):

@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from types import MappingProxyType
 from typing import Any, Final, Self
+from uuid import uuid4
 
 import dramatiq
 import pika
@@ -51,6 +52,8 @@ UPWARD: Final = frozenset({REPORT_QUEUE, LEASE_QUEUE, DEAD_LETTERS})
 """What a site may say something to, by the one exchange that it may publish to."""
 
 ANSWER_TIMEOUT_S: Final = 20.0
+PROBE_MS: Final = 60_000
+"""After which a queue that was made to see whether any works is gone, whoever died."""
 
 log = structlog.get_logger()
 
@@ -197,6 +200,29 @@ def declare(url: str, queues: Collection[str]) -> None:
     """Make *queues* and the dead-letter queue, where they are not yet.  Raises Unconfirmed."""
     with _channel(url) as channel:
         _declare(channel, queues)
+
+
+def renew(url: str, queues: Collection[str]) -> None:
+    """Delete *queues* and make them anew, if another queue takes a message.  Raises Unconfirmed.
+
+    A quorum queue can be left without a leader: RabbitMQ 3.10 leaves one so that was killed within
+    seconds of declaring it, for good.  It then takes nothing, and can still be deleted.
+    """
+    with _channel(url) as channel:
+        _demand_answer(channel)
+    for queue in queues:
+        with _channel(url) as channel:
+            channel.queue_delete(queue)  # takes five seconds where there is no leader
+            _declare(channel, [queue])
+
+
+def _demand_answer(channel: Any) -> None:
+    probe = f"sprout.probe.{uuid4().hex}"
+    arguments = {"x-queue-type": "quorum", "x-expires": PROBE_MS}
+    channel.queue_declare(probe, durable=True, arguments=arguments)
+    channel.confirm_delivery()
+    channel.basic_publish("", probe, b"{}", mandatory=True)
+    channel.queue_delete(probe)
 
 
 def _declare(channel: Any, queues: Collection[str]) -> None:

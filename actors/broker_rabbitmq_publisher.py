@@ -7,7 +7,8 @@ until the last confirm.  Waiting for each confirm alone costs 0.7 ms a message, 
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import takewhile
@@ -21,6 +22,7 @@ from pika.exceptions import AMQPError
 from actors import broker_rabbitmq_tls
 from actors.broker_contract import (
     DEAD_LETTERS,
+    Stuck,
     Unconfirmed,
     Unroutable,
     Unworkable,
@@ -36,6 +38,8 @@ FAILURES: Final = (AMQPError, AMQPConnectorException, AssertionError, OSError)
 
 CONNECT_TIMEOUT_S: Final = 10.0
 CONFIRM_TIMEOUT_S: Final = 30.0
+ALONE_S: Final = 5.0
+"""For a queue's confirms, when it is asked alone after a batch that was not confirmed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +74,12 @@ class RabbitPublisher:
     publish to one exchange only.
     """
 
-    def __init__(self, url: str, exchange: str = "") -> None:
+    def __init__(
+        self, url: str, exchange: str = "", *, confirm_s: float = CONFIRM_TIMEOUT_S
+    ) -> None:
         self._url = url
         self._exchange = exchange
+        self._confirm_s = confirm_s
         self._lock = threading.Lock()
         self._line: _Line | None = None
 
@@ -82,16 +89,30 @@ class RabbitPublisher:
         self.send([Letter(queue, body) for queue, body in batch])
 
     def send(self, letters: Sequence[Letter]) -> None:
-        """Store *letters*; return when each is confirmed.  Raises Unconfirmed, Unroutable."""
+        """Store *letters*; return when each is confirmed.  Raises a QueueError."""
+        silent = self._send(letters, self._confirm_s)
+        if len(silent) > 1:
+            # One queue that does not answer silences all that share its channel: ask each alone.
+            silent = frozenset(queue for queue in silent if not self._answers(queue, letters))
+        if silent:
+            raise Stuck(silent, self._confirm_s)
+
+    def _answers(self, queue: str, letters: Sequence[Letter]) -> bool:
+        alone = [letter for letter in letters if letter.queue == queue]
+        return not self._send(alone, min(self._confirm_s, ALONE_S))
+
+    def _send(self, letters: Sequence[Letter], seconds: float) -> frozenset[str]:
+        """Send *letters*, and return the queues of which not all was confirmed in time."""
         if not letters:
-            return
+            return frozenset()
         line = self._open_line()
-        flight = _Flight(len(letters))
+        flight = _Flight(letter.queue for letter in letters)
         line.send(flight, letters)
-        if not flight.landed.wait(CONFIRM_TIMEOUT_S):
+        if not flight.landed.wait(seconds):
             line.hang_up()
-            raise Unconfirmed(f"no confirm within {CONFIRM_TIMEOUT_S:.0f} s")
+            return flight.silent
         flight.raise_failure()
+        return frozenset()
 
     def close(self) -> None:
         """Close the connection; the next publish makes a new one."""
@@ -113,17 +134,25 @@ class RabbitPublisher:
 class _Flight:
     """A batch under way: how many confirms it still waits for, and what went wrong."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, queues: Iterable[str]) -> None:
         self.landed = threading.Event()
-        self._waiting = count
+        self._waiting = Counter(queues)
         self._unroutable: set[str] = set()
         self._refused = 0
         self._lost: str | None = None
 
-    def settle(self, *, confirmed: bool) -> None:
+    @property
+    def silent(self) -> frozenset[str]:
+        """The queues that have not answered yet."""
+        return frozenset(self._waiting)
+
+    def settle(self, queue: str, *, confirmed: bool) -> None:
         self._refused += not confirmed
-        self._waiting -= 1
-        if self._waiting == 0:
+        self._waiting[queue] -= 1
+        if not self._waiting[queue]:
+            # Another thread may read it meanwhile: a new counter, not one that changes under it.
+            self._waiting = +self._waiting
+        if not self._waiting:
             self.landed.set()
 
     def strand(self, queue: str) -> None:
@@ -154,7 +183,7 @@ class _Line(threading.Thread):
         self._ending = threading.Lock()
         self._failure: str | None = None
         self._flying: set[_Flight] = set()
-        self._numbers: dict[int, _Flight] = {}
+        self._numbers: dict[int, tuple[_Flight, str]] = {}
         self._sent = 0
         self._connection: Any = pika.SelectConnection(
             self._parameters,
@@ -209,7 +238,7 @@ class _Line(threading.Thread):
     def _send(self, flight: _Flight, letters: Sequence[Letter]) -> None:
         for letter in letters:
             self._sent += 1
-            self._numbers[self._sent] = flight
+            self._numbers[self._sent] = flight, letter.queue
             self._channel.basic_publish(
                 self._exchange if letter.exchange is None else letter.exchange,
                 letter.queue,
@@ -230,15 +259,16 @@ class _Line(threading.Thread):
 
     def _on_return(self, _channel: Any, method: Any, properties: Any, _body: bytes) -> None:
         # RabbitMQ returns a message before it confirms it, so its flight is still there.
-        self._numbers[int(properties.correlation_id)].strand(method.routing_key)
+        flight, _ = self._numbers[int(properties.correlation_id)]
+        flight.strand(method.routing_key)
 
     def _on_confirm(self, frame: Any) -> None:
         method = frame.method
         last = method.delivery_tag
         settled = list(takewhile(last.__ge__, self._numbers)) if method.multiple else [last]
         for number in settled:
-            flight = self._numbers.pop(number)
-            flight.settle(confirmed=isinstance(method, pika.spec.Basic.Ack))
+            flight, queue = self._numbers.pop(number)
+            flight.settle(queue, confirmed=isinstance(method, pika.spec.Basic.Ack))
             if flight.landed.is_set():
                 self._flying.discard(flight)
 

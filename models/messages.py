@@ -98,9 +98,13 @@ class Envelope:
     v: int = VERSION
 
 
+AGENT_QUEUES: Final = "sprout.agent."
+"""What the name of every agent's queue begins with."""
+
+
 def agent_queues(site: UUID) -> str:
     """Return what the names of the site's agents' queues begin with: what its account may read."""
-    return f"sprout.agent.{site.hex[:16]}."
+    return f"{AGENT_QUEUES}{site.hex[:16]}."
 
 
 def agent_queue(site: UUID, agent: UUID) -> str:

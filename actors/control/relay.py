@@ -6,9 +6,10 @@ from typing import Final
 import structlog
 
 from actors import broker
-from actors.broker_contract import Publisher, QueueError, Unroutable
+from actors.broker_contract import Publisher, QueueError, Stuck, Unroutable
 from models import outbox
 from models.database import Listener, Unavailable, borrowed
+from models.messages import AGENT_QUEUES
 
 CHANNEL: Final = "sprout_outbox"
 LOOK_S: Final = 0.5
@@ -57,9 +58,24 @@ def drain(broker_url: str, publisher: Publisher) -> int:
                 log.info("relay.declared", queues=sorted(exc.queues))
                 broker.declare(broker_url, exc.queues)
                 continue
+            except Stuck as exc:
+                _renew(broker_url, exc)
+                continue
         sent += count
         if count < outbox.BATCH:
             return sent
+
+
+def _renew(broker_url: str, stuck: Stuck) -> None:
+    """Make agents' queues anew that take nothing: one must not keep all others waiting.
+
+    What was in them comes again: plans by the digest in the next heartbeat, tasks when their lease
+    is over.  Raises *stuck* when another queue is meant, whose messages would be lost.
+    """
+    if not all(queue.startswith(AGENT_QUEUES) for queue in stuck.queues):
+        raise stuck
+    broker.renew(broker_url, stuck.queues)
+    log.warning("relay.renewed", queues=sorted(stuck.queues), why=str(stuck))
 
 
 def thread(database_url: str, broker_url: str, stop: threading.Event) -> threading.Thread:
