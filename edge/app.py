@@ -14,7 +14,7 @@ from flask_openapi.openapi import OpenAPI
 from prometheus_client import CollectorRegistry
 from prometheus_flask_exporter import PrometheusMetrics
 
-from edge import auth, events, exchange, health, pages, problems, sign_in, workloads
+from edge import auth, discovered, events, exchange, health, pages, problems, sign_in, workloads
 from edge.api import (
     artifacts,
     audit,
@@ -69,6 +69,7 @@ PAGES: Final[tuple[Blueprint, ...]] = (
     sign_in.blueprint,
     specification.blueprint,
     pages.blueprint,
+    discovered.blueprint,
     events.blueprint,
 )
 """What is no resource."""
@@ -134,7 +135,8 @@ def create_app(config: EdgeConfig) -> OpenAPI:
         app.register_api(resource)
     for blueprint in PAGES:
         app.register_blueprint(blueprint)
-    _lend(app, pages.blueprint.name)
+    for shown in (pages.blueprint, discovered.blueprint):
+        _lend(app, shown.name)
     app.extensions["sprout-events"] = events.Hub(config.database_url)
     app.extensions[blobs.EXTENSION] = blobs.Store(Shelf(config.blob_dir, config.artifact_dir))
     app.components.responses = dict(problem_responses())

@@ -10,6 +10,7 @@ from uuid import UUID
 from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
+from edge import discovered
 from edge.wording import TONES, duration, percent, sentence
 from models import queries
 from models.errors import NotFound
@@ -83,6 +84,7 @@ def machines() -> ResponseReturnValue:
         query=query,
         here=request.full_path.rstrip("?"),
         commands=_commands("/v1/machines", "sprout machines list"),
+        **discovered.newest(),
     )
 
 

@@ -27,6 +27,8 @@ _CODES: Final[Mapping[str, frozenset[int]]] = MappingProxyType(
 )
 """Our word for an architecture, and its codes of RFC 4578 as IANA has them."""
 
+ARCHITECTURES: Final = tuple(_CODES)
+
 
 class Verdict(StrEnum):
     """What an operator has said of a discovery."""

@@ -29,9 +29,27 @@
   });
   document.body.addEventListener("htmx:sseError", () => listening(false));
 
+  // Nothing is swapped away under a hand that writes or points: it is read when the hand leaves.
+  let missed = false;
+  const held = (node) => node.matches("#discovered:is(:hover, :focus-within)") ||
+    [...node.querySelectorAll("#discovered input")].some((i) => i.value !== i.defaultValue);
+  for (const left of ["focusout", "mouseout"]) {
+    document.body.addEventListener(left, (event) => {
+      const list = event.target.closest("#discovered");
+      if (!missed || !list || list.contains(event.relatedTarget)) return;
+      missed = false;
+      setTimeout(reread);
+    });
+  }
+
   // Open details stay open when their section is swapped.
   const open = new Set();
-  document.body.addEventListener("htmx:beforeSwap", () => {
+  document.body.addEventListener("htmx:beforeSwap", (event) => {
+    if (held(event.detail.target)) {
+      missed = true;
+      event.detail.shouldSwap = false;
+      return;
+    }
     open.clear();
     for (const node of document.querySelectorAll("details.data[open]")) open.add(node.id);
   });

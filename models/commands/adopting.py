@@ -9,7 +9,7 @@ from models import audit
 from models.audit import Caller
 from models.commands import discoveries, inventory
 from models.database import database
-from models.discoveries import architecture
+from models.discoveries import ARCHITECTURES, architecture
 from models.errors import Invalid, Taken
 
 
@@ -39,11 +39,12 @@ def accept(caller: Caller, discovery_id: UUID, said: Adoption) -> UUID:
     with database.atomic():
         row = discoveries.locked(discovery_id)
         kind = said.architecture or architecture(row.arch)
-        if kind is None:
+        if kind not in ARCHITECTURES:
+            said_so = "does not say which it has" if kind is None else f"cannot have {kind!r}"
             raise Invalid(
-                "the machine does not say of which architecture it is",
+                f"a machine has an architecture, and this one {said_so}",
                 field="/architecture",
-                hint="Give one: x86_64 or arm64.",
+                hint=f"Give one of: {', '.join(ARCHITECTURES)}.",
             )
         machine_id = _recorded(caller, row.site_id, row.mac, kind, said)
         audit.record(

@@ -14,7 +14,10 @@ import requests
 
 from edge.app import EdgeConfig, create_app
 from tests.edge import make
+from tests.edge.browser import axe_core, chromium, page
 from tests.services import process
+
+__all__ = ["axe_core", "chromium", "page"]
 
 TOKEN = "t-0123456789abcdef"
 TOKEN_HASH = hashlib.sha256(TOKEN.encode()).hexdigest()
@@ -103,6 +106,10 @@ class Edge:
     def get(self, path, **headers):
         given = {"Authorization": f"Bearer {TOKEN}"} | headers
         return requests.get(f"{self.url}{path}", headers=given, timeout=10)
+
+    def post(self, path):
+        given = {"Authorization": f"Bearer {TOKEN}"}
+        return requests.post(f"{self.url}{path}", headers=given, timeout=10)
 
 
 def variables(database_url, home):

@@ -6,38 +6,17 @@ import signal
 import psutil
 import pytest
 import requests
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from models.commands import asks, walks
 from models.observations import Seen
+from tests.edge.browser import listening, sign_in_url
 from tests.edge.conftest import TOKEN
 from tests.models import make
-from tests.services import axe, process
 
 pytestmark = pytest.mark.services
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 TEMPTER = '<img src=x onerror="alert(1)">'
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module")
-def axe_core():
-    return axe.script()
 
 
 @pytest.fixture
@@ -45,37 +24,8 @@ def scene(db):
     return make.Scene()
 
 
-def sign_in_url(edge):
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    return requests.post(f"{edge.url}/v1/sign-in-codes", headers=headers, timeout=10).json()["url"]
-
-
-@pytest.fixture
-def page(chromium, served):
-    """A page of a browser that is signed in; scripts that fail and dialogs fail the test."""
-    context = chromium.new_context(base_url=served.url)
-    found = context.new_page()
-    wrong = []
-    found.on("pageerror", lambda error: wrong.append(str(error)))
-    found.on("dialog", lambda dialog: (wrong.append(dialog.message), dialog.dismiss()))
-    found.goto(sign_in_url(served))
-    found.get_by_role("button", name="Sign in").click()
-    expect(found).to_have_url(f"{served.url}/")
-    yield found
-    context.close()
-    process.stop(served.master)  # told politely, it would wait for streams to end
-    assert wrong == []
-
-
 def tile_of(page, hostname):
     return page.locator(".tile", has=page.locator(".name", has_text=re.compile(f"^{hostname}$")))
-
-
-def listening(page, path):
-    """Open *path*, and return when its live stream is open."""
-    with page.expect_response("**/events"):
-        page.goto(path)
-    expect(page.locator("h1")).to_be_visible()
 
 
 # --- in and out ---

@@ -1,0 +1,89 @@
+"""What a person sees of machines that nobody entered, and the two buttons that end it."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from flask import Blueprint, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from edge import auth, refusals
+from edge.errors import status_of
+from edge.refusals import recorded_as
+from models import discoveries as rules
+from models.commands import adopting, discoveries
+from models.discoveries import Verdict
+from models.errors import DomainError, IllegalTransition, NotFound
+
+SHOWN: Final = 3
+"""Discoveries of one page: what was found must not hide what is there."""
+
+blueprint: Final = Blueprint("discovered", __name__)
+
+
+def newest() -> Mapping[str, Any]:
+    """Return what the part `parts/discovered.html` shows."""
+    return {
+        "strangers": discoveries.listed(state=Verdict.NEW, limit=SHOWN),
+        "strangers_count": discoveries.counts()["new"],
+        "named": rules.hostname,
+        "csrf": auth.csrf_token(),
+    }
+
+
+@blueprint.get("/fragments/discovered")
+def part() -> ResponseReturnValue:
+    """Show the newest discoveries, for a page that heard that something changed."""
+    return render_template("parts/discovered.html", **newest())
+
+
+@blueprint.get("/discoveries/<uuid:discovery>")
+def show(discovery: UUID) -> ResponseReturnValue:
+    """Show one discovery, and the form that makes a machine of it."""
+    return _page(discovery)
+
+
+@blueprint.post("/discoveries/<uuid:discovery>/accept")
+@recorded_as("discovery.accept")
+def accept(discovery: UUID) -> ResponseReturnValue:
+    """Make a machine of a discovery; what is wrong stands at its field."""
+    said = adopting.Adoption(
+        hostname=request.form.get("hostname", ""),
+        architecture=request.form.get("architecture") or None,
+    )
+    try:
+        machine = adopting.accept(auth.caller(), discovery, said)
+    except (NotFound, IllegalTransition):
+        raise  # the form would be of no use
+    except DomainError as exc:
+        status = status_of(type(exc))
+        refusals.record(code=exc.code, status=status, pointers=[exc.field])
+        return _page(discovery, wrong=exc), status
+    return redirect(url_for("pages.machine", machine=machine), 303)
+
+
+@blueprint.post("/discoveries/<uuid:discovery>/ignore")
+@recorded_as("discovery.ignore")
+def ignore(discovery: UUID) -> ResponseReturnValue:
+    """Show a discovery no longer as new."""
+    discoveries.ignore(auth.caller(), discovery)
+    return redirect(url_for("pages.machines"), 303)
+
+
+def _page(discovery: UUID, wrong: DomainError | None = None) -> str:
+    view = discoveries.one(discovery)
+    url = f"{request.host_url}v1/discoveries/{view.id}"
+    return render_template(
+        "discovery.html",
+        found=view,
+        hostname=request.form.get("hostname") or rules.hostname(view.mac),
+        architecture=request.form.get("architecture") or view.architecture,
+        architectures=rules.ARCHITECTURES,
+        wrong=wrong,
+        csrf=auth.csrf_token(),
+        commands=[
+            f'curl -H "Authorization: Bearer $SPROUT_API_TOKEN" {url}',
+            f"sprout discoveries accept {view.id} --hostname NAME \\",
+            "    --bmc address=https://BMC,username=admin,secretRef=env:BMC --root-disk serial=S",
+        ],
+    )
