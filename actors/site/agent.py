@@ -1,5 +1,6 @@
 """The agent: the only one at a site that hears control and writes plans."""
 
+import math
 import os
 import signal
 import socket
@@ -172,7 +173,8 @@ class Agent:
         if any(plan.site != envelope.site for plan in plans):
             raise Denied("a plan is of another site", field="/body/plans")
         told = networks.Told.of(envelope.body)
-        self.desk.receive(plans, whole=_snapshot(envelope.body), urls=_urls(envelope.body))
+        whole, urls = _snapshot(envelope.body), _urls(envelope.body)
+        self.desk.receive(plans, whole=whole, urls=urls, at=_said_at(envelope.body, 0.0))
         if told is not None:
             networks.keep(told, self.plans, self._setup.services)
 
@@ -201,9 +203,16 @@ def _snapshot(body: Mapping[str, Any]) -> Snapshot | None:
         held = body.get("ranges")
         ranges = None if held is None else tuple(Range.of(each) for each in held)
         name = str(body.get("snapshot_id", ""))
-        return Snapshot(name, int(body.get("part", 0)), int(body.get("parts", 1)), ranges)
+        part, parts = int(body.get("part", 0)), int(body.get("parts", 1))
+        return Snapshot(name, part, parts, ranges, _said_at(body, math.inf))
     except (KeyError, TypeError, ValueError, AttributeError) as exc:
         raise Invalid(f"a snapshot is malformed: {exc!r}", field="/body") from exc
+
+
+def _said_at(body: Mapping[str, Any], unsaid: float) -> float:
+    """Return when control made the message, in seconds of its clock; older ones do not say."""
+    at = body.get("at")
+    return float(at) if isinstance(at, int | float) and math.isfinite(at) else unsaid
 
 
 def _urls(body: Mapping[str, Any]) -> dict[str, str]:

@@ -5,6 +5,7 @@ Rule 2: a plan with authority is stored only when every file it needs is here an
 Rule 3: it is acknowledged (plan-served) only when every serving process serves.
 """
 
+import math
 import threading
 import time
 from collections.abc import Collection, Iterable, Mapping
@@ -32,12 +33,16 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One part of all plans that control has for this site: *part* counts from 0."""
+    """One part of all plans that control has for this site: *part* counts from 0.
+
+    *at* is when control made it, in seconds of its clock: what was said later, it does not know.
+    """
 
     name: str
     part: int
     parts: int
     ranges: tuple[Range, ...] | None = None
+    at: float = math.inf
 
 
 class Desk:
@@ -57,6 +62,7 @@ class Desk:
         self._journal = journal
         self._services = frozenset(services)
         self._wake = threading.Event()
+        self._said: dict[UUID, float] = {}
         self._artifacts = artifacts
         self.admissions = Admissions(artifacts, self._wake.set)
 
@@ -66,12 +72,15 @@ class Desk:
         *,
         whole: Snapshot | None = None,
         urls: Mapping[str, str] | None = None,
+        at: float = 0.0,
     ) -> None:
         """Keep *plans* to be settled; when a snapshot is *whole*, plans that it lacks end.
 
-        *urls* tells, by SHA-256, where files of these plans can be fetched for a while.
+        *urls* tells, by SHA-256, where files of these plans can be fetched for a while; *at* is
+        when control said so, for messages may overtake one another.
         """
         found = tuple(plans)
+        self._said |= {plan.machine: at for plan in found if at > self._said.get(plan.machine, 0)}
         self._inbox.receive(found, urls or {})
         self.admissions.news()
         if whole is not None:
@@ -86,7 +95,7 @@ class Desk:
     def _collect(self, whole: Snapshot, machines: Collection[UUID]) -> None:
         named = self._inbox.collect(whole.name, whole.part, whole.parts, machines)
         if named is not None:
-            self._withdraw_all_but(named)
+            self._withdraw_all_but(named, whole.at)
             if whole.ranges is not None:
                 self._plans.put_ranges(whole.ranges)
 
@@ -151,8 +160,8 @@ class Desk:
             )
         )
 
-    def _withdraw_all_but(self, machines: Collection[UUID]) -> None:
+    def _withdraw_all_but(self, machines: Collection[UUID], at: float) -> None:
         for plan in self._plans.all():
-            if plan.machine not in machines:
+            if plan.machine not in machines and self._said.get(plan.machine, 0.0) <= at:
                 self._plans.withdraw(plan.machine)
                 log.info("plan.withdrawn", machine=str(plan.machine), version=plan.version)

@@ -201,7 +201,7 @@ def send_plans(
     _serves([plan.run for plan in owned if plan.run is not None])
     files = {file.sha256: file for plan in owned for file in plan.files}
     links = blobs.links(files.values(), site_id, now()) if files else {}
-    body = {**head, "plans": plans, "blobs": links}
+    body = {**head, "plans": plans, "blobs": links, "at": now().timestamp()}
     send(agent_id, site_id, Kind.PLAN, body, expires_in_s=PLAN_S, **more)
 
 

@@ -36,8 +36,8 @@ class Lab:
         for service in services:
             self.site.journal.mark_ready(service, os.getpid())
 
-    def receive(self, *plans, whole=None, urls=None):
-        self.desk.receive(plans, whole=whole, urls=urls)
+    def receive(self, *plans, whole=None, urls=None, at=0.0):
+        self.desk.receive(plans, whole=whole, urls=urls, at=at)
         return self.desk.settle_all()
 
 
@@ -194,6 +194,18 @@ def test_two_snapshots_whose_parts_come_in_turn_are_both_whole(lab):
     lab.receive(kept, whole=Snapshot("u", 0, 1))
 
     assert lab.site.plans.all() == (kept,)
+
+
+def test_a_snapshot_that_was_overtaken_by_a_plan_does_not_end_it(lab):
+    lab.serving("dhcp", "http")
+    plan = a_plan(uuid4())
+    lab.receive(plan, at=20.0)
+
+    lab.receive(whole=Snapshot("made before", 0, 1, at=10.0), at=10.0)
+    kept = lab.site.plans.all()
+    lab.receive(whole=Snapshot("made after", 0, 1, at=30.0), at=30.0)
+
+    assert (kept, lab.site.plans.all()) == ((plan,), ())
 
 
 def test_a_plan_that_an_older_snapshot_lacks_comes_back_with_the_next(lab):
