@@ -1,6 +1,7 @@
 """What a client that asks to boot is told to start: loaders by architecture, scripts for iPXE."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Final, NamedTuple
 from urllib.parse import quote
@@ -23,12 +24,16 @@ _HTTP: Final = b"HTTPClient"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """Who answers: its address on the wire, where loaders are, boot HTTP, and the site key."""
+    """Who answers: its address on the wire, where loaders are, boot HTTP, and the site key.
+
+    *chains* are the loaders that this site gives a kind of machine instead of the table's.
+    """
 
     address: str
     tftp: str
     boot_url: str
     key: bytes
+    chains: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class Boot(NamedTuple):
@@ -67,7 +72,9 @@ def boot_of(request: Request, known: Known | None, server: Server) -> Boot:
     if arch is None:
         return NOTHING
     http = arch.http or vendor.startswith(_HTTP)
-    return _loaded(_loader(known, arch), server.boot_url, http=http, bios=arch.name == "bios")
+    return _loaded(
+        _loader(known, arch, server), server.boot_url, http=http, bios=arch.name == "bios"
+    )
 
 
 @lru_cache(maxsize=256)
@@ -106,8 +113,7 @@ def _architecture(vendor: bytes, code: bytes) -> firmware.Architecture | None:
     return firmware.architecture(number, printable(vendor))
 
 
-def _loader(known: Known | None, arch: firmware.Architecture) -> str:
-    if known is None:
-        return arch.loader
-    override = known.plan.loaders.get(arch.name, arch.loader)
-    return override if override in firmware.LOADERS else arch.loader
+def _loader(known: Known | None, arch: firmware.Architecture, server: Server) -> str:
+    usual = server.chains.get(arch.name, arch.loader)
+    override = usual if known is None else known.plan.loaders.get(arch.name, usual)
+    return override if override in firmware.LOADERS else usual

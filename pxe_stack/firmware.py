@@ -4,7 +4,7 @@ Codes are those of IANA's "Processor Architecture Types" (RFC 4578 §2.1, option
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
@@ -54,6 +54,26 @@ LOADERS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType({
     "ipxe-arm64.efi":   ("ipxe-arm64.efi", "ipxe-aarch64.efi"),
     "ipxe-riscv64.efi": ("ipxe-riscv64.efi",),
     "grub-local.efi":   ("grub-local.efi",),
+    # Secure Boot: a shim that Microsoft signed, and what it asks for next, signed by its vendor.
+    "shimx64.efi":      ("shimx64.efi.signed", "shimx64.efi"),
+    "grubx64.efi":      ("grubx64.efi", "grubnetx64.efi.signed"),
+    "mmx64.efi":        ("mmx64.efi.signed", "mmx64.efi"),
+    "fbx64.efi":        ("fbx64.efi.signed", "fbx64.efi"),
+    "shimaa64.efi":     ("shimaa64.efi.signed", "shimaa64.efi"),
+    "grubaa64.efi":     ("grubaa64.efi", "grubnetaa64.efi.signed"),
+    "mmaa64.efi":       ("mmaa64.efi.signed", "mmaa64.efi"),
+    "fbaa64.efi":       ("fbaa64.efi.signed", "fbaa64.efi"),
+    # iPXE's own shims ask for the name they were loaded by, without its "-shim".
+    "snponly-shim.efi": ("snponly-shim.efi",),
+    "ipxe-shim.efi":    ("ipxe-shim.efi",),
+    "ipxe-arm64-shim.efi": ("ipxe-arm64-shim.efi",),
+    "revocations.efi":  ("revocations.efi",),
+    "revocations_sbat.efi": ("revocations_sbat.efi",),
+    "revocations_sku.efi":  ("revocations_sku.efi",),
+    "shim_certificate.efi": ("shim_certificate.efi",),
+    "shim_certificate_0.efi": ("shim_certificate_0.efi",),
+    "options.csv":      ("options.csv",),
+    "grub.cfg":         ("sprout-grub.cfg",),
 })
 """Every name that is served by TFTP and under /loaders/, and the files that it may come from."""
 
@@ -66,6 +86,13 @@ ALIASES: Final[Mapping[str, str]] = MappingProxyType({
     "bootarm.efi":   "ipxe-arm32.efi",
     "bootriscv64.efi": "ipxe-riscv64.efi",
 })
+
+BESIDE: Final = frozenset({
+    *(name for name in LOADERS if name.startswith(("grub", "mm", "fb", "revocations", "shim_"))),
+    "options.csv",
+})
+"""What shim and GRUB ask for beside the path that they came from, whatever that is: GRUB's own
+folder has another name in each distribution."""
 # fmt: on
 
 _CLASS_ARCH: Final = re.compile(r"(?:PXE|HTTP)Client:Arch:(\d{5})")
@@ -88,5 +115,24 @@ def loader_name(asked: str) -> str | None:
     ROMs put slashes before names, write backslashes, and forget how the name was spelt.
     """
     name = asked.replace("\\", "/").lstrip("./").lower()
-    name = ALIASES.get(name, name)
+    last = name.rpartition("/")[2]
+    name = last if last in BESIDE else ALIASES.get(name, name)
     return name if name in LOADERS else None
+
+
+CHAINS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+    {
+        "uefi-x64": ("snponly-shim.efi", "snponly.efi"),
+        "uefi-arm64": ("ipxe-arm64-shim.efi", "ipxe-arm64.efi"),
+    }
+)
+"""What every machine of a kind is started by where all of it is installed: the first of them.
+
+Nobody says whether Secure Boot is on; where it is off, these start as well.  A shim whose second
+stage is GRUB is for machines that are given it: GRUB keeps the card from the iPXE that it starts.
+"""
+
+
+def chains(installed: Collection[str]) -> Mapping[str, str]:
+    """Return the loader of each kind of machine that has a chain whole in *installed*."""
+    return {name: chain[0] for name, chain in CHAINS.items() if set(chain) <= set(installed)}

@@ -7,6 +7,9 @@ from typing import Final
 
 from pxe_stack import firmware
 
+OWN: Final = Path(__file__).parent / "templates" / "loaders"
+"""What is served and comes with Sprout; a file of that name in an operator's folder wins."""
+
 LARGEST: Final = 64 * 1024 * 1024
 """Bytes of the largest file that is taken for a loader."""
 
@@ -28,7 +31,7 @@ class Loaders:
     """Loaders by the names that firmware asks for, each read once and again when it changes."""
 
     def __init__(self, folders: tuple[Path, ...]) -> None:
-        self._folders = folders
+        self._folders = (*folders, OWN)
         self._read: dict[str, tuple[tuple[Path, int, int], Loader]] = {}
 
     def find(self, asked: str) -> Loader | None:

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from pxe_stack import sockets
+from pxe_stack import firmware, sockets
 from pxe_stack.dhcp_boot import Server
 from pxe_stack.dhcp_ears import Ear, shared
 from pxe_stack.dhcp_server import DhcpServer, Wire
 from pxe_stack.lease_store import LeaseStore
 from pxe_stack.leases import Share
+from pxe_stack.loaders import Loaders
 from pxe_stack.packets import PROXY_PORT, SERVER_PORT
 from pxe_stack.site_directory import Stores
 
@@ -36,6 +37,7 @@ def dhcp(site: "Site", share: Share = ALONE) -> None:
         tftp=site.tftp_address or address,
         boot_url=site.boot_url,
         key=site.key,
+        chains=firmware.chains(Loaders(site.loader_dirs).names()),
     )
     stores = Stores(site.directory, site.agent)
     server = DhcpServer(wire, stores, told, LeaseStore(site.directory, share))

@@ -81,7 +81,8 @@ def furnish(hardware: Hardware, folder: Path) -> None:
         if disk.tell() < hardware.disk.size:
             disk.truncate(hardware.disk.size)
     if hardware.firmware is Firmware.UEFI and not (folder / qemu.VARS).exists():
-        shutil.copyfile(qemu.OVMF_VARS, folder / qemu.VARS)
+        keys = qemu.SECURE_VARS if hardware.secure_boot else qemu.OVMF_VARS
+        shutil.copyfile(keys, folder / qemu.VARS)
 
 
 def _last_line(log: Path) -> str:

@@ -41,10 +41,19 @@ class Hardware:
     cores: int
     memory_mib: int
     disk: Disk
+    secure_boot: bool = False
+    """Whether UEFI starts only what Microsoft's keys, or shim's, have signed."""
 
 
 def build(
-    rack: str, number: int, *, firmware: Firmware, memory_mib: int, disk_bytes: int, cores: int = 1
+    rack: str,
+    number: int,
+    *,
+    firmware: Firmware,
+    memory_mib: int,
+    disk_bytes: int,
+    cores: int = 1,
+    secure_boot: bool = False,
 ) -> Hardware:
     """Return machine *number* (1…MOST_MACHINES) of the rack called *rack*."""
     if not 1 <= number <= MOST_MACHINES:
@@ -67,4 +76,5 @@ def build(
             uuid=uuid5(_NAMESPACE, f"{identity}/disk"),
             size=disk_bytes,
         ),
+        secure_boot=secure_boot,
     )

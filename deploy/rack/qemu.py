@@ -13,6 +13,8 @@ from deploy.rack.hardware import Firmware, Hardware
 PROGRAM: Final = "qemu-system-x86_64"
 OVMF_CODE: Final = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS: Final = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+SECURE_CODE: Final = Path("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd")
+SECURE_VARS: Final = Path("/usr/share/OVMF/OVMF_VARS_4M.ms.fd")
 BIOS_NIC_ROM: Final = Path("/usr/lib/ipxe/qemu/efi-virtio.rom")
 SEABIOS: Final = Path("/usr/share/seabios/bios-256k.bin")
 
@@ -52,7 +54,7 @@ def _board(hardware: Hardware) -> list[str]:
     return [
         *("-name", hardware.name, "-no-user-config", "-nodefaults", "-display", "none"),
         # Without graphics SeaBIOS and its option ROMs speak to the serial port.
-        *("-machine", "q35,accel=tcg,graphics=off"),
+        *_machine(hardware),
         *("-smp", str(hardware.cores), "-m", str(hardware.memory_mib)),
         *("-smbios", f"type=1,manufacturer=Sprout,product=Rack,serial={serial},uuid={uuid}"),
         *("-smbios", f"type=3,manufacturer=Sprout,serial={serial}"),
@@ -62,12 +64,21 @@ def _board(hardware: Hardware) -> list[str]:
     ]
 
 
+def _machine(hardware: Hardware) -> list[str]:
+    if not hardware.secure_boot:
+        return ["-machine", "q35,accel=tcg,graphics=off"]
+    # Keys are kept where only the firmware's own mode of the processor can write.
+    flash = "driver=cfi.pflash01,property=secure,value=on"
+    return ["-machine", "q35,accel=tcg,graphics=off,smm=on", "-global", flash]
+
+
 def _firmware(hardware: Hardware, first: First) -> list[str]:
     if hardware.firmware is Firmware.BIOS:
         return []
     flash = "if=pflash,format=raw"
+    code = SECURE_CODE if hardware.secure_boot else OVMF_CODE
     return [
-        *("-drive", f"{flash},unit=0,readonly=on,file={OVMF_CODE}"),
+        *("-drive", f"{flash},unit=0,readonly=on,file={code}"),
         *("-drive", f"{flash},unit=1,file={VARS}"),
         *(
             word

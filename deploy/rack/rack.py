@@ -52,6 +52,7 @@ class Rack:
         bmc_port: int = 0,
         patience: Patience = PATIENT,
         advertise: bool = True,
+        secure_boot: bool = False,
     ) -> None:
         """Raise ValueError when the numbers do not fit together.  Nothing is made yet.
 
@@ -70,6 +71,7 @@ class Rack:
                 memory_mib=memory_mib,
                 disk_bytes=disk_bytes,
                 cores=cores,
+                secure_boot=secure_boot,
             )
             for number in range(1, machines + 1)
         ]
