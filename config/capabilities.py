@@ -8,12 +8,22 @@ from pydantic_settings import BaseSettings
 from config.values import WebUrl
 
 Provider = Literal["builtin", "external"]
+Service = Literal["builtin", "external", "off"]
+"""Who provides what a site would serve itself; it may also do without."""
 
 
 def _provider(what: str) -> Any:
     return Field(
         "builtin",
         description=f"Who provides {what}: `builtin`; `external` comes with a later version.",
+    )
+
+
+def _service(what: str, where: str) -> Any:
+    return Field(
+        "builtin",
+        description=f"Who provides {what}: `builtin`, at `{where}`; `off`: nobody here; `external` "
+        "comes with a later version.",
     )
 
 
@@ -34,10 +44,10 @@ class Capabilities(BaseSettings):
     ipam_provider: Provider = _provider("IP allocations")
     ipam_external_url: WebUrl = _url("IP allocations")
     ipam_external_token: SecretStr = _token("IP allocations")
-    dhcp_provider: Provider = _provider("DHCP reservations")
+    dhcp_provider: Service = _service("DHCP reservations", "SPROUT_DHCP_BIND_INTERFACE")
     dhcp_external_url: WebUrl = _url("DHCP reservations")
     dhcp_external_token: SecretStr = _token("DHCP reservations")
-    dns_provider: Provider = _provider("DNS records")
+    dns_provider: Service = _service("DNS records", "SPROUT_DNS_BIND_ADDR")
     dns_external_url: WebUrl = _url("DNS records")
     dns_external_token: SecretStr = _token("DNS records")
     hardware_testing_provider: Provider = _provider("hardware tests")

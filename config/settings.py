@@ -191,14 +191,17 @@ class Settings(Capabilities):
     dhcp_bind_interface: str = Field(
         "",
         max_length=15,
-        description="Interface that DHCP listens on; empty: DHCP is off.",
+        description="Interface that DHCP listens on; empty: DHCP is off, which cannot be where "
+        "`SPROUT_DHCP_PROVIDER=builtin` or `SPROUT_DHCP_BIND_ADDR` is set.",
     )
     dhcp_bind_addr: IPv4Address | None = Field(
         None, description="Own address that DHCP answers from; empty: the interface's first."
     )
     dhcp_port: int = Field(67, ge=1, le=65535, description="Port that DHCP listens on.")
     dns_bind_addr: IPv4Address | None = Field(
-        None, description="Address that DNS listens on; empty: DNS is off."
+        None,
+        description="Address that DNS listens on; empty: DNS is off, which cannot be where "
+        "`SPROUT_DNS_PROVIDER=builtin` or `SPROUT_DNS_FORWARD` is set.",
     )
     dns_port: int = Field(53, ge=1, le=65535, description="Port that DNS listens on, UDP and TCP.")
     dns_forward: Addresses = Field(
@@ -296,7 +299,7 @@ class Settings(Capabilities):
     def _what_comes_later_is_off(self) -> Self:
         # Refused rather than ignored: who asks for it must not go on without it.
         for field, off in _LATER.items():
-            if getattr(self, field) != off:
+            if getattr(self, field) not in {off, "off"}:
                 raise ValueError(f"{variable(field)}: this version has it only off or builtin")
         return self
 

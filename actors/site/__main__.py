@@ -13,7 +13,7 @@ from actors.drivers import reach
 from actors.site import agent, enrolment, identity, supervisor
 from actors.site.enrolment import Enrolment, NotEnrolled
 from actors.site.identity import Impostor, Sign
-from actors.site.place import Place, Unplaced, demand, place
+from actors.site.place import OFF, Place, Unplaced, demand, place
 from actors.site.store import AgentStore
 from actors.site.supervisor import Child
 from config import logs, secrets
@@ -117,6 +117,7 @@ def _say(what: str) -> None:
 
 def _place(settings: Settings) -> Place:
     demand(settings.model_fields_set, dict(settings))
+    switches = {"dhcp": settings.dhcp_provider, "dns": settings.dns_provider}
     return place(
         netns=settings.netns,
         dhcp_interface=settings.dhcp_bind_interface,
@@ -126,6 +127,7 @@ def _place(settings: Settings) -> Place:
         boot_address=str(settings.boot_bind_addr),
         boot_port=settings.boot_port,
         boot_url=settings.boot_advertise_url,
+        off=frozenset(name for name, provider in switches.items() if provider == OFF),
     )
 
 

@@ -7,17 +7,24 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+OFF: Final = "off"
 ANY: Final = "0.0.0.0"  # noqa: S104 - a value to compare with
 
 
 _NEEDED: Final[Mapping[str, str]] = MappingProxyType(
     {
         "dhcp_provider": "dhcp_bind_interface",
+        "dhcp_bind_addr": "dhcp_bind_interface",
         "dns_provider": "dns_bind_addr",
         "dns_forward": "dns_bind_addr",
     }
 )
 """Settings that say nothing without another: who wrote the first down wants the second too."""
+
+_SWITCHES: Final[Mapping[str, str]] = MappingProxyType(
+    {"dhcp_bind_interface": "dhcp_provider", "dns_bind_addr": "dns_provider"}
+)
+"""What a service needs, and the setting by which it is off whatever else is written."""
 
 
 class Unplaced(Exception):
@@ -26,7 +33,7 @@ class Unplaced(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Addresses that are served on; None where a service is off."""
+    """Addresses that are served on; None where a service is off, as is each that *off* names."""
 
     netns: str | None
     dhcp_interface: str | None
@@ -36,6 +43,7 @@ class Place:
     boot_address: str
     boot_port: int
     boot_url: str
+    off: frozenset[str] = frozenset()
 
     @property
     def services(self) -> frozenset[str]:
@@ -48,7 +56,7 @@ class Place:
             "router": self.dhcp_address,
             "files": self.boot_url,
         }
-        return frozenset(name for name, where in given.items() if where)
+        return frozenset(name for name, where in given.items() if where) - self.off
 
 
 def place(
@@ -61,8 +69,12 @@ def place(
     boot_port: int,
     boot_url: str,
     dns_address: str = "",
+    off: frozenset[str] = frozenset(),
 ) -> Place:
-    """Return where to serve; empty strings are what was not set.  Raises Unplaced."""
+    """Return where to serve; empty strings are what was not set.  Raises Unplaced.
+
+    A service that is *off* leaves its interface to the others.
+    """
     if dhcp_interface and not dhcp_address:
         dhcp_address = first_address(dhcp_interface, netns)
     serving = dhcp_address if boot_address == ANY else boot_address
@@ -80,6 +92,7 @@ def place(
         boot_address=boot_address,
         boot_port=boot_port,
         boot_url=boot_url or f"http://{serving}:{boot_port}",
+        off=off,
     )
 
 
@@ -90,8 +103,12 @@ def demand(written: Collection[str], given: Mapping[str, object]) -> None:
     Raises Unplaced, which names the variable to set.
     """
     for asked, needed in _NEEDED.items():
-        if asked in written and not given.get(needed):
-            raise Unplaced(f"SPROUT_{needed.upper()}: needed where SPROUT_{asked.upper()} is set.")
+        switch = _SWITCHES[needed]
+        if asked in written and not given.get(needed) and given.get(switch) != OFF:
+            raise Unplaced(
+                f"SPROUT_{needed.upper()}: needed where SPROUT_{asked.upper()} is set; or set "
+                f"SPROUT_{switch.upper()}=off."
+            )
 
 
 def first_address(interface: str, netns: str) -> str:

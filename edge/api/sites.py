@@ -13,12 +13,19 @@ from edge import auth
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Body, Labels, Line, Page, Path, Slug, example
 from models import accounts, queries
+from models.bootnet import Mode
 from models.commands import inventory
 from models.errors import NotReady
 from models.lifecycle import State
-from models.views import AgentView
+from models.views import AgentView, NetworkView
 
 api: Final = resource("sites", "Places with machines, each served by its own agents.")
+
+DHCP: Final = "dhcp"
+"""The capability of an agent that answers DHCP."""
+
+BOOTS: Final = "provisioning"
+"""The purpose of networks that machines boot from."""
 
 _AT: Final = "2025-06-01T12:00:00Z"
 _SITE: Final = "018f6f3e-7d2a-7c11-9a55-0d6f5f3e2b10"
@@ -193,7 +200,7 @@ def health(path: SiteRef) -> Response:
     """Say whether the site is served, by whom, and how its machines are."""
     site = queries.site(path.site)
     found = queries.agents(site.id)
-    status, detail = judged(found)
+    status, detail = judged(found, queries.networks(site.id))
     return answered(
         Health(
             site_id=site.id,
@@ -243,12 +250,24 @@ def enrol(path: SiteRef) -> Response:
     )
 
 
-def judged(agents: Sequence[AgentView]) -> tuple[Status, str]:
-    """Return a site's status, and why, from its agents."""
+def judged(agents: Sequence[AgentView], networks: Sequence[NetworkView]) -> tuple[Status, str]:
+    """Return a site's status, and why, from its agents and what its networks want of them."""
     live = sum(agent.live for agent in agents)
     detail = f"{live} of {len(agents)} agents live"
     if not agents:
         return "unserved", "no agent was ever here: sprout sites enrol SITE, then sprout site"
+    detail += _unanswered(agents, networks) if live else ""
     if live == len(agents):
         return "healthy", detail
     return ("degraded" if live else "down"), detail
+
+
+def _unanswered(agents: Sequence[AgentView], networks: Sequence[NetworkView]) -> str:
+    """Return what is to be said where machines should be answered by DHCP, and nobody does."""
+    if any(agent.live and DHCP in agent.capabilities for agent in agents):
+        return ""
+    wanted = [n.name for n in networks if n.purpose == BOOTS and n.dhcp_mode != Mode.OFF]
+    if not wanted:
+        return ""
+    remedy = "set SPROUT_DHCP_BIND_INTERFACE at the site, or --dhcp-mode off on the network"
+    return f"; no agent answers DHCP, which network {wanted[0]} wants: {remedy}"

@@ -311,7 +311,7 @@ def _boot_base_url(network: Network, owner: Agent) -> str:
         raise NotReady(
             f"agent {owner.hostname} advertises no boot address",
             field="/networkId",
-            hint="Set SPROUT_DHCP_BIND_ADDR at the site, or bootBaseUrl on the network.",
+            hint="Set SPROUT_BOOT_ADVERTISE_URL at the site, or bootBaseUrl on the network.",
         )
     return str(url).rstrip("/")
 

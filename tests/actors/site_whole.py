@@ -169,7 +169,7 @@ class Site:
         path.touch(mode=0o600)
         path.write_text(json.dumps(body | {"broker": url, "edge": self._edge}))
 
-    def start(self):
+    def start(self, **more):
         settings = {
             "ENROLMENT_FILE": str(self.folder / "enrolment.json"),
             "DATA_DIR": str(self.folder),
@@ -177,6 +177,7 @@ class Site:
             "BOOT_PORT": str(self.port),
             "BMC_NETWORKS": "127.0.0.0/8",
             "SECRET_BMC": PASSWORD,
+            **more,
         }
         env = os.environ | {f"SPROUT_{name}": value for name, value in settings.items()}
         with (self.folder / "log").open("a") as log:

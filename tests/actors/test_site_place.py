@@ -56,6 +56,7 @@ def test_dns_runs_where_it_has_an_address():
         ("dns_provider", "SPROUT_DNS_BIND_ADDR"),
         ("dns_forward", "SPROUT_DNS_BIND_ADDR"),
         ("dhcp_provider", "SPROUT_DHCP_BIND_INTERFACE"),
+        ("dhcp_bind_addr", "SPROUT_DHCP_BIND_INTERFACE"),
     ],
 )
 def test_a_service_that_was_asked_for_is_refused_without_its_address(written, wanted):
@@ -64,3 +65,18 @@ def test_a_service_that_was_asked_for_is_refused_without_its_address(written, wa
 
     demand({written}, {"dns_bind_addr": "10.0.0.1", "dhcp_bind_interface": "br0"})
     demand(set(), {})
+
+
+@pytest.mark.parametrize(
+    ("written", "switch"), [("dhcp_bind_addr", "dhcp_provider"), ("dns_provider", "dns_provider")]
+)
+def test_a_service_that_is_off_needs_nothing(written, switch):
+    demand({written, switch}, {switch: "off"})
+
+
+def test_a_service_that_is_off_leaves_its_interface_to_the_others():
+    given = {"dhcp_interface": "br0", "dhcp_address": "10.0.0.1", "dns_address": "10.0.0.1"}
+    found = place(**UNSET | given, off=frozenset({"dhcp", "dns"}))
+
+    assert found.services == {"router", "tftp", "files", "http"}
+    assert found.boot_url == "http://10.0.0.1:8081"

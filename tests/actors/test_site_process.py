@@ -203,3 +203,18 @@ def test_a_site_with_bad_settings_ends_and_names_the_variable(tmp_path):
 
     assert ended.returncode == 2
     assert "SPROUT_BOOT_PORT" in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("service", "wanted"),
+    [("DHCP", "SPROUT_DHCP_BIND_INTERFACE"), ("DNS", "SPROUT_DNS_BIND_ADDR")],
+)
+def test_a_site_that_is_to_answer_and_is_not_told_where_is_refused_by_name(
+    tmp_path, control, service, wanted
+):
+    site = Site(tmp_path, control)
+
+    site.start(**{f"{service}_PROVIDER": "builtin"})
+
+    assert site.process.wait(timeout=30) == 2
+    assert f"{wanted}: needed" in (site.folder / "log").read_text()

@@ -228,8 +228,13 @@ def test_a_served_site_is_healthy_and_names_its_agents(api, agent):
 
 
 class Beat:
-    def __init__(self, *, live):
-        self.live = live
+    def __init__(self, *, live, capabilities=()):
+        self.live, self.capabilities = live, capabilities
+
+
+class Net:
+    def __init__(self, dhcp_mode="reserved", purpose="provisioning"):
+        self.name, self.dhcp_mode, self.purpose = "prov", dhcp_mode, purpose
 
 
 @pytest.mark.parametrize(
@@ -237,7 +242,24 @@ class Beat:
     [([], "unserved"), ([True], "healthy"), ([True, False], "degraded"), ([False], "down")],
 )
 def test_a_site_is_as_healthy_as_its_agents(live, status):
-    assert judged([Beat(live=each) for each in live])[0] == status
+    assert judged([Beat(live=each) for each in live], [])[0] == status
+
+
+@pytest.mark.parametrize(
+    ("agents", "network", "said"),
+    [
+        ([Beat(live=True)], Net(), True),
+        ([Beat(live=True), Beat(live=False, capabilities=["dhcp"])], Net(), True),
+        ([Beat(live=True, capabilities=["dhcp"])], Net(), False),
+        ([Beat(live=True)], Net(dhcp_mode="off"), False),
+        ([Beat(live=True)], Net(purpose="bmc"), False),
+        ([Beat(live=False)], Net(), False),
+    ],
+)
+def test_a_site_where_nobody_answers_dhcp_says_so_where_it_is_wanted(agents, network, said):
+    _, detail = judged(agents, [network])
+
+    assert ("SPROUT_DHCP_BIND_INTERFACE" in detail) is said
 
 
 def test_an_enrolment_holds_what_an_agent_needs_and_is_audited(api, site):
