@@ -16,6 +16,7 @@ from pxe_stack.journal import JournalStore
 from pxe_stack.packets import ANY, Kind, Option, Reply, Request
 from pxe_stack.tally import Tally
 
+FLUSH_S: Final = 10.0
 SAME_S: Final = 1.0
 """An answer that is given again within this time is counted, and makes no other row."""
 DISCOVERY_S: Final = 60.0
@@ -37,6 +38,7 @@ class Notes:
     def __init__(self, journal: JournalStore) -> None:
         self._journal = journal
         self._rows: list[Observation] = []
+        self._flushed = time.monotonic()
         self._counts: Counter[str] = Counter()
         self._answers = Tally(window_s=SAME_S, most_keys=8192)
         self._found = Tally(window_s=DISCOVERY_S, most_keys=MOST_DISCOVERED)
@@ -85,6 +87,13 @@ class Notes:
         if self._rows:
             rows, self._rows = self._rows, []
             self._journal.append_all(rows)
+
+    def flush_now_and_then(self) -> None:
+        """Write the counts down when the last time is FLUSH_S ago."""
+        now = time.monotonic()
+        if now - self._flushed >= FLUSH_S:
+            self._flushed = now
+            self.flush()
 
     def flush(self) -> None:
         """Write down the counts too: what strangers did since, and what was held back."""

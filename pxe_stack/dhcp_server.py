@@ -4,6 +4,7 @@ import selectors
 import socket
 import sqlite3
 import time
+from collections.abc import Container
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -11,19 +12,20 @@ import structlog
 
 from pxe_stack import dhcp, packets, sockets
 from pxe_stack.dhcp import Answer, Server, Snapshot, View
+from pxe_stack.dhcp_conflicts import Conflicts, Packet
 from pxe_stack.dhcp_ears import Ear
 from pxe_stack.dhcp_networks import number_of
-from pxe_stack.dhcp_notes import Notes
+from pxe_stack.dhcp_notes import FLUSH_S, Notes
+from pxe_stack.dhcp_probe import WAIT_S, Prober, Probes
 from pxe_stack.dhcp_tries import Tries
 from pxe_stack.directory import Known
 from pxe_stack.lease_store import LeaseStore
-from pxe_stack.leases import Lease, Leases
-from pxe_stack.packets import Reply, Request
+from pxe_stack.leases import Change, Lease, Leases
+from pxe_stack.packets import Kind, Reply, Request
 from pxe_stack.site_directory import Stores
 
 log = structlog.get_logger()
 
-FLUSH_S: Final = 10.0
 BATCH: Final = 256
 """Packets that are taken from a socket before the leases among them are written together."""
 
@@ -34,6 +36,8 @@ class Wire:
 
     ears: tuple[Ear, ...]
     interface: str
+    prober: Prober | None = None
+    probe_s: float = WAIT_S
 
 
 class _Pending(NamedTuple):
@@ -56,7 +60,9 @@ class DhcpServer:
         self._leases.load(lasting.read())
         self._notes = Notes(stores.journal)
         self._tries = Tries()
+        self._conflicts = Conflicts(self._leases, wire.prober, Probes(wire.probe_s))
         self._pending: list[_Pending] = []
+        self._unsaid: list[Lease] = []
         self._version = -1
         self._snapshot = Snapshot(server)
 
@@ -68,20 +74,33 @@ class DhcpServer:
             selector.register(stop, selectors.EVENT_READ)
             for ear in self._wire.ears:
                 selector.register(ear.sock, selectors.EVENT_READ)
-            flushed = time.monotonic()
+            if self._wire.prober is not None:
+                selector.register(self._wire.prober.arp, selectors.EVENT_READ)
+                selector.register(self._wire.prober.icmp, selectors.EVENT_READ)
             while True:
-                ready = {key.fileobj for key, _ in selector.select(FLUSH_S)}
+                wait = self._conflicts.wait_s(time.time(), FLUSH_S)
+                ready = {key.fileobj for key, _ in selector.select(wait)}
                 if stop in ready:
                     return
-                self._refresh()
-                for ear in self._wire.ears:
-                    if ear.sock in ready:
-                        self._serve(ear)
-                if time.monotonic() - flushed > FLUSH_S:
-                    self._notes.flush()
-                    flushed = time.monotonic()
+                self._turn(ready)
+
+    def _turn(self, ready: Container[object]) -> None:
+        """Serve what is *ready*, and what has waited for its probe; now and then write counts."""
+        self._refresh()
+        self._unsaid += self._conflicts.found(time.time())
+        now = time.time()
+        for packet in self._conflicts.due(now):
+            self._guarded(packet, now)
+            self._finish(packet.ear.voice)
+        for ear in self._wire.ears:
+            if ear.sock in ready:
+                self._serve(ear)
+        if self._unsaid:
+            self._finish(self._wire.ears[0].voice)
+        self._notes.flush_now_and_then()
 
     def close(self) -> None:
+        self._conflicts.close()
         for ear in self._wire.ears:
             ear.close()
         self._notes.flush()
@@ -109,16 +128,20 @@ class DhcpServer:
                 break
             except OSError:  # an error that the kernel kept for a packet of before
                 continue
-            try:
-                self._take(raw, origin, ear.service, now)
-            except Exception:  # one packet, whatever it held, does not stop the others
-                log.exception("dhcp.failed", packet=raw[:300].hex())
+            self._guarded(Packet(raw, origin, ear), now)
         self._finish(ear.voice)
 
-    def _take(self, raw: bytes, origin: tuple[str, int], service: int, now: float) -> None:
-        begun = time.perf_counter()
+    def _guarded(self, packet: Packet, now: float) -> None:
         try:
-            request = packets.parse(raw, origin[1], origin[0], service)
+            self._take(packet, now)
+        except Exception:  # one packet, whatever it held, does not stop the others
+            log.exception("dhcp.failed", packet=packet.raw[:300].hex())
+
+    def _take(self, packet: Packet, now: float) -> None:
+        begun = time.perf_counter()
+        source, port = packet.origin
+        try:
+            request = packets.parse(packet.raw, port, source, packet.ear.service)
         except packets.Malformed as exc:
             self._notes.malformed(str(exc))
             return
@@ -127,22 +150,31 @@ class DhcpServer:
             known = self._stores.directory.by_mac(request.mac)
         view = View(self._leases, now, self._tries.of(request, now))
         decided = dhcp.answer(request, known, self._snapshot, view)
-        lease = None if decided.change is None else self._leases.apply(decided.change, now)
+        if self._conflicts.put_aside(decided.change, packet, now):
+            return
+        lease = self._apply(decided.change, request, now)
         if isinstance(decided, Answer):
             self._pending.append(_Pending(request, known, decided.reply, lease, begun))
         else:
             self._notes.ignored(request, known, decided)
-            if lease is not None:
-                self._lasting.write([lease])
+            self._unsaid += [] if lease is None else [lease]
         if dhcp.discovered(request, known):
             reply = decided.reply if isinstance(decided, Answer) else None
             self._notes.discovered(request, reply)
 
+    def _apply(self, change: Change | None, request: Request, now: float) -> Lease | None:
+        if change is None:
+            return None
+        self._conflicts.offered(change, request.giaddr, now)
+        return self._leases.apply(change, now)
+
     def _finish(self, sock: socket.socket) -> None:
         pending, self._pending = self._pending, []
-        lasting = [each.lease for each in pending if each.lease is not None]
+        lasting = [each.lease for each in pending if each.lease is not None] + self._unsaid
+        self._unsaid = []
         if lasting and not self._write(lasting):
-            pending = [each for each in pending if each.lease is None]
+            # A repeated REQUEST has no lease of its own, and yet tells of one that was not written.
+            pending = [each for each in pending if each.reply.kind is not Kind.ACK]
         for each in pending:
             try:
                 self._send(sock, each.reply)

@@ -8,6 +8,7 @@ import structlog
 from pxe_stack import firmware, sockets
 from pxe_stack.dhcp_boot import Server
 from pxe_stack.dhcp_ears import Ear, shared
+from pxe_stack.dhcp_probe import Prober
 from pxe_stack.dhcp_server import DhcpServer, Wire
 from pxe_stack.lease_store import LeaseStore
 from pxe_stack.leases import Share
@@ -50,7 +51,22 @@ def _wire(site: "Site", share: Share) -> Wire:
     ears = [_ear(site, site.dhcp_port, share)]
     if site.dhcp_port == DHCP_PORT:  # clients know no other: beside another there is no 4011
         ears.append(_ear(site, PROXY_PORT, share))
-    return Wire(ears=tuple(ears), interface=site.dhcp_interface or "")
+    return Wire(
+        ears=tuple(ears),
+        interface=site.dhcp_interface or "",
+        prober=_prober(site),
+        probe_s=site.dhcp_probe_s,
+    )
+
+
+def _prober(site: "Site") -> Prober | None:
+    if site.dhcp_interface is None or site.dhcp_probe_s <= 0:
+        return None
+    try:
+        return Prober(site.dhcp_interface)
+    except OSError as exc:
+        log.warning("dhcp.unprobed", interface=site.dhcp_interface, reason=str(exc))
+        return None
 
 
 def _ear(site: "Site", port: int, share: Share) -> Ear:

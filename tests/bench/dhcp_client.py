@@ -1,7 +1,8 @@
 """A closed loop of DHCP clients behind a relay: as many as are wanted wait for an answer at once.
 
 python -m tests.bench.dhcp_client SERVER RELAY WIDTH SECONDS CLIENTS FIRST: prints JSON.  It is
-given cores of its own.  *twice* counts clients whose address was another's at the same time.
+given cores of its own.  *twice* counts clients whose address was another's, *moved* those who got
+another address than before.
 """
 
 import json
@@ -41,22 +42,26 @@ class Load:
         self._waiting: dict[int, tuple[float, int]] = {}
         self._took: list[float] = []
         self._held: dict[bytes, int] = {}
-        self._counts = dict.fromkeys(("lost", "refused", "twice"), 0)
+        self._own: dict[int, bytes] = {}
+        self.counts = dict.fromkeys(("lost", "refused", "twice", "moved"), 0)
         self._sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8 << 20)
         self._sock.bind((relay, 67))
         self._sock.connect((server, 67))
         self._sock.settimeout(0.05)
 
+    def close(self) -> None:
+        self._sock.close()
+
     def run(self, width: int, seconds: float) -> dict[str, float]:
         """Keep *width* clients waiting for *seconds*; return the figures."""
         begun = time.perf_counter()
         while (now := time.perf_counter()) - begun < seconds:
-            while len(self._waiting) < width:
-                self._start(now)
             try:
+                while len(self._waiting) < width:
+                    self._start(now)
                 self._hear(self._sock.recv(2048))
-            except TimeoutError:
+            except (TimeoutError, ConnectionRefusedError):  # nobody is there: a server of ours died
                 self._give_up(time.perf_counter())
             if len(self._took) % 256 == 0:
                 self._give_up(now)
@@ -67,7 +72,7 @@ class Load:
             "p50": took[len(took) // 2],
             "p99": took[len(took) * 99 // 100],
             "addresses": len(self._held),
-            **self._counts,
+            **self.counts,
         }
 
     def _start(self, now: float) -> None:
@@ -89,15 +94,16 @@ class Load:
             return
         del self._waiting[number]
         if kind == 6:
-            self._counts["refused"] += 1
+            self.counts["refused"] += 1
             return
         self._took.append((time.perf_counter() - begun) * 1000)
-        self._counts["twice"] += self._held.setdefault(raw[16:20], number) != number
+        self.counts["twice"] += self._held.setdefault(raw[16:20], number) != number
+        self.counts["moved"] += self._own.setdefault(number, raw[16:20]) != raw[16:20]
 
     def _give_up(self, now: float) -> None:
         for number in [n for n, (begun, _) in self._waiting.items() if now - begun > LOST_S]:
             del self._waiting[number]
-            self._counts["lost"] += 1
+            self.counts["lost"] += 1
 
 
 if __name__ == "__main__":

@@ -69,6 +69,7 @@ def ours(lab: Lab, processes: int = 1) -> Iterator[Peer]:
         dhcp_interface="s0",
         dhcp_address=SERVER,
         tftp_address=SERVER,
+        dhcp_probe_s=0.0,  # nor do the others
     )
     stores = Stores(site.directory, site.agent)
     net = network(
