@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import structlog
 
 from pxe_stack import sockets
-from pxe_stack.dns_hosts import Keeper, PlannedHosts
+from pxe_stack.dns_hosts import Keeper, LeasedHosts, PlannedHosts
 from pxe_stack.dns_server import DnsServer
 from pxe_stack.dns_zone import BOOT, SERVER, Host, is_address
 from pxe_stack.site_directory import Stores
@@ -27,7 +27,8 @@ def dns(site: "Site") -> None:
     udp = sockets.udp(address, site.dns_port)
     listener = sockets.tcp(address, site.dns_port)
     stores = Stores(site.directory, site.agent)
-    names = Keeper(site.domain, _own_names(site), [PlannedHosts(site.directory)])
+    sources = (PlannedHosts(site.directory), LeasedHosts(site.directory))
+    names = Keeper(site.domain, _own_names(site), sources)
 
     def keep(counts: Mapping[str, int]) -> None:
         stores.journal.count(counts)
