@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from pxe_stack import tftp_packets, tftp_sockets
+from pxe_stack.allowance import Allowance
 from pxe_stack.loaders import Loader, Loaders
 from pxe_stack.tftp_outcome import Counted, Outcome, Why
 from pxe_stack.tftp_packets import Asked, Code, Refused
@@ -24,8 +25,14 @@ log = structlog.get_logger()
 
 TICK_S: Final = 0.1
 """How often clocks are looked at, while there are transfers."""
-REQUESTS_AT_ONCE: Final = 64
+REQUESTS_AT_ONCE: Final = 8
 """Then transfers under way have their turn."""
+REQUESTS_PER_S: Final = 50
+"""Of one address; a request costs as much as twenty blocks."""
+MOST_REQUESTS_PER_S: Final = 4_000
+ERRORS_PER_S: Final = 10
+"""To one address: none is longer than what provoked it, but he who is named may not have asked."""
+MOST_ERRORS_PER_S: Final = 500
 
 _REQUESTS: Final = (b"\0\1", b"\0\2")
 _STRAYS: Final = (b"\0\3", b"\0\4", b"\0\6")
@@ -51,7 +58,8 @@ class Server:
         self._epoll = select.epoll()
         self._counts = counts
         self._transfers = Transfers(self._epoll, report, counts, table or Table())
-        self._errors = tftp_packets.Errors()
+        self._requests = Allowance(REQUESTS_PER_S, MOST_REQUESTS_PER_S)
+        self._errors = Allowance(ERRORS_PER_S, MOST_ERRORS_PER_S)
 
     def run(self, stop: socket.socket) -> None:
         """Serve until *stop* is readable."""
@@ -108,6 +116,9 @@ class Server:
         if before is not None and before.is_repeated_by(raw, time.monotonic()):
             self._counts[Counted.REPEATED] += 1
             return  # what was answered is sent again by the clock
+        if not self._requests.take(peer[0], time.monotonic()):
+            self._counts[Counted.TOO_MANY] += 1
+            return
         try:
             asked = tftp_packets.read(raw)
             loader = self._loader(asked)
@@ -137,7 +148,7 @@ class Server:
         )
 
     def _say_error(self, code: Code, peer: Peer, local: str) -> None:
-        if not self._errors.may_go_to(peer[0], time.monotonic()):
+        if not self._errors.take(peer[0], time.monotonic()):
             self._counts[Counted.ERROR_HELD_BACK] += 1
             return
         try:

@@ -27,6 +27,7 @@ class Counted(StrEnum):
     """Counted only: each may come with every packet of a flood."""
 
     REPEATED = "repeated"
+    TOO_MANY = "too-many"
     FULL = "full"
     BROADCAST = "broadcast"
     STRAY = "stray"
@@ -38,7 +39,7 @@ class Counted(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a request ended: *why* is None when every block was confirmed.  Times in seconds."""
+    """How a request ended: *why* is None for a file that came whole.  Times in seconds."""
 
     client: str
     name: str

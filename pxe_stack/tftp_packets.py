@@ -4,7 +4,6 @@ tftpy's server is not used: one malformed packet ends it.  DATA and ACK are ours
 transfer).
 """
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
@@ -17,9 +16,6 @@ from pxe_stack.tftp_outcome import Why
 
 LONGEST_REQUEST: Final = 1024
 """Bytes of a request; RFC 2347 allows 512, and some firmware is longer."""
-
-ERRORS_PER_S: Final = 500
-ERRORS_OF_CLIENT_PER_S: Final = 10
 
 READ: Final = b"\x00\x01"
 WRITE: Final = b"\x00\x02"
@@ -69,30 +65,6 @@ def read(raw: bytes) -> Asked:
     if asked.mode not in MODES:
         raise Refused(Code.ILLEGAL, Why.BAD_MODE, asked.mode[:80], asked.name)
     return asked
-
-
-class Errors:
-    """How many ERROR packets may go out, each to whoever was named as sender.
-
-    None is longer than what provoked it; still, nobody is to be flooded by asking here in his name.
-    """
-
-    def __init__(self) -> None:
-        self._sent: Counter[str] = Counter()
-        self._since = 0.0
-
-    def may_go_to(self, client: str, now: float) -> bool:
-        """Count one for *client* at *now* (seconds); whether it may be sent."""
-        if not 0 <= now - self._since < 1:
-            self._sent.clear()
-            self._since = now
-        if (
-            self._sent.get(client, 0) >= ERRORS_OF_CLIENT_PER_S
-            or self._sent.total() >= ERRORS_PER_S
-        ):
-            return False
-        self._sent[client] += 1
-        return True
 
 
 def error_packet(code: Code) -> bytes:

@@ -32,6 +32,7 @@ class Reports:
         self._counts = counts
         self._told: Counter[str] = Counter()
         self._lost = 0
+        self._unflushed = False
         self._waiting: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="tftp-reports")
         self._thread.start()
@@ -55,6 +56,7 @@ class Reports:
                 outcome = self._waiting.get(timeout=COUNTS_EVERY_S)
                 going = outcome is not None
                 if outcome is not None:
+                    self._unflushed = True
                     self._stores.journal.append(_seen(outcome, self._stores))
                 if not going or time.monotonic() - counted_at >= COUNTS_EVERY_S:
                     counted_at = time.monotonic()
@@ -68,8 +70,9 @@ class Reports:
         now = Counter({f"tftp {label}": n for label, n in dict(self._counts).items()})
         now["tftp untold"] = self._lost
         grown, self._told = now - self._told, now
-        if grown:
-            self._stores.journal.count(grown)
+        self._stores.journal.count(grown)
+        if grown or self._unflushed:
+            self._unflushed = False
             self._stores.journal.flush()
 
 

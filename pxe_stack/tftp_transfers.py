@@ -81,7 +81,7 @@ class Transfers:
         except BlockingIOError:
             return
         except OSError:
-            self.end(session, Why.CLIENT_GONE)
+            self._gone(session)
             return
         if len(raw) >= 4:
             self._take(session, raw)
@@ -129,9 +129,16 @@ class Transfers:
             tftp_sockets.unsegmented(session.sock)
             self._send(session, now)
         elif isinstance(exc, ConnectionError):
-            self.end(session, Why.CLIENT_GONE)
+            self._gone(session)
         else:
             self.end(session, Why.CANNOT_SEND, exc.strerror or "")
+
+    def _gone(self, session: Session) -> None:
+        """End a transfer whose client has closed its port.
+
+        After the last block that is well: its ACK was lost, and nobody was left to say it again.
+        """
+        self.end(session, None if session.transfer.all_sent else Why.CLIENT_GONE)
 
     def _send_first(self, session: Session, now: float) -> None:
         """Send the OACK, or the first block where no options are answered."""

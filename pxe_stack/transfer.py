@@ -26,10 +26,15 @@ WHOLE_S: Final = 900.0
 """The longest that a transfer may take: 64 MiB in plain blocks, at 6 ms for each."""
 
 CREDIT: Final = 8.0
-"""Windows that may be sent again for repeated ACKs alone."""
-EARNED: Final = 0.25
-"""What a confirmed window adds: an ACK repeated for every window soon goes unheeded, so that two
-who answer each other's repetitions come to rest (RFC 1123 §4.2.3.1)."""
+GAP_COST: Final = 1.0
+REPEAT_COST: Final = 2.0
+WHOLE_EARNS: Final = 1.0
+PART_EARNS: Final = 1 / 16
+"""To send a window again for an ACK alone takes credit, which windows earn that arrive whole.
+
+A client that answers repeated blocks by repeated ACKs would else have everything sent several times
+to the end of the file, for one packet that came late (RFC 1123 §4.2.3.1; seen with atftp).
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +104,7 @@ class Transfer:
     proven: bool = False
     """Whether the client has confirmed anything: until then it may be an invented one."""
     acked: int = 0
-    in_flight: int = 0
+    sent_up_to: int = 0
     sent_at: float = 0.0
     due: float = 0.0
     """When to send again, if nothing comes."""
@@ -109,16 +114,21 @@ class Transfer:
     credit: float = CREDIT
     tries: int = 0
     resent: int = 0
+    """Blocks that were sent once more."""
 
     def __post_init__(self) -> None:
         self.awaits_oack = bool(self.agreed.answer)
         self.progress_at = self.begun
 
+    @property
+    def all_sent(self) -> bool:
+        """Whether the last block is on its way."""
+        return self.sent_up_to == self.total
+
     def window(self, now: float) -> tuple[int, int]:
-        """Return the first block after what is acked, and the end of its window: to be sent now."""
-        first = self.acked
-        last = min(first + self.agreed.window, self.total)
-        self.in_flight = last - first
+        """Return the first block that is to be sent now, and the end of the window."""
+        first, last = self.sent_up_to, min(self.acked + self.agreed.window, self.total)
+        self.sent_up_to = last
         self.sent(now)
         return first, last
 
@@ -133,14 +143,18 @@ class Transfer:
     def on_ack(self, block: int, now: float) -> Next:
         """Take an ACK of the 16-bit *block*."""
         step = (block - self.acked) & 0xFFFF
-        if 0 < step <= self.in_flight:
-            self.acked += step
-            self.in_flight -= step
-            self._progressed(now)
-            return Next.DONE if self.acked >= self.total else Next.SEND
         if step == 0:
             return self._on_repeat(now)
-        return Next.NOTHING  # of a block that was never sent, or long ago
+        gap = self.sent_up_to - self.acked - step
+        if gap < 0:
+            return Next.NOTHING  # of a block that was never sent, or long ago
+        self.acked += step
+        self._progressed(now)
+        if gap:
+            self._on_gap()
+        else:
+            self.credit = min(self.credit + WHOLE_EARNS, CREDIT)
+        return Next.DONE if self.acked >= self.total else Next.SEND
 
     def on_silence(self, now: float) -> Next:
         """Count a sending that was not answered when *due*."""
@@ -150,8 +164,19 @@ class Transfer:
         most = TRIES if self.proven else UNPROVEN_TRIES
         if self.tries >= most or now >= self.progress_at + IDLE_S:
             return Next.GIVE_UP
-        self.resent += 1
+        self._go_back()
         return Next.SEND
+
+    def _on_gap(self) -> None:
+        """Begin the next window where this one was interrupted (RFC 7440 §4), or go on after it.
+
+        A client whose windows end elsewhere than ours interrupts each of them, and misses nothing.
+        """
+        if self.credit >= GAP_COST:
+            self.credit -= GAP_COST
+            self._go_back()
+        else:
+            self.credit += PART_EARNS
 
     def _on_repeat(self, now: float) -> Next:
         """Take an ACK of the block that was confirmed last: of 0, perhaps for the OACK."""
@@ -162,15 +187,18 @@ class Transfer:
         # It tells of a gap (RFC 7440) where it can know of what was sent last; with a window of
         # one it can only be an echo, and answering would double every later packet.
         echo = now - self.sent_at < self.round_trip_s / 2
-        if self.agreed.window == 1 or echo or self.credit < 1:
+        if self.agreed.window == 1 or echo or self.credit < REPEAT_COST:
             return Next.NOTHING
-        self.credit -= 1
-        self.resent += 1
+        self.credit -= REPEAT_COST
+        self._go_back()
         return Next.SEND
+
+    def _go_back(self) -> None:
+        self.resent += self.sent_up_to - self.acked
+        self.sent_up_to = self.acked
 
     def _progressed(self, now: float) -> None:
         self.proven = True
         self.round_trip_s = min(self.round_trip_s, now - self.sent_at)
-        self.credit = min(self.credit + EARNED, CREDIT)
         self.progress_at = now
         self.tries = 0

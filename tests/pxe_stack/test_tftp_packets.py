@@ -8,7 +8,7 @@ from tftpy.TftpPacketTypes import TftpPacketERR, TftpPacketOACK
 
 from pxe_stack import tftp_packets
 from pxe_stack.tftp_outcome import Why
-from pxe_stack.tftp_packets import Code, Errors, Refused
+from pxe_stack.tftp_packets import Code, Refused
 from tests.pxe_stack.tftp_corpus import CORPUS
 from tests.pxe_stack.tftp_lab import rrq
 
@@ -101,19 +101,3 @@ def test_no_bytes_make_the_reader_fail_otherwise_than_by_refusing(raw, whole, at
             tftp_packets.read(data)
         except Refused:
             continue
-
-
-def test_errors_to_one_client_are_few_in_a_second_and_others_still_get_theirs():
-    errors = Errors()
-
-    sent = [errors.may_go_to("10.0.0.1", 5.0) for _ in range(100)]
-
-    assert sent == [True] * 10 + [False] * 90
-    assert errors.may_go_to("10.0.0.2", 5.5)
-    assert errors.may_go_to("10.0.0.1", 6.1)
-
-
-def test_errors_to_all_clients_together_are_bounded_in_a_second():
-    errors = Errors()
-
-    assert sum(errors.may_go_to(f"10.0.{n >> 8}.{n & 255}", 5.0) for n in range(5_000)) == 500

@@ -5,7 +5,7 @@ import struct
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -76,14 +76,19 @@ def client(address="127.69.1.1") -> Iterator[socket.socket]:
 
 
 def asked(sock, server, request=None):
-    """Ask *server*; return its first answer, and the address that the transfer has there."""
-    sock.sendto(rrq() if request is None else request, server.address)
-    return sock.recvfrom(70_000)
+    """Ask *server*, again after a second; return its first answer, and the transfer's address."""
+    for _ in range(10):
+        sock.settimeout(1)
+        sock.sendto(rrq() if request is None else request, server.address)
+        with suppress(TimeoutError):
+            return sock.recvfrom(70_000)
+    raise TimeoutError
 
 
 def downloaded(sock, server, request=None):
     """Return what a client of the simplest kind gets, in windows if the OACK says so."""
     packet, there = asked(sock, server, request)
+    sock.settimeout(10)
     options = {}
     if packet[:2] == b"\0\6":
         words = packet[2:].rstrip(b"\0").split(b"\0")
