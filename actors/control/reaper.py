@@ -4,6 +4,7 @@ Any number of reapers may run: each workflow is judged again under its machine's
 """
 
 import threading
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Final
@@ -11,10 +12,11 @@ from typing import Final
 import structlog
 
 from actors.control.rendering import documents
-from models.commands import runs, tasks, walks
+from models.commands import discoveries, runs, tasks, walks
 from models.database import LOST, Unavailable, borrowed
 
 EVERY_S: Final = 1.0
+FORGET_S: Final = 3600.0
 AFTER_S: Final = 0.02
 """Looked so long after the end of a lease, which is then over by any rounding."""
 
@@ -23,11 +25,14 @@ log = structlog.get_logger()
 
 def run(stop: threading.Event) -> None:
     """Reap until *stop*."""
-    pause = EVERY_S
+    pause, forget_at = EVERY_S, 0.0
     while not stop.wait(pause):
         pause = EVERY_S
         try:
             reap()
+            if time.monotonic() >= forget_at:
+                forget()
+                forget_at = time.monotonic() + FORGET_S
             pause = _pause()
         except Unavailable as exc:
             log.warning("reaper.paused", why=str(exc))
@@ -47,6 +52,13 @@ def reap() -> int:
             _each(partial(walks.expire, workflow, documents))
         runs.free_addresses()
     return len(over) + len(overdue)
+
+
+def forget() -> None:
+    """Drop what is kept for a while only."""
+    with borrowed():
+        gone = discoveries.prune()
+    log.debug("strangers.forgotten", rows=gone)
 
 
 def _pause() -> float:

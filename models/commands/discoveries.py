@@ -1,7 +1,7 @@
 """Machines that nobody entered: kept once for each site and MAC, and only so many of them."""
 
 from collections.abc import Collection, Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -16,11 +16,15 @@ from models.database import database
 from models.discoveries import DiscoveryView, Sighting, Verdict
 from models.errors import IllegalTransition, NotFound
 from models.messages import Envelope
-from models.observations import Observation
+from models.observations import Observation, Seen
 from models.tables import Discovery, DiscoveryDrop, Machine, Site
+from models.tables import Observation as Row
 
 MOST: Final = 10_000
 """Discoveries that are kept of one site; those seen longest ago make room, and are counted."""
+
+ROWS_KEPT: Final = timedelta(days=1)
+"""For how long each word of a stranger is kept: so late may a site repeat itself."""
 
 AHEAD_S: Final = 300
 """Seconds that a site's clock may be ahead before its times are cut to ours."""
@@ -116,6 +120,17 @@ def _room(site_id: UUID) -> bool:
     gone = database.execute_sql(_FORGET, (str(site_id), over)).rowcount
     database.execute_sql(_DROPPED, (str(site_id), gone))
     return False
+
+
+def prune() -> int:
+    """Forget what sites said of strangers long ago, but for its sum; return how many rows."""
+    long_ago = now() - ROWS_KEPT
+    gone = Row.delete().where(
+        Row.machine_id.is_null()
+        & (Row.kind == Seen.MACHINE_DISCOVERED.value)
+        & (Row.received_at < long_ago)
+    )
+    return int(gone.execute())
 
 
 def claimed(caller: Caller, machine: Machine, macs: Collection[str]) -> None:

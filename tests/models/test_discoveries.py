@@ -262,6 +262,18 @@ def test_agents_that_tell_of_the_same_strangers_at_once_wait_for_nobody_in_a_cir
     assert len(told()) == 40
 
 
+@pytest.mark.services
+def test_each_word_of_a_stranger_is_forgotten_in_time_and_its_sum_is_not(scene, teller):
+    teller.tell(sighting(), sighting(), sighting(mac=make.MAC))
+    Row.update(received_at=datetime.now(UTC) - timedelta(days=2)).execute()
+    teller.tell(sighting())
+
+    assert discoveries.prune() == 2
+
+    assert only().times == 3
+    assert Row.select().where(Row.kind == Seen.MACHINE_DISCOVERED.value).count() == 2
+
+
 # --- accepted once ---
 
 
