@@ -4,24 +4,28 @@ import selectors
 import socket
 import sqlite3
 import time
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import structlog
 
+from models.bootnet import BootNetwork
 from pxe_stack import dhcp, packets, sockets
 from pxe_stack.dhcp import Answer, Server, Snapshot, View
+from pxe_stack.dhcp_coder import Coder
 from pxe_stack.dhcp_conflicts import Conflicts, Packet
 from pxe_stack.dhcp_ears import Ear
 from pxe_stack.dhcp_networks import number_of
 from pxe_stack.dhcp_notes import FLUSH_S, Notes
 from pxe_stack.dhcp_probe import WAIT_S, Prober, Probes
+from pxe_stack.dhcp_told import Constants, Told
 from pxe_stack.dhcp_tries import Tries
 from pxe_stack.directory import Known
 from pxe_stack.lease_store import LeaseStore
 from pxe_stack.leases import Change, Lease, Leases
 from pxe_stack.packets import Kind, Reply, Request
+from pxe_stack.plan_store import PlanStore
 from pxe_stack.site_directory import Stores
 
 log = structlog.get_logger()
@@ -65,27 +69,30 @@ class DhcpServer:
         self._unsaid: list[Lease] = []
         self._version = -1
         self._snapshot = Snapshot(server)
+        self._selector = selectors.DefaultSelector()
+        self._coder: Coder | None = None
+        self._coded: Mapping[Told, Constants] = {}
+        self._networks: tuple[BootNetwork, ...] = ()
 
     def run(self, stop: socket.socket) -> None:
         """Serve until *stop* is readable."""
         self._refresh()
         self._stores.journal.mark_ready(self._lasting.share.service)
-        with selectors.DefaultSelector() as selector:
-            selector.register(stop, selectors.EVENT_READ)
-            for ear in self._wire.ears:
-                selector.register(ear.sock, selectors.EVENT_READ)
-            if self._wire.prober is not None:
-                selector.register(self._wire.prober.arp, selectors.EVENT_READ)
-                selector.register(self._wire.prober.icmp, selectors.EVENT_READ)
-            while True:
-                wait = self._conflicts.wait_s(time.time(), FLUSH_S)
-                ready = {key.fileobj for key, _ in selector.select(wait)}
-                if stop in ready:
-                    return
-                self._turn(ready)
+        prober = self._wire.prober
+        probing = () if prober is None else (prober.arp, prober.icmp)
+        for sock in (stop, *(ear.sock for ear in self._wire.ears), *probing):
+            self._selector.register(sock, selectors.EVENT_READ)
+        while True:
+            wait = self._conflicts.wait_s(time.time(), FLUSH_S)
+            ready = {key.fileobj for key, _ in self._selector.select(wait)}
+            if stop in ready:
+                return
+            self._turn(ready)
 
     def _turn(self, ready: Container[object]) -> None:
         """Serve what is *ready*, and what has waited for its probe; now and then write counts."""
+        if self._coder is not None and self._coder.output in ready:
+            self._take_what_was_coded(self._coder)
         self._refresh()
         self._unsaid += self._conflicts.found(time.time())
         now = time.time()
@@ -100,6 +107,9 @@ class DhcpServer:
         self._notes.flush_now_and_then()
 
     def close(self) -> None:
+        if self._coder is not None:
+            self._coder.abandon()
+        self._selector.close()
         self._conflicts.close()
         for ear in self._wire.ears:
             ear.close()
@@ -113,10 +123,41 @@ class DhcpServer:
         version = plans.version()
         if version == self._version:
             return
-        reservations = {mac: number_of(each) for mac, each in plans.reservations().items()}
-        self._snapshot = Snapshot.of(self._server, plans.networks(), plans.ranges(), reservations)
-        self._snapshot.configure(self._leases)
         self._version = version
+        try:
+            self._take_over(plans)
+        except (LookupError, TypeError, ValueError, sqlite3.Error):  # the last good one stays
+            log.exception("dhcp.unusable")
+
+    def _take_over(self, plans: PlanStore) -> None:
+        reservations = {mac: number_of(each) for mac, each in plans.reservations().items()}
+        networks = plans.networks()
+        self._snapshot = Snapshot.of(
+            self._server, networks, plans.ranges(), reservations, self._coded
+        )
+        self._snapshot.configure(self._leases)
+        if networks != self._networks:
+            self._have_coded(networks)
+
+    def _have_coded(self, networks: tuple[BootNetwork, ...]) -> None:
+        """Have a child code what *networks* tell; until then our own codec's is told."""
+        if self._coder is not None:
+            self._selector.unregister(self._coder.output)
+            self._coder.abandon()
+            self._coder = None
+        self._networks = networks
+        try:
+            self._coder = Coder(networks)
+        except OSError as exc:
+            log.warning("dhcp.coded-alone", reason=str(exc))
+            return
+        self._selector.register(self._coder.output, selectors.EVENT_READ)
+
+    def _take_what_was_coded(self, coder: Coder) -> None:
+        self._selector.unregister(coder.output)
+        self._coded = coder.finish()
+        self._coder = None
+        self._version = -1
 
     def _serve(self, ear: Ear) -> None:
         """Answer what has come, and write what must last once for all of it."""

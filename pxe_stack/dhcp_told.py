@@ -88,6 +88,11 @@ class Constants:
         """Code *told* by our own codec."""
         return cls({code: coded(code, value) for code, value in values(told).items()})
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Constants) and self._chunks == other._chunks
+
+    __hash__ = object.__hash__
+
     def listed(self, parameters: bytes | None) -> bytes:
         """Return what a client is told that lists *parameters*; None: it lists none at all."""
         return b"".join(

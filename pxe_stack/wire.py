@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from scapy.layers.dhcp import BOOTP, DHCP, DHCPTypes
+from scapy.layers.dns import dns_encode
+
+from models.bootnet import BootNetwork
 
 _CLIENT: int = 1
 
@@ -35,6 +38,41 @@ def request(
         flags=0x8000 if broadcast else 0,
     )
     return bytes(head / DHCP(options=[("message-type", kind), *options, "end"]))
+
+
+def told(net: BootNetwork) -> list[tuple[int, bytes]]:
+    """Return (code, coded option) of what *net* tells all its clients, by scapy's layers."""
+    options: list[tuple[int, str | int, Any]] = [(1, "subnet_mask", str(net.cidr.netmask))]
+    if net.routes:
+        options.append((121, "classless_static_routes", _routes(net)))
+    if net.gateway:
+        options.append((3, "router", str(net.gateway)))
+    if net.dns:
+        options.append((6, "name_server", [str(each) for each in net.dns]))
+    if net.domain:
+        options.append((15, "domain", net.domain.encode()))
+    if net.mtu is not None:
+        options.append((26, "interface-mtu", net.mtu))
+    options.append((28, "broadcast_address", str(net.cidr.broadcast_address)))
+    if net.ntp:
+        options.append((42, "NTP_server", [str(each) for each in net.ntp]))
+    if net.search:
+        names = [each.strip(".").encode() for each in net.search]
+        coded = map(dns_encode, names)  # by map, since it has no types
+        options.append((119, 119, b"".join(coded)))
+    return [(code, _coded(name, value)) for code, name, value in options]
+
+
+def _coded(name: str | int, value: Any) -> bytes:
+    values = value if isinstance(value, list) else [value]
+    return bytes(DHCP(options=[(name, *values)]))
+
+
+def _routes(net: BootNetwork) -> list[str]:
+    routes = [f"{each.to}:{each.via}" for each in net.routes]
+    if net.gateway and all(each.to.prefixlen for each in net.routes):
+        routes.append(f"0.0.0.0/0:{net.gateway}")
+    return routes
 
 
 def decoded(raw: bytes) -> Mapping[str, Any]:

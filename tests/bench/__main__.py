@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 from tests.bench import (
     broker,
+    dhcp,
     dns,
     failover,
     first_light,
@@ -35,6 +36,7 @@ FIGURES: Mapping[str, Measure] = MappingProxyType(
         "fleet": lambda folder, _: fleet.measure(folder),
         "failover": lambda folder, _: failover.measure(folder),
         "router": router.measure,
+        "dhcp": lambda folder, _: dhcp.measure(folder / "dhcp"),
         "dns": lambda folder, _: dns.measure(folder),
         "http": lambda folder, _: http.measure(folder),
         "broker": lambda _, __: broker.main() is None,
