@@ -7,6 +7,7 @@ it is written down.
 
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,6 +40,7 @@ CALLBACKS: Final[Mapping[str, Seen]] = MappingProxyType(
     }
 )
 _SERVED: Final = {Access.SCRIPT: Seen.SCRIPT_SERVED, Access.SEED: Seen.SEED_SERVED}
+_ERRNO: Final = re.compile(r"0x([0-9a-f]{8})")
 SCRIPT: Final = "script"
 TROUBLE: Final = "trouble"
 """What a script that gives up fetches, to say why: it is written down, and moves nothing."""
@@ -99,6 +101,8 @@ def _trouble(sources: Sources, request: Request, known: Known) -> None:
     """Write down what an iPXE script says of its end; a flood of it is counted."""
     told = forms.read(request.query.encode()[: forms.LARGEST])
     data = {name: told[name] for name in ("stage", "errno", "try", "platform") if name in told}
+    if code := _ERRNO.fullmatch(data.get("errno", "")):
+        data["see"] = f"https://ipxe.org/{code[1]}"
     note(sources, request, Seen.BOOT_TROUBLE, known, data)
 
 

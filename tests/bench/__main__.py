@@ -21,6 +21,7 @@ from tests.bench import (
     memory,
     queues,
     router,
+    storm,
     workflows,
 )
 
@@ -39,6 +40,7 @@ FIGURES: Mapping[str, Measure] = MappingProxyType(
         "dhcp": lambda folder, _: dhcp.measure(folder / "dhcp"),
         "dns": lambda folder, _: dns.measure(folder),
         "http": lambda folder, _: http.measure(folder),
+        "storm": lambda folder, _: storm.measure(folder),
         "broker": lambda _, __: broker.main() is None,
     }
 )

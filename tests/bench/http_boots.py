@@ -100,7 +100,7 @@ def play(
 ) -> tuple[list[float], list[str]]:
     """Have each plan's machine ask, from its second on; return milliseconds, and who was lost."""
     told = [
-        [start, each.addressing.address, urlsplit(each.boot_base_url).port, _asks(each, asked)]
+        [start, each.addressing.address, urlsplit(each.boot_base_url).port, asks(each, asked)]
         for start, each in plans
     ]
     clients = []
@@ -113,7 +113,8 @@ def play(
     return [t for each in said for t in each["taken"]], [t for each in said for t in each["lost"]]
 
 
-def _asks(plan: BootPlan, asked: Sequence[tuple[str, Access, str]]) -> list[str]:
+def asks(plan: BootPlan, asked: Sequence[tuple[str, Access, str]]) -> list[str]:
+    """Return what *plan*'s machine sends, in turn."""
     made = []
     for method, access, name in asked:
         path = urlsplit(bootplan.url(plan, make.KEY, access, name)).path

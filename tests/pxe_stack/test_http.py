@@ -7,6 +7,7 @@ import pytest
 from models import bootplan
 from models.bootplan import Access, Action
 from models.observations import Seen
+from models.phases import Phase
 from pxe_stack import http
 from pxe_stack.loaders import Loaders
 from pxe_stack.site_directory import Stores
@@ -185,3 +186,40 @@ def test_no_row_of_the_journal_holds_a_token(ask, stores):
     kept = str([row for _, row in stores.journal.pending(0, 100)])
 
     assert not any(bootplan.token(make.KEY, PLAN.run, access) in kept for access in Access)
+
+
+TOLD = "stage=kernel&try=5&errno=0x2d0c613b&platform=efi&more=x"
+
+
+def test_a_script_that_gives_up_says_where_and_why(ask, stores):
+    ask.get(f"{path(Access.CALLBACK, 'trouble')}?{TOLD}", environ_base=MINE)
+    ask.get(f"/ipxe/{make.MAC}/trouble?stage=script&errno=x%20y", environ_base=MINE)
+
+    first, *_ = [row for _, row in stores.journal.pending(0, 9)]
+    assert (first.kind, first.run) == (Seen.BOOT_TROUBLE, PLAN.run)
+    assert first.data == {
+        "client": make.ADDRESS,
+        "stage": "kernel",
+        "try": "5",
+        "errno": "0x2d0c613b",
+        "platform": "efi",
+        "see": "https://ipxe.org/2d0c613b",
+    }
+
+
+def test_trouble_moves_nothing_and_a_flood_of_it_is_one_row(ask, stores):
+    for _ in range(50):
+        answer = ask.get(f"{path(Access.CALLBACK, 'trouble')}?{TOLD}", environ_base=MINE)
+        assert answer.text == "ok\n"
+
+    assert seen(stores) == [Seen.BOOT_TROUBLE]
+    assert stores.journal.phase(PLAN.run) is Phase.PXE_READY
+    stores.journal.flush()
+    assert stores.journal.counters() == {"boot-trouble": 50}
+
+
+@pytest.mark.parametrize("url", [path(Access.CALLBACK, "trouble"), f"/ipxe/{make.MAC}/trouble"])
+def test_trouble_of_a_stranger_is_not_this_machine_s(ask, stores, url):
+    assert ask.get(f"{url}?{TOLD}", environ_base=STRANGER).text == "ok\n"
+
+    assert seen(stores) == [Seen.STRANGE_REQUEST]
