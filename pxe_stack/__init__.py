@@ -3,9 +3,9 @@
 packets, firmware, dhcp, transfer, tally, downloads   decide; no sockets, no files, no clock
 cuts, tftp_packets, tftp_table                        the same of TFTP: what is sent, to how many
 dns, dns_wire, dns_zone, dns_limits                   the same of DNS: what it says, of which names
-boot, boot_files, boot_sources, metadata              what each URL answers, and what is written down of it
+boot, boot_files, boot_sources, metadata              what each URL answers, and its rows
 http_message, http_answer, http_proxy                 requests and answers as bytes and values
-http_line, http_loop, http_handover, http_server      connections: kept, bounded, handed between processes
+http_line, http_loop, http_handover, http_server      connections: bounded, handed over
 router                                                the answer to IPv6 router solicitations
 directory, moment                                     who boots what, and how long
 render                                                control's documents, as canonical text
