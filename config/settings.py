@@ -198,6 +198,15 @@ class Settings(Capabilities):
         None, description="Own address that DHCP answers from; empty: the interface's first."
     )
     dhcp_port: int = Field(67, ge=1, le=65535, description="Port that DHCP listens on.")
+    dhcp_processes: int = Field(
+        1, ge=1, le=16, description="Processes of DHCP, among which clients are divided."
+    )
+    dhcp_probe_ms: int = Field(
+        100,
+        ge=0,
+        le=2000,
+        description="How long a fresh address is probed for before it is leased; 0: never.",
+    )
     dns_bind_addr: IPv4Address | None = Field(
         None,
         description="Address that DNS listens on; empty: DNS is off, which cannot be where "

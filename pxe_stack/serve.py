@@ -47,6 +47,7 @@ class Site:
     loader_dirs: tuple[Path, ...] = (Path("/usr/lib/ipxe"), Path("/boot"))
     dhcp_port: int = DHCP_PORT
     dhcp_probe_s: float = 0.1
+    dhcp_processes: int = 1
     tftp_port: int = TFTP_PORT
     tftp_processes: int = 1
     dns_port: int = DNS_PORT

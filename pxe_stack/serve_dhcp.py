@@ -25,11 +25,12 @@ DHCP_PORT: Final = SERVER_PORT
 ALONE: Final = Share()
 
 
-def dhcp(site: "Site", share: Share = ALONE) -> None:
-    """Answer DHCP on the site's interface, one process of several the clients of its *share*.
+def dhcp(site: "Site", index: int = 0) -> None:
+    """Answer DHCP on the site's interface, as the process with *index* of the site's several.
 
     Raises OSError when the socket cannot be had.
     """
+    share = Share(index, site.dhcp_processes)
     stop = sockets.stop_signal()
     wire = sockets.made_in(site.netns, lambda: _wire(site, share))
     address = site.dhcp_address or ""

@@ -138,6 +138,8 @@ def _children(
     lives = {name: partial(SERVING[name], site) for name in sorted(where.services)}
     for number in range(2, site.tftp_processes + 1 if "tftp" in lives else 2):
         lives[f"tftp-{number}"] = lives["tftp"]
+    for number in range(1, site.dhcp_processes if "dhcp" in lives else 1):
+        lives[f"dhcp-{number + 1}"] = partial(serve.dhcp, site, number)
     lives["agent"] = partial(agent.run, _setup(settings, enrolled, where, tls))
 
     def main(name: str) -> None:
@@ -169,6 +171,8 @@ def _site(settings: Settings, enrolled: Enrolment, where: Place) -> serve.Site:
         dhcp_port=settings.dhcp_port,
         tftp_port=settings.tftp_port,
         tftp_processes=settings.tftp_processes,
+        dhcp_processes=settings.dhcp_processes,
+        dhcp_probe_s=settings.dhcp_probe_ms / 1000,
         dns_port=settings.dns_port,
         dns_forward=tuple(map(str, settings.dns_forward)),
         domain=settings.provisioning_domain,
