@@ -22,6 +22,7 @@ from tests.bench import (
     queues,
     router,
     storm,
+    tftp,
     workflows,
 )
 
@@ -39,6 +40,7 @@ FIGURES: Mapping[str, Measure] = MappingProxyType(
         "router": router.measure,
         "dhcp": lambda folder, _: dhcp.measure(folder / "dhcp"),
         "dns": lambda folder, _: dns.measure(folder),
+        "tftp": lambda folder, _: tftp.measure(folder),
         "http": lambda folder, _: http.measure(folder),
         "storm": lambda folder, _: storm.measure(folder),
         "broker": lambda _, __: broker.main() is None,
