@@ -26,6 +26,7 @@ from tests.actors.edge_lab import Small, cut, says
 from tests.actors.lane import until
 from tests.actors.site_lab import Folder, an_artifact
 from tests.edge.conftest import serving, variables
+from tests.pxe_stack import web
 
 BODY = os.urandom(CHUNK) + bytes(2 * CHUNK) + os.urandom(1000)
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -80,6 +81,20 @@ def test_what_is_not_here_is_fetched_verified_and_served(site, edge):
     lines = site.folder.plans.chunks(FILE.path).splitlines()
     assert lines[0] == f"sprout-chunks 1 {len(BODY)} {SHA}"
     assert [line.split()[2] == "zero" for line in lines[1:]] == [False, True, True, False]
+    assert edge.requests == [("GET", None)]
+
+
+def test_what_was_fetched_once_is_sent_to_every_machine(site, edge):
+    site.shelf.admit(FILE, LINK)
+
+    with web.serving(site.path) as boot:
+        whole = boot.get(f"/artifacts/{FILE.path}")
+        part = boot.get(f"/artifacts/{FILE.path}", "Range: bytes=10-19")
+        listed = boot.get(f"/artifacts/{FILE.path}.chunks")
+
+    assert whole.endswith(b"\r\n\r\n" + BODY)
+    assert part.endswith(b"\r\n\r\n" + BODY[10:20])
+    assert f"sprout-chunks 1 {len(BODY)} {SHA}\n".encode() in listed
     assert edge.requests == [("GET", None)]
 
 
