@@ -20,6 +20,7 @@ BOOT_AT_ONCE: Final = b"\x06\x01\x08\xff"
 
 _PXE: Final = b"PXEClient"
 _HTTP: Final = b"HTTPClient"
+_UBOOT: Final = b"U-Boot"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +55,7 @@ NOTHING: Final = Boot()
 
 def asks_to_boot(request: Request) -> bool:
     """Whether it is firmware or a loader that asks, and not an operating system."""
-    return request.options.get(60, b"").startswith((_PXE, _HTTP)) or _is_ipxe(request)
+    return _is_firmware(request.options) or _is_ipxe(request)
 
 
 def boot_of(request: Request, known: Known | None, server: Server) -> Boot:
@@ -62,7 +63,7 @@ def boot_of(request: Request, known: Known | None, server: Server) -> Boot:
     options = request.options
     vendor = options.get(60, b"")
     ipxe = _is_ipxe(request)
-    if not ipxe and not vendor.startswith((_PXE, _HTTP)):
+    if not ipxe and not _is_firmware(options):
         return NOTHING
     if ipxe:
         # The second round: sending the loader again would chain for ever.
@@ -99,6 +100,12 @@ def script_url(mac: str, known: Known | None, server: Server) -> str:
     if known is not None and known.opens(Access.SCRIPT):
         return url(known.plan, server.key, Access.SCRIPT, "script")
     return f"{server.boot_url}/ipxe/{quote(mac)}"
+
+
+def _is_firmware(options: Mapping[int, bytes]) -> bool:
+    vendor = options.get(60, b"")
+    # U-Boot names itself, and is none of RFC 4578's clients but for the architecture that it says.
+    return vendor.startswith((_PXE, _HTTP)) or (vendor.startswith(_UBOOT) and 93 in options)
 
 
 def _is_ipxe(request: Request) -> bool:
