@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pxe_stack.cuts import Cut
-from pxe_stack.transfer import FIRST_TIMEOUT_S, Transfer
+from pxe_stack.transfer import Transfer
 
 Peer = tuple[str, int]
 
@@ -16,6 +16,8 @@ MOST_UNPROVEN: Final = 2048
 """Of them, those whose client has confirmed nothing yet."""
 MOST_OF_CLIENT: Final = 8
 """Transfers of one address: firmware that gave one up has begun another."""
+SILENT_S: Final = 3.0
+"""Who has confirmed nothing for so long may have begun anew."""
 
 
 @dataclass(slots=True, eq=False, kw_only=True)
@@ -37,10 +39,11 @@ class Session:
     def is_repeated_by(self, raw: bytes, now: float) -> bool:
         """Whether the request *raw* is this one again, and not that of a client begun anew.
 
-        Some ROMs ask from the same port each time they are started.
+        Some ROMs ask from the same port each time they are started: then this transfer is silent.
+        One that goes on is not ended by a request that comes late.
         """
-        early = now - self.transfer.begun < FIRST_TIMEOUT_S
-        return raw == self.raw and (early or not self.transfer.proven)
+        going_on = now - self.transfer.progress_at < SILENT_S
+        return raw == self.raw and (going_on or not self.transfer.proven)
 
 
 class Table:

@@ -133,6 +133,33 @@ def test_a_client_that_begins_anew_at_its_old_port_is_served_anew(server):
     assert [(end.name, end.why) for end in server.ended] == [("snponly.efi", Why.SUPERSEDED)]
 
 
+def test_a_request_that_comes_late_does_not_end_the_transfer_that_it_began(server):
+    with client() as sock:
+        _, there = asked(sock, server)
+        sock.sendto(ack(1), there)
+        sock.recv(1000)
+        session = server.table.of(sock.getsockname())
+        session.transfer.begun -= 60
+        sock.sendto(rrq(), server.address)
+        until(lambda: server.counts[Counted.REPEATED] == 1)
+
+        sock.sendto(ack(2), there)
+        assert sock.recv(1000)[:4] == b"\0\3\0\3"
+
+
+def test_a_client_that_fell_silent_and_asks_for_the_same_again_has_begun_anew(server):
+    with client() as sock:
+        _, first = asked(sock, server)
+        sock.sendto(ack(1), first)
+        sock.recv(1000)
+        server.table.of(sock.getsockname()).transfer.progress_at -= 4
+
+        packet, second = asked(sock, server)
+
+        assert packet[:4] == b"\0\3\0\1"
+        assert first != second
+
+
 def test_a_stranger_cannot_confirm_a_block_or_end_a_transfer(server):
     with client() as sock, client("127.69.1.2") as stranger:
         _, there = asked(sock, server)
