@@ -12,7 +12,7 @@ SERVICES := services and not machines and not long
 MACHINES := machines and not long
 
 .PHONY: help setup setup-test run test test-unit test-services test-machines test-long lint \
-	format bench faults image bootstrap dev-up dev-down run-api run-agent build docker clean
+	format bench faults fuzz image bootstrap dev-up dev-down run-api run-agent build docker clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -77,6 +77,9 @@ test-long: setup-test ## the same suites at full size
 faults: setup-test ## N (200) schedules of killed and stopped processes, and as many storms of messages
 	FAULTS=$(or $(N),200) $(PYTEST) -q tests/faults/test_engine_under_faults.py
 	$(BIN)/python -m tests.faults.crash $(or $(N),200)
+
+fuzz: setup-test ## N (1000000) hostile requests of each protocol, by a coverage-guided fuzzer
+	$(BIN)/python -m tests.fuzz --runs $(or $(N),1000000) $(ARGS)
 
 bench: setup-test ## figures: seconds per stage, memory, queues, engine, beside peers
 	$(PIP) install --editable ".[bench]"
