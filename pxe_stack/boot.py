@@ -23,6 +23,7 @@ from models.errors import Invalid
 from models.observations import Seen
 from pxe_stack import boot_files, forms, metadata, scripts
 from pxe_stack.boot_sources import Sources, note, strange
+from pxe_stack.canary_mark import is_canary
 from pxe_stack.directory import Known
 from pxe_stack.http_answer import Answer, plain, text
 from pxe_stack.http_message import Request
@@ -72,7 +73,8 @@ def _entry(sources: Sources, request: Request, rest: str) -> Answer:
     if more:
         return _entry_trouble(sources, request, known, more)
     if known is None:
-        strange(sources, request, "unknown-mac", None, path=f"/ipxe/{mac[:64]}")
+        if not is_canary(mac):
+            strange(sources, request, "unknown-mac", None, path=f"/ipxe/{mac[:64]}")
         return text(scripts.unknown_machine())
     here = request.client == known.plan.addressing.address
     if here and known.opens(Access.SCRIPT) and _was_seen(sources, known):

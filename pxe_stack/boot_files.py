@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from models.observations import Seen
-from pxe_stack import files, http_proxy
+from pxe_stack import canary_mark, files, http_proxy
 from pxe_stack.boot_sources import Sources, note
 from pxe_stack.directory import StoredFile
 from pxe_stack.http_answer import Answer, FilePart, plain, text
@@ -98,7 +98,7 @@ def loader(sources: Sources, request: Request, rest: str) -> Answer:
     if found is None:
         return plain(HTTPStatus.NOT_FOUND)
     made = text(found.data, media_type="application/efi", request=request)
-    if request.method == "GET":
+    if request.method == "GET" and request.fields.get("user-agent") != canary_mark.AGENT:
         data = {"path": f"/loaders/{found.name}", "bytes": len(found.data)}
         sources.defer(partial(_note_file, sources, request, data))
     return made

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from models.bootnet import Mode
-from pxe_stack import dhcp_dynamic, dhcp_proxy
+from pxe_stack import dhcp_canary, dhcp_dynamic, dhcp_proxy
+from pxe_stack.canary_mark import MACS as CANARIES
 from pxe_stack.dhcp_boot import Server, asks_to_boot, boot_of, script_url
 from pxe_stack.dhcp_networks import Net, Snapshot
 from pxe_stack.dhcp_reply import Answer, Ignored, Terms, Why, granted, refused
@@ -49,6 +50,8 @@ def answer(
     net = snapshot.locate(request)
     if net is not None and net.mode is _OFF:
         return Ignored(Why.SWITCHED_OFF, net.told.name)
+    if known is None and request.mac.startswith(CANARIES):
+        return dhcp_canary.answer(request, net, snapshot, view.leases, view.now)
     if request.service == PROXY_PORT or (net is not None and net.mode is _PROXY):
         return dhcp_proxy.answer(request, known, net, snapshot)
     if known is not None:
@@ -62,7 +65,9 @@ def answer(
 
 def discovered(request: Request, known: Known | None) -> bool:
     """Whether *request* is of a machine that nobody has told us of, and that wants to boot."""
-    return known is None and request.kind is _DISCOVER and asks_to_boot(request)
+    if known is not None or request.kind is not _DISCOVER or request.mac.startswith(CANARIES):
+        return False
+    return asks_to_boot(request)
 
 
 def _reserved(case: _Case) -> Answer | Ignored:

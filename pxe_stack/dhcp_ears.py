@@ -62,11 +62,11 @@ def shared(voice: socket.socket, port: int, share: Share, interface: str | None)
     """
     raw = socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP)
     try:
-        _attach(raw, _share_of(share, port))
+        attach(raw, _share_of(share, port))
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
         if interface is not None:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-        _attach(voice, [(_RET_K, 0, 0, 0)])
+        attach(voice, [(_RET_K, 0, 0, 0)])
         raw.settimeout(0)
     except OSError:
         raw.close()
@@ -92,7 +92,7 @@ def _share_of(share: Share, port: int) -> list[tuple[int, int, int, int]]:
     ]
 
 
-def _attach(sock: socket.socket, program: list[tuple[int, int, int, int]]) -> None:
+def attach(sock: socket.socket, program: list[tuple[int, int, int, int]]) -> None:
     """Give *sock* a filter; what came before it is thrown away."""
     code = bytearray(b"".join(struct.pack("=HBBI", *step) for step in program))
     held = (ctypes.c_char * len(code)).from_buffer(code)

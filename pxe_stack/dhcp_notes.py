@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from models.observations import Observation, Seen, Source
+from pxe_stack.canary_mark import is_canary
 from pxe_stack.dhcp_reply import Ignored, Why
 from pxe_stack.directory import Known
 from pxe_stack.journal import JournalStore
@@ -48,6 +49,9 @@ class Notes:
         self._rows.append(_row(Seen.DHCP_IGNORED, time.time(), None, None, data))
 
     def ignored(self, request: Request, known: Known | None, decided: Ignored) -> None:
+        if known is None and is_canary(request.mac):
+            self._counts[f"dhcp-ignored canary {decided.why.value}"] += 1
+            return
         data = {**_asked(request), "why": decided.why.value, "detail": decided.detail}
         row = _row(Seen.DHCP_IGNORED, time.time(), known, request.mac, data)
         self._rows.append(row)

@@ -29,6 +29,11 @@ def answer(
     """Tell *request* what to boot, if it asks, and if it is a machine that we boot here."""
     if known is None and not (net is not None and net.told.strangers_boot):
         return Ignored(Why.NOT_OURS)
+    return told(request, known, snapshot)
+
+
+def told(request: Request, known: Known | None, snapshot: Snapshot) -> Answer | Ignored:
+    """Tell *request* what to boot, if it asks, whoever it is."""
     boot = boot_of(request, known, snapshot.server)
     if not boot.file:
         return Ignored(Why.NOT_BOOTING)

@@ -15,6 +15,7 @@ import structlog
 
 from pxe_stack import tftp_packets, tftp_sockets
 from pxe_stack.allowance import Allowance
+from pxe_stack.canary_mark import asks_tftp
 from pxe_stack.loaders import Loader, Loaders
 from pxe_stack.tftp_outcome import Counted, Outcome, Why
 from pxe_stack.tftp_packets import Asked, Code, Refused
@@ -127,7 +128,7 @@ class Server:
             if self._transfers.room_for(peer[0]):
                 self._transfers.begin(raw, peer, local, asked, loader)
         except Refused as refused:
-            self._refuse(refused, peer, local)
+            self._refuse(refused, peer, local, canary=asks_tftp(raw))
         except OSError:
             self._counts[Counted.UNANSWERABLE] += 1
 
@@ -141,8 +142,11 @@ class Server:
             raise Refused(Code.NOT_FOUND, Why.NO_SUCH_FILE, name=asked.name)
         return loader
 
-    def _refuse(self, refused: Refused, peer: Peer, local: str) -> None:
+    def _refuse(self, refused: Refused, peer: Peer, local: str, *, canary: bool) -> None:
         self._say_error(refused.code, peer, local)
+        if canary:
+            self._counts[Counted.CANARY] += 1
+            return
         self._report(
             Outcome(client=peer[0], name=refused.name, why=refused.why, detail=refused.detail)
         )

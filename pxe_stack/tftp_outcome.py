@@ -35,6 +35,7 @@ class Counted(StrEnum):
     EVICTED = "evicted"
     UNANSWERABLE = "unanswerable"
     ERROR_HELD_BACK = "error-held-back"
+    CANARY = "canary"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

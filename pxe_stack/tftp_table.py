@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from pxe_stack.canary_mark import asks_tftp
 from pxe_stack.cuts import Cut
 from pxe_stack.transfer import Transfer
 
@@ -35,6 +36,11 @@ class Session:
     cut: Cut
     transfer: Transfer
     run: int = 1
+
+    @property
+    def is_canary(self) -> bool:
+        """Whether the site's own canary asked, which makes no row."""
+        return asks_tftp(self.raw)
 
     def is_repeated_by(self, raw: bytes, now: float) -> bool:
         """Whether the request *raw* is this one again, and not that of a client begun anew.

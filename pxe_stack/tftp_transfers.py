@@ -170,7 +170,11 @@ class Transfers:
 
     def end(self, session: Session, why: Why | None = None, detail: str = "") -> None:
         """End *session*, and tell why: None for a file that has come whole."""
-        if self._close(session):
+        if not self._close(session):
+            return
+        if session.is_canary:
+            self._counts[Counted.CANARY] += 1
+        else:
             self._report(_outcome(session, why, detail))
 
     def _close(self, session: Session) -> bool:

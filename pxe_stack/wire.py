@@ -9,10 +9,13 @@ from typing import Any
 
 from scapy.layers.dhcp import BOOTP, DHCP, DHCPTypes
 from scapy.layers.dns import dns_encode
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
 
 from models.bootnet import BootNetwork
 
 _CLIENT: int = 1
+_SERVER: int = 2
 
 
 def request(
@@ -23,6 +26,7 @@ def request(
     ciaddr: str = "0.0.0.0",  # noqa: S104 - a client that has no address yet
     giaddr: str = "0.0.0.0",  # noqa: S104 - a client without a relay
     broadcast: bool = False,
+    secs: int = 0,
     options: Sequence[tuple[str | int, Any]] = (),
 ) -> bytes:
     """Return the DHCP message *kind* (scapy's word, such as "discover") that a client sends.
@@ -36,6 +40,7 @@ def request(
         ciaddr=ciaddr,
         giaddr=giaddr,
         flags=0x8000 if broadcast else 0,
+        secs=secs,
     )
     return bytes(head / DHCP(options=[("message-type", kind), *options, "end"]))
 
@@ -98,3 +103,18 @@ def decoded(raw: bytes) -> Mapping[str, Any]:
             found[str(name)] = values[0] if len(values) == 1 else values
     found["message-type"] = DHCPTypes.get(int(found.get("message-type", 0)), "unknown")
     return found
+
+
+def overheard(frame: bytes) -> Mapping[str, Any] | None:
+    """Return the DHCP reply that an Ethernet *frame* holds, in words, None for another frame.
+
+    Beside what decoded gives: "from_mac" and "from", the sender's addresses.
+    """
+    packet = Ether(frame)
+    if UDP not in packet or BOOTP not in packet or packet[BOOTP].op != _SERVER:
+        return None
+    try:
+        told = decoded(bytes(packet[UDP].payload))
+    except ValueError:
+        return None
+    return {**told, "from_mac": packet.src, "from": packet[IP].src}
