@@ -46,13 +46,13 @@ def source_lines(targets: Iterable[str]) -> list[str]:
     return sorted(set(lines))
 
 
-def kernel_package() -> str:
-    """Return the name of the newest kernel's package, with its version in it."""
-    for line in _run("apt-cache", "depends", "--important", recipe.KERNEL).splitlines():
+def kernel_package(kind: str = recipe.KERNEL) -> str:
+    """Return the name of the newest kernel's package of that *kind*, with its version in it."""
+    for line in _run("apt-cache", "depends", "--important", kind).splitlines():
         relation, _, name = line.strip().partition(": ")
         if relation == "Depends" and name.startswith("linux-image-"):
             return name
-    raise Unavailable(f"apt knows no {recipe.KERNEL}: run 'apt-get update'")
+    raise Unavailable(f"apt knows no {kind}: run 'apt-get update'")
 
 
 def closure(names: Sequence[str]) -> list[str]:

@@ -17,6 +17,13 @@ class Firmware(StrEnum):
     UEFI = "uefi"
 
 
+class Card(StrEnum):
+    """The network card, by QEMU's name of it."""
+
+    VIRTIO = "virtio-net-pci"
+    E1000E = "e1000e"
+
+
 @dataclass(frozen=True, slots=True)
 class Disk:
     serial: str
@@ -43,6 +50,7 @@ class Hardware:
     disk: Disk
     secure_boot: bool = False
     """Whether UEFI starts only what Microsoft's keys, or shim's, have signed."""
+    card: Card = Card.VIRTIO
 
 
 def build(
@@ -54,6 +62,7 @@ def build(
     disk_bytes: int,
     cores: int = 1,
     secure_boot: bool = False,
+    card: Card = Card.VIRTIO,
 ) -> Hardware:
     """Return machine *number* (1…MOST_MACHINES) of the rack called *rack*."""
     if not 1 <= number <= MOST_MACHINES:
@@ -77,4 +86,5 @@ def build(
             size=disk_bytes,
         ),
         secure_boot=secure_boot,
+        card=card,
     )

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from deploy.rack.boot import First
-from deploy.rack.hardware import Firmware, Hardware
+from deploy.rack.hardware import Card, Firmware, Hardware
 
 PROGRAM: Final = "qemu-system-x86_64"
 OVMF_CODE: Final = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
@@ -102,9 +102,11 @@ def _disk(hardware: Hardware, *, index: int) -> list[str]:
 
 
 def _nic(hardware: Hardware, tap: str, *, index: int) -> list[str]:
-    # On BIOS the card's ROM is iPXE; OVMF has a driver of its own, and a ROM would hide it.
-    rom = "" if hardware.firmware is Firmware.BIOS else ",romfile="
-    card = f"virtio-net-pci,netdev=net,mac={hardware.mac},bootindex={index}{rom}"
+    # On BIOS the card's ROM is iPXE; OVMF has a driver of its own for virtio alone, and a ROM would
+    # hide it.
+    native = hardware.firmware is Firmware.UEFI and hardware.card is Card.VIRTIO
+    rom = ",romfile=" if native else ""
+    card = f"{hardware.card},netdev=net,mac={hardware.mac},bootindex={index}{rom}"
     return ["-netdev", f"tap,id=net,ifname={tap},script=no,downscript=no", "-device", card]
 
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Self
 from deploy.rack import bridge, hardware, leftovers, netns
 from deploy.rack.advertise import Advertiser
 from deploy.rack.emulator import Place
-from deploy.rack.hardware import Firmware, Hardware
+from deploy.rack.hardware import Card, Firmware, Hardware
 from deploy.rack.machine import PATIENT, Machine, Patience
 from deploy.rack.redfish.endpoint import HOST, Endpoints, is_free
 from deploy.rack.redfish.service import Credentials, Service
@@ -53,6 +53,7 @@ class Rack:
         patience: Patience = PATIENT,
         advertise: bool = True,
         secure_boot: bool = False,
+        card: Card | str = Card.VIRTIO,
     ) -> None:
         """Raise ValueError when the numbers do not fit together.  Nothing is made yet.
 
@@ -72,6 +73,7 @@ class Rack:
                 disk_bytes=disk_bytes,
                 cores=cores,
                 secure_boot=secure_boot,
+                card=Card(card),
             )
             for number in range(1, machines + 1)
         ]

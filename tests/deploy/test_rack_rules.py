@@ -1,13 +1,14 @@
 """The rack's tables: hardware, boot override, power button, QEMU's command line."""
 
 import subprocess
+from dataclasses import replace
 from itertools import pairwise, product
 
 import pytest
 
 from deploy.rack import boot, children, hardware, power, qemu
 from deploy.rack.boot import NO_OVERRIDE, Enabled, First, Override, Target
-from deploy.rack.hardware import Firmware
+from deploy.rack.hardware import Card, Firmware
 from deploy.rack.power import ACTS, MEANWHILE, Act, PowerState, Reset, WrongState
 
 ILLEGAL = sorted(set(product(Reset, PowerState)) - ACTS.keys())
@@ -109,6 +110,24 @@ def test_the_first_boot_device_has_the_first_boot_index(firmware, first, disk, n
     devices = words_after("-device", words)
     assert any(word.startswith("nvme,") and f"bootindex={disk}" in word for word in devices)
     assert any(word.startswith("virtio-net") and f"bootindex={nic}" in word for word in devices)
+
+
+@pytest.mark.parametrize(
+    ("firmware", "card", "rom"),
+    [
+        (Firmware.BIOS, Card.VIRTIO, True),
+        (Firmware.BIOS, Card.E1000E, True),
+        (Firmware.UEFI, Card.VIRTIO, False),
+        (Firmware.UEFI, Card.E1000E, True),
+    ],
+)
+def test_a_card_has_its_rom_where_the_firmware_has_no_driver_for_it(firmware, card, rom):
+    made = replace(unit(firmware=firmware), card=card)
+
+    devices = words_after("-device", qemu.command(made, First.NETWORK, tap="r1", monitor_fd=9))
+
+    [nic] = [word for word in devices if word.startswith(f"{card},")]
+    assert nic.endswith(",romfile=") is not rom
 
 
 @pytest.mark.parametrize("first", First)

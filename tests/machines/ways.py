@@ -1,0 +1,104 @@
+"""The three ways between a rack's machines and a site, as network namespaces."""
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
+from ipaddress import IPv4Address
+from itertools import count
+from pathlib import Path
+
+from deploy.rack import bridge, netns
+from deploy.rack.rack import Rack
+from models.bootnet import Mode
+from tests.pxe_stack.lab import PREFIX
+from tests.services import process
+
+GATEWAY, FOREIGN = "10.77.0.1", "10.77.0.2"
+FAR, NEAR = "10.66.0.1", "10.66.0.2"
+POOL = (IPv4Address("10.77.0.100"), IPv4Address("10.77.0.199"))
+
+_numbers = count()
+
+
+class Way(StrEnum):
+    """Where addresses come from, and what lies between."""
+
+    FULL = "full"
+    PROXY = "proxy"
+    """dnsmasq gives addresses, the site says what to boot."""
+    RELAY = "relay"
+    """The site is on another network, behind ISC's relay."""
+
+
+@dataclass(frozen=True)
+class Stand:
+    """Where the site's processes are to stand: namespace, interface, address; and in which mode."""
+
+    namespace: str
+    interface: str
+    address: str
+    mode: Mode
+
+
+@contextmanager
+def laid(way: Way, rack: Rack, folder: Path, hosts: dict[str, str]) -> Iterator[Stand]:
+    """Lay *way* for *rack*; *hosts* are the addresses of its machines by MAC.  Logs in *folder*."""
+    with ExitStack() as stack:
+        match way:
+            case Way.FULL:
+                yield Stand(rack.namespace, bridge.NAME, GATEWAY, Mode.FULL)
+            case Way.PROXY:
+                _foreign_server(stack, rack, folder, hosts)
+                yield Stand(rack.namespace, bridge.NAME, GATEWAY, Mode.PROXY)
+            case Way.RELAY:
+                namespace = _relay(stack, rack, folder)
+                yield Stand(namespace, "u1", FAR, Mode.FULL)
+
+
+def _foreign_server(stack: ExitStack, rack: Rack, folder: Path, hosts: dict[str, str]) -> None:
+    """A server beside ours that gives addresses, and not a word of booting."""
+    namespace = _space(stack)
+    netns.ip("link", "add", "d0", "netns", rack.namespace, "type", "veth", "peer", "d1",
+             "netns", namespace)  # fmt: skip
+    netns.ip("-n", rack.namespace, "link", "set", "d0", "master", bridge.NAME, "up")
+    netns.ip("-n", namespace, "addr", "add", f"{FOREIGN}/24", "dev", "d1")
+    netns.ip("-n", namespace, "link", "set", "d1", "up")
+    reserved = [f"--dhcp-host={mac},{address}" for mac, address in hosts.items()]
+    words = [
+        *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file"),
+        *("--port=0", "--no-ping", "--log-dhcp", "--log-facility=-", "--leasefile-ro"),
+        *("--interface=d1", "--bind-interfaces", f"--dhcp-range={POOL[0]},{POOL[1]}"),
+        f"--dhcp-option=option:router,{GATEWAY}",
+        *reserved,
+    ]
+    _run(stack, netns.command(namespace, *words), folder / "dnsmasq.log")
+
+
+def _relay(stack: ExitStack, rack: Rack, folder: Path) -> str:
+    """A router with a relay, the rack's network on one side; return the namespace beyond it."""
+    namespace = _space(stack)
+    netns.ip("link", "add", "u0", "netns", rack.namespace, "type", "veth", "peer", "u1",
+             "netns", namespace)  # fmt: skip
+    netns.ip("-n", rack.namespace, "addr", "add", f"{NEAR}/24", "dev", "u0")
+    netns.ip("-n", rack.namespace, "link", "set", "u0", "up")
+    netns.ip("-n", namespace, "addr", "add", f"{FAR}/24", "dev", "u1")
+    netns.ip("-n", namespace, "link", "set", "u1", "up")
+    netns.ip("-n", namespace, "route", "add", str(rack.gateway.network), "via", NEAR)
+    netns.inside(rack.namespace, lambda: Path("/proc/sys/net/ipv4/ip_forward").write_text("1"))
+    words = ["dhcrelay", "-4", "-d", "--no-pid", "-a", "-id", bridge.NAME, "-iu", "u0", FAR]
+    _run(stack, netns.command(rack.namespace, *words), folder / "relay.log")
+    return namespace
+
+
+def _space(stack: ExitStack) -> str:
+    name = f"{PREFIX}-{os.getpid()}-way{next(_numbers)}"
+    netns.create(name)
+    stack.callback(netns.delete, name)
+    netns.ip("-n", name, "link", "set", "lo", "up")
+    return name
+
+
+def _run(stack: ExitStack, command: list[str], log: Path) -> None:
+    stack.callback(process.stop, process.launch(command, log))
