@@ -30,6 +30,9 @@ CIDR = IPv4Network("10.77.0.0/24")
 NETWORK = UUID(int=7)
 SERVICES = ("dhcp", "tftp", "http", "files", "router")
 MEMORY_MIB = 512
+STEADY = ("no_timer_check",)
+"""Linux looks whether the timer ticks; where many machines are emulated at once, it may be too late
+for that look, and the kernel panics."""
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,7 @@ def _plan(machine: Machine, boot_url: str) -> BootPlan:
         image_size=1,
         instance_id=f"i-{number}",
         disk_serial=unit.disk.serial,
+        kernel_args=STEADY,
     )
     return make.plan(
         machine=UUID(int=number),
