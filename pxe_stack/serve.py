@@ -18,7 +18,6 @@ from pxe_stack.serve_tftp import tftp
 
 __all__ = ["Site", "dhcp", "dns", "files", "http", "router", "tftp"]
 
-
 TFTP_PORT: Final = 69
 HTTP_PORT: Final = 8081
 
