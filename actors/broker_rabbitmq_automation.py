@@ -188,11 +188,12 @@ class Answers:
 def may_reply(reply_to: object, user: str | None) -> bool:
     """Whether an answer may go to *reply_to*: a direct reply, or a queue of *user*'s own.
 
-    Anything else would let a stranger write into a queue that he may not write to himself.
+    An own queue is `reply.USER.NAME`, and NAME has no dot: users' names may, and `reply.a.b.x` is
+    not a's but a.b's.  Anything else would let a stranger write into a queue that he may not write to himself.
     """
     if not isinstance(reply_to, str):
         return False
     if re.fullmatch(rf"{re.escape(DIRECT)}[A-Za-z0-9+/=._@-]{{1,200}}", reply_to):
         return True
-    own = rf"reply\.{re.escape(user)}\.[A-Za-z0-9._-]{{1,128}}" if user else "$^"
+    own = rf"reply\.{re.escape(user)}\.[A-Za-z0-9_-]{{1,128}}" if user else "$^"
     return re.fullmatch(own, reply_to) is not None

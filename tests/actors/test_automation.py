@@ -88,6 +88,8 @@ def test_an_answer_goes_to_no_queue_that_is_not_the_askers(scene, rabbitmq_serve
         ("reply.cix.1", "ci", False),
         ("reply.c.i.1", "c.i", True),
         ("reply.cxi.1", "c.i", False),
+        ("reply.c.i.1", "c", False),
+        ("reply.c.i", "c", True),
         ("sprout.control.1", "ci", False),
         ("amq.topic", "ci", False),
         ("", "ci", False),
