@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 
 from actors import broker
 from actors.drivers import reach
-from actors.site import agent, enrolment, identity, supervisor
+from actors.site import agent, enrolment, hold, identity, supervisor
 from actors.site.enrolment import Enrolment, NotEnrolled
+from actors.site.hold import Occupied
 from actors.site.identity import Impostor, Sign
 from actors.site.place import OFF, Place, Unplaced, demand, place
 from actors.site.store import AgentStore
@@ -51,15 +52,17 @@ def main() -> int:
             return 0
         settings, enrolled = found
         where = _place(settings)
+        held = hold.take(settings.site_dir)
         credentials = _proven(settings, enrolled)
         broker.secure(credentials)
-    except (BadSettings, Unplaced, Impostor) as exc:
+    except (BadSettings, Unplaced, Impostor, Occupied) as exc:
         _say(str(exc))
         return UNUSABLE
     logs.configure(settings.log_level, settings.log_format, "site")
     logs.never_write([enrolled.signing_key.hex()])
     tls = _tls(credentials, enrolled)
-    return supervisor.run(_children(settings, enrolled, where, tls))
+    with held:
+        return supervisor.run(_children(settings, enrolled, where, tls))
 
 
 def _enrolled() -> tuple[Settings, Enrolment]:

@@ -159,6 +159,30 @@ def test_a_site_registers_again_when_the_broker_was_restarted(rabbitmq_server, t
 
 
 @ONE_BROKER
+def test_a_second_site_over_one_store_names_the_first_and_leaves_it_serving(site, control):
+    control.agent()
+    env = psutil.Process(site.process.pid).environ()
+
+    second = subprocess.run(
+        [sys.executable, "-m", "actors.site"], env=env, capture_output=True, text=True, check=False
+    )
+
+    assert second.returncode == 2
+    assert f"(pid {site.process.pid})" in second.stderr
+    control.give(a_plan(control.agent(), boot_base_url=site.url, addressing=HERE))
+
+
+@ONE_BROKER
+def test_a_site_that_was_killed_starts_again_over_its_store(site, control):
+    agent = control.agent()
+
+    site.process.kill()
+    site.process.wait(20)
+    site.start()
+    until(lambda: len(control.of(Kind.REGISTER, agent)) > 1)
+
+
+@ONE_BROKER
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["told", "killed"])
 def test_nothing_outlives_the_site(site, control, how):
     control.agent()
