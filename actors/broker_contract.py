@@ -161,23 +161,19 @@ class Delivery(dramatiq.MessageProxy):
         self.tag = tag
         self.body = body
 
+    def __str__(self) -> str:
+        """Return what logs say of it: never what is in it, which may be anything."""
+        return f"{self.message_id} for {self.actor_name} ({len(self.body)} bytes)"
+
+    def __repr__(self) -> str:
+        return f"<Delivery {self}>"
+
 
 def delivered_by(consumer: QueueConsumer, message: Delivery) -> bool:
     """Whether *consumer* may settle *message*: what an earlier connection held comes again."""
     if message.consumer is not consumer:
         log.info("queue.settled-too-late", message=message.message_id)
     return message.consumer is consumer
-
-
-def mourn(queue: str, body: bytes, why: Unworkable) -> None:
-    """Write the death of a message to the log."""
-    log.warning(
-        "queue.dead-letter",
-        queue=queue,
-        message=identity(body),
-        reason=why.reason.value,
-        detail=why.detail,
-    )
 
 
 def check_sizes(batch: Iterable[tuple[str, bytes]]) -> None:

@@ -23,10 +23,10 @@ from actors.broker_contract import (
     check_sizes,
     delivered_by,
     identity,
-    mourn,
     read,
 )
 from actors.broker_dramatiq import QueueBroker
+from actors.mourning import mourn
 from models.postgres import Disconnected, Refused, Session
 
 POLL_S: Final = 1.0

@@ -26,12 +26,12 @@ from actors.broker_contract import (
     Unworkable,
     blame,
     delivered_by,
-    mourn,
     read,
 )
 from actors.broker_dramatiq import QueueBroker
 from actors.broker_rabbitmq_headers import dead_letter, read_leniently
 from actors.broker_rabbitmq_publisher import FAILURES, Letter, RabbitPublisher, parameters
+from actors.mourning import mourn
 from models.messages import EVENTS_EXCHANGE, LEASE_QUEUE, REPORT_QUEUE, UPWARD_EXCHANGE
 
 # The delivery limit counts redeliveries (RabbitMQ, "Quorum Queues", poison message handling);

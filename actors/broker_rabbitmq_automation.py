@@ -189,7 +189,8 @@ def may_reply(reply_to: object, user: str | None) -> bool:
     """Whether an answer may go to *reply_to*: a direct reply, or a queue of *user*'s own.
 
     An own queue is `reply.USER.NAME`, and NAME has no dot: users' names may, and `reply.a.b.x` is
-    not a's but a.b's.  Anything else would let a stranger write into a queue that he may not write to himself.
+    not a's but a.b's.  Anything else would let a stranger write into a queue that he may not
+    write to himself.
     """
     if not isinstance(reply_to, str):
         return False

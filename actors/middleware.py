@@ -13,6 +13,7 @@ import structlog
 from dramatiq.middleware import Middleware, SkipMessage, TimeLimit
 
 from actors.broker_contract import Reason, Unworkable
+from models.errors import DomainError
 
 TIME_LIMIT_MS: Final = 60_000
 """How long an actor may run that does not say otherwise."""
@@ -53,7 +54,14 @@ class StillOurs(Middleware):
 
 
 class FailureIsFinal(Middleware):
-    """Marks a message whose actor raised as failed, so that it is not acknowledged."""
+    """Marks a message whose actor raised as failed, so that it is not acknowledged.
+
+    What the domain refuses is no fault of this process: its dead letter says why, and dramatiq
+    writes no trace of it.
+    """
+
+    def after_declare_actor(self, broker: dramatiq.Broker, actor: Any) -> None:
+        actor.options.setdefault("throws", DomainError)
 
     def after_process_message(
         self,

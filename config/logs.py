@@ -27,6 +27,9 @@ _IN_URL: Final = re.compile(
 )
 """User and password of a URL, the token of a boot URL, and the right that a blob's URL bears."""
 
+LONGEST: Final = 8192
+"""Characters of one value of a line: what is longer keeps its beginning and its end."""
+
 _known: set[str] = set()
 
 
@@ -121,7 +124,14 @@ def _cleaned(key: object, value: Any) -> Any:
 def _without_secrets(text: str) -> str:
     for value in _known:
         text = text.replace(value, REDACTED)
-    return _IN_URL.sub(_masked, text)
+    return _shortened(_IN_URL.sub(_masked, text))
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= LONGEST:
+        return text
+    half = LONGEST // 2
+    return f"{text[:half]} [... {len(text) - 2 * half} characters ...] {text[-half:]}"
 
 
 def _masked(found: re.Match[str]) -> str:

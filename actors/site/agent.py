@@ -18,7 +18,7 @@ import dramatiq
 import structlog
 
 from actors import broker
-from actors.broker_contract import ConnectionLost
+from actors.broker_contract import DETAIL_LIMIT, ConnectionLost
 from actors.drivers.edge_line import Edge, Tls
 from actors.drivers.reach import Rules
 from actors.site import networks
@@ -247,7 +247,7 @@ def _hear(agent: Agent, setup: Setup, uplink: Uplink, stop: threading.Event) -> 
         try:
             agent.command(message)
         except DomainError as exc:
-            log.warning("command.refused", why=str(exc), field=exc.field)
+            log.warning("command.refused", why=str(exc)[:DETAIL_LIMIT], field=exc.field)
             raise
         uplink.heard()
 

@@ -1,4 +1,4 @@
-"""One supervisor over one store: whoever holds `lock` in the site's folder, for as long as it lives.
+"""One supervisor over one store: it holds `lock` in the site's folder for as long as it lives.
 
 The processes that it forks hold it with it, so that a second one begins only when all have ended.
 """

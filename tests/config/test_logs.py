@@ -128,3 +128,11 @@ def test_people_get_a_line_to_read():
     structlog.reset_defaults()
     assert "edge.started" in stream.getvalue()
     assert "port=8080" in stream.getvalue()
+
+
+def test_a_value_that_has_no_end_keeps_its_beginning_and_its_end(lines):
+    structlog.get_logger().info("queue.dead-letter", detail="begin" + "x" * 300_000 + "end")
+
+    (line,) = lines()
+    assert len(line["detail"]) < 2 * logs.LONGEST
+    assert (line["detail"][:5], line["detail"][-3:]) == ("begin", "end")
