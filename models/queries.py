@@ -26,6 +26,7 @@ from models.views import (
     NetworkView,
     ObservationView,
     ProfileView,
+    SealView,
     SiteView,
     WorkflowView,
 )
@@ -36,7 +37,7 @@ LIMIT: Final = 100
 
 _View = TypeVar("_View")
 _TUPLES: Final = frozenset(
-    {"capabilities", "dns", "kernel_args", "ntp", "routes", "search", "speaks", "ssh_keys"}
+    {"capabilities", "dns", "ids", "kernel_args", "ntp", "routes", "search", "speaks", "ssh_keys"}
 )
 
 
@@ -317,15 +318,31 @@ def allocations(machine_id: UUID | None = None, limit: int = LIMIT) -> list[Allo
 
 
 def audit(
-    machine_id: UUID | None = None, *, before: int | None = None, limit: int = LIMIT
+    machine_id: UUID | None = None,
+    *,
+    before: int | None = None,
+    after: int | None = None,
+    limit: int = LIMIT,
 ) -> list[AuditView]:
-    """Return audit rows, the newest first; *before* is the last page's smallest id."""
-    query = t.Audit.select().order_by(t.Audit.id.desc()).limit(limit)
+    """Return audit rows, the newest first; *before* is the last page's smallest id.
+
+    With *after*, rows above that id, the oldest first.
+    """
+    order = t.Audit.id.desc() if after is None else t.Audit.id
+    query = t.Audit.select().order_by(order).limit(limit)
+    if after is not None:
+        query = query.where(t.Audit.id > after)
     if machine_id is not None:
         query = query.where(t.Audit.machine_id == machine_id)
     if before is not None:
         query = query.where(t.Audit.id < before)
     return [_as(AuditView, row) for row in query]
+
+
+def audit_seals(*, after: int = 0, limit: int = LIMIT) -> list[SealView]:
+    """Return seals of the audit above the id *after*, in the order of the chain."""
+    query = t.AuditSeal.select().where(t.AuditSeal.id > after)
+    return [_as(SealView, row) for row in query.order_by(t.AuditSeal.id).limit(limit)]
 
 
 def counts(site_id: UUID | None = None) -> dict[State, int]:

@@ -263,3 +263,14 @@ class AuditView:
     request_id: str
     source_ip: str
     data: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SealView:
+    """A link of the audit's chain; *ids* are the rows that it covers."""
+
+    id: int
+    ids: tuple[int, ...]
+    previous: str
+    hash: str
+    sealed_at: datetime

@@ -95,13 +95,14 @@ def _work(setup: Setup, threads: int, stop: threading.Event) -> None:
 
 def _threads() -> tuple[Callable[[Setup, threading.Event], threading.Thread], ...]:
     """Return what starts each thread beside the worker."""
-    relay, reaper, events_relay, morgue, accounts, automation = (
-        importlib.import_module(f"actors.control.{name}")
-        for name in ("relay", "reaper", "events_relay", "morgue", "accounts", "automation")
+    names = ("relay", "reaper", "sealer", "events_relay", "morgue", "accounts", "automation")
+    relay, reaper, sealer, events_relay, morgue, accounts, automation = (
+        importlib.import_module(f"actors.control.{name}") for name in names
     )
     return (
         lambda setup, stop: relay.thread(setup.database_url, setup.broker_url, stop),
         lambda _setup, stop: reaper.thread(stop),
+        lambda _setup, stop: sealer.thread(stop),
         lambda setup, stop: events_relay.thread(setup.database_url, setup.broker_url, stop),
         lambda setup, stop: morgue.thread(setup.broker_url, stop),
         lambda setup, stop: accounts.thread(setup.broker_url, setup.admin_url, stop),

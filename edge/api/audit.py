@@ -16,6 +16,9 @@ api: Final = resource("audit", "Who asked for what, and how it was answered; nev
 
 class AuditFilter(Query):
     machine_id: Annotated[Line | None, Field(description="A machine's id or host name.")] = None
+    order: Annotated[Literal["newest", "oldest"], Field(description="Which rows come first.")] = (
+        "newest"
+    )
     limit: Limit = 100
     cursor: Annotated[
         int | None, Field(ge=1, le=2**63 - 1, description="`next` of the page before.")
@@ -64,9 +67,53 @@ class AuditRecords(Page):
 
 @operation(api, "get", "/v1/audit", "listAudit", answer=AuditRecords, refuses=("not-found",))
 def index(query: AuditFilter) -> Response:
-    """List audit records, the newest first; `next` is the cursor of the following page."""
+    """List audit records; `next` is the cursor of the following page."""
     machine_id = None if query.machine_id is None else queries.machine(query.machine_id).id
-    found = queries.audit(machine_id, before=query.cursor, limit=query.limit + 1)
+    oldest = query.order == "oldest"
+    found = queries.audit(
+        machine_id,
+        before=None if oldest else query.cursor,
+        after=(query.cursor or 0) if oldest else None,
+        limit=query.limit + 1,
+    )
     shown = found[: query.limit]
     after = str(shown[-1].id) if len(found) > query.limit else None
     return answered(AuditRecords(items=[AuditRecord.of(view) for view in shown], next=after))
+
+
+class SealFilter(Query):
+    limit: Limit = 100
+    cursor: Annotated[int, Field(ge=0, le=2**63 - 1, description="`next` of the page before.")] = 0
+
+
+class AuditSeal(Answer):
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "id": 3,
+                "ids": [6, 7],
+                "previous": "5f" * 32,
+                "hash": "a1" * 32,
+                "sealedAt": "2025-06-01T12:00:01Z",
+            }
+        )
+    )
+
+    id: int
+    ids: list[int]
+    previous: str
+    hash: str
+    sealed_at: datetime
+
+
+class AuditSeals(Page):
+    items: list[AuditSeal]
+
+
+@operation(api, "get", "/v1/audit-seals", "listAuditSeals", answer=AuditSeals)
+def index_seals(query: SealFilter) -> Response:
+    """List the seals of the audit, from the first on: each covers the rows in `ids`."""
+    found = queries.audit_seals(after=query.cursor, limit=query.limit + 1)
+    shown = found[: query.limit]
+    after = str(shown[-1].id) if len(found) > query.limit else None
+    return answered(AuditSeals(items=[AuditSeal.of(view) for view in shown], next=after))

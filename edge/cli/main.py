@@ -9,6 +9,7 @@ from typing import Final
 import typer
 
 from edge.cli import (
+    audit,
     discoveries,
     events,
     inventory,
@@ -39,7 +40,7 @@ for _name, _group in {
     "profiles": inventory.PROFILES,
     "workflows": workflows.WORKFLOWS,
     "ip-allocations": workflows.ALLOCATIONS,
-    "audit": workflows.AUDIT,
+    "audit": audit.AUDIT,
     "events": events.EVENTS,
     "dead-letters": queues.DEAD_LETTERS,
     "rack": processes.RACK,

@@ -1,4 +1,4 @@
-"""`sprout workflows|ip-allocations|audit|why`: what is done, was done, and is waited for."""
+"""`sprout workflows|ip-allocations|why`: what is done, was done, and is waited for."""
 
 from typing import Annotated, Final
 
@@ -12,7 +12,6 @@ from edge.cli.show import AsJson
 
 WORKFLOWS: Final = typer.Typer(help="What was asked, and how it goes.", no_args_is_help=True)
 ALLOCATIONS: Final = typer.Typer(help="Addresses of machines.", no_args_is_help=True)
-AUDIT: Final = typer.Typer(help="Who asked for what.", no_args_is_help=True)
 
 
 @WORKFLOWS.command("list")
@@ -60,25 +59,6 @@ def allocations(machine_id: OfMachine = "", as_json: AsJson = False) -> None:
     """List addresses."""
     columns = {"address": "address", "mac": "mac", "state": "state", "machine": "machineId"}
     show.rows(api().items("/v1/ip-allocations", machineId=machine_id), columns, as_json=as_json)
-
-
-@AUDIT.command("list")
-def audit(
-    machine_id: OfMachine = "",
-    limit: Annotated[int, typer.Option(help="Rows at most.")] = 100,
-    as_json: AsJson = False,
-) -> None:
-    """List what was asked, the newest first."""
-    columns = {
-        "at": "at",
-        "actor": "actor",
-        "action": "action",
-        "object": "objectId",
-        "outcome": "outcome",
-        "reason": "reason",
-    }
-    page = api().get("/v1/audit", machineId=machine_id, limit=limit)
-    show.rows(page["items"], columns, as_json=as_json)
 
 
 def why(machine: Named, as_json: AsJson = False) -> None:

@@ -2,6 +2,7 @@
 
 from peewee import BigAutoField, BigIntegerField, BlobField, TextField, UUIDField
 from playhouse.postgres_ext import (  # type: ignore[import-untyped] # no stubs
+    ArrayField,
     DateTimeTZField,
 )
 
@@ -33,6 +34,7 @@ class AuditSeal(Table):
     id = BigAutoField()
     first_id = BigIntegerField()
     last_id = BigIntegerField()
+    ids = ArrayField(BigIntegerField, index=False)
     previous = TextField()
     hash = TextField()
     sealed_at = DateTimeTZField()

@@ -10,6 +10,7 @@ import pytest
 
 from actors.site import enrolment
 from models import queries
+from models.commands import seals
 from models.database import borrowed
 from tests.conftest import copied
 from tests.edge.conftest import ROOT, TOKEN, serving, variables
@@ -189,6 +190,21 @@ def test_a_stranger_is_listed_and_accepted_or_ignored(sprout, inventory):
     shown = sprout("discoveries", "list", "--state", "ignored").stdout
     assert "52:54:00:99:00:02" in shown
     assert second in sprout("discoveries", "show", second).stdout
+
+
+def test_the_audit_is_verified_against_the_edge_and_against_an_export(sprout, inventory, tmp_path):
+    file = tmp_path / "audit.jsonl"
+    with borrowed():
+        while seals.seal_next():
+            pass
+
+    live, written = sprout("audit", "verify", "--json"), sprout("audit", "export", str(file))
+    file.write_text(file.read_text().replace('"actor": "admin"', '"actor": "mallory"', 1))
+    forged = sprout("audit", "verify", "--file", str(file))
+
+    assert (live.returncode, written.returncode, forged.returncode) == (0, 0, 1)
+    assert json.loads(live.stdout)["faults"] == []
+    assert "was changed" in forged.stdout
 
 
 def test_the_health_of_a_site_says_of_each_agent_what_it_serves_and_has_told(sprout):

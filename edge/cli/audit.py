@@ -1,0 +1,110 @@
+"""`sprout audit`: who asked for what, and whether anybody changed what was written of it."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import click
+import typer
+
+from edge.cli import show
+from edge.cli.client import FAILED, api
+from edge.cli.options import OfMachine
+from edge.cli.show import AsJson
+from models import seals
+from models.seals import Seal
+
+AUDIT: Final = typer.Typer(help="Who asked for what.", no_args_is_help=True)
+
+PAGE: Final = 500
+
+
+@AUDIT.command("list")
+def audit(
+    machine_id: OfMachine = "",
+    limit: Annotated[int, typer.Option(help="Rows at most.")] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """List what was asked, the newest first."""
+    columns = {
+        "at": "at",
+        "actor": "actor",
+        "action": "action",
+        "object": "objectId",
+        "outcome": "outcome",
+        "reason": "reason",
+    }
+    page = api().get("/v1/audit", machineId=machine_id, limit=limit)
+    show.rows(page["items"], columns, as_json=as_json)
+
+
+@AUDIT.command("export")
+def export(
+    to: Annotated[typer.FileTextWrite, typer.Argument(help="File to write; - for stdout.")],
+) -> None:
+    """Write the whole audit and its seals, a JSON object a line, to be kept elsewhere."""
+    links, records = _fetched()
+    for name, found in (("seal", links), ("record", records)):
+        to.writelines(f"{json.dumps({name: each})}\n" for each in found)
+    click.echo(f"{len(records)} records under {len(links)} seals", err=True)
+
+
+@AUDIT.command("verify")
+def verify(
+    file: Annotated[
+        Path | None, typer.Option(help="An export; default: what the edge has now.")
+    ] = None,
+    expect: Annotated[
+        str, typer.Option(help="A hash that was noted before, such as from control's log.")
+    ] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Say whether every record is as it was sealed; exit status 1 when one is not.
+
+    The chain proves that nothing was changed between two seals.  That the whole chain was not made
+    anew, only a hash proves that you noted elsewhere: give it as --expect.
+    """
+    links, records = _fetched() if file is None else _of_file(file)
+    chain = [Seal(s["id"], tuple(s["ids"]), s["previous"], s["hash"]) for s in links]
+    found = seals.verify({row["id"]: row for row in records}, chain, expect=expect)
+    shown = {
+        "records": len(records),
+        "sealed": found.sealed,
+        "unsealed": list(found.unsealed),
+        "lastHash": found.last,
+        "faults": list(found.faults),
+    }
+    if as_json:
+        show.record(shown, as_json=True)
+    else:
+        _tell(shown)
+    if found.faults:
+        raise typer.Exit(FAILED)
+
+
+def _tell(shown: Mapping[str, Any]) -> None:
+    show.record({name: shown[name] for name in ("records", "sealed", "lastHash")}, as_json=False)
+    waiting = shown["unsealed"]
+    if waiting:
+        click.echo(f"{len(waiting)} not sealed yet, from {waiting[0]}: is control running?")
+    for fault in shown["faults"]:
+        click.echo(fault)
+    click.echo("CHANGED" if shown["faults"] else "as it was sealed")
+
+
+def _fetched() -> tuple[list[Any], list[Any]]:
+    """Return seals and records; seals first, so that what they cover is there."""
+    links = api().items("/v1/audit-seals", limit=PAGE)
+    return links, api().items("/v1/audit", order="oldest", limit=PAGE)
+
+
+def _of_file(file: Path) -> tuple[list[Any], list[Any]]:
+    found: dict[str, list[Any]] = {"seal": [], "record": []}
+    try:
+        for line in file.read_text(encoding="utf8").splitlines():
+            ((name, value),) = json.loads(line).items()
+            found[name].append(value)
+    except (OSError, ValueError, KeyError, AttributeError) as exc:
+        raise typer.BadParameter(f"{file} is no export of the audit: {exc!r}") from exc
+    return found["seal"], found["record"]
