@@ -57,6 +57,7 @@ def reap() -> int:
 def forget() -> None:
     """Drop what is kept for a while only."""
     with borrowed():
+        runs.renumber()
         gone = discoveries.prune()
     log.debug("strangers.forgotten", rows=gone)
 

@@ -11,14 +11,14 @@ import peewee
 
 from models import messages, outbox
 from models.bootplan import BootPlan
-from models.commands import blobs, contact, site_networks
+from models.commands import blobs, contact, impostors, site_networks
 from models.commands.contact import LIVE_S
 from models.commands.moves import now
 from models.commands.records import locked_site
 from models.database import database
-from models.errors import NotFound, NotReady
+from models.errors import Denied, NotFound, NotReady
 from models.messages import Actor, Envelope, Kind
-from models.tables import Agent, Audit, Machine, Plan, Run, Site
+from models.tables import Agent, Audit, Plan, Run, Site
 
 PLAN_S: Final = 300
 """Seconds after which a plan that nobody took from the queue dies: a snapshot brings it again."""
@@ -37,8 +37,19 @@ _DIGEST: Final = """
 SELECT encode(sha256(convert_to(coalesce(string_agg(
     machine_id || ' ' || version || ' ' || digest || chr(10), ''
     ORDER BY machine_id::text COLLATE "C"), ''), 'UTF8')), 'hex'),
-    coalesce(max(updated_at), '-infinity') > now() - %s * interval '1 second'
+    coalesce(max(updated_at), '-infinity') > now() - %s * interval '1 second',
+    pg_snapshot_xmin(pg_current_snapshot())::text
 FROM plans WHERE site_id = %s
+"""
+
+# What this statement's snapshot did not see cannot be held: of each plan, and of each run.
+_HOLDS: Final = """
+UPDATE agents SET synced_at = now(), held_before = %s::xid8 WHERE id = %s AND site_id = %s
+"""
+_SETTLED: Final = """
+UPDATE runs SET withdrawn_at = now() FROM plans
+WHERE plans.machine_id = runs.machine_id AND runs.owner_id = %s AND runs.withdrawn_at IS NULL
+    AND runs.plan_version < plans.version AND plans.changed < %s::xid8
 """
 
 
@@ -59,7 +70,10 @@ def enrolled() -> list[UUID]:
 
 
 def register(envelope: Envelope) -> None:
-    """Record that an agent is there, and send it networks, ranges and all plans of its site."""
+    """Record that an agent is there, and send it networks, ranges and all plans of its site.
+
+    Raises Denied for the id of another site's agent, which is written down.
+    """
     body = envelope.body
     row = {
         "site_id": envelope.site,
@@ -70,6 +84,13 @@ def register(envelope: Envelope) -> None:
         "advertise": dict(body.get("advertise", {})),
         "incarnation": str(body.get("incarnation", "")),
     }
+    if (
+        Agent.select()
+        .where((Agent.id == envelope.agent) & (Agent.site_id != envelope.site))
+        .exists()
+    ):
+        impostors.of_another_site(envelope)
+        raise Denied("the agent is another site's", field="/envelope/agent")
     with database.atomic():
         contact.beat(envelope)
         (
@@ -101,10 +122,12 @@ def heartbeat(envelope: Envelope) -> None:
 
 def _compare(envelope: Envelope, told: str) -> None:
     """Send everything anew to an agent that does not hold what it should."""
-    [(digest, fresh)] = database.execute_sql(_DIGEST, (_SETTLED_S, str(envelope.site)))
+    site, agent = str(envelope.site), str(envelope.agent)
+    [(digest, fresh, seen)] = database.execute_sql(_DIGEST, (_SETTLED_S, site))
     if told == digest:
-        Agent.update(synced_at=now()).where(Agent.id == envelope.agent).execute()
-        _settled(envelope.agent)
+        database.execute_sql(_HOLDS, (seen, agent, site))
+        # An agent that holds exactly what it should serves no run that is over.
+        database.execute_sql(_SETTLED, (agent, seen))
         return
     since = now() - timedelta(seconds=_SNAPSHOT_S)
     waiting = Agent.select().where(
@@ -112,20 +135,6 @@ def _compare(envelope: Envelope, told: str) -> None:
     )
     if not fresh and waiting.exists():
         snapshot(envelope.agent, envelope.site)
-
-
-def _settled(agent_id: UUID) -> None:
-    """An agent that holds exactly what it should serves no run that is over."""
-    over = (
-        Run.select(Run.id)
-        .join(Machine, on=(Machine.id == Run.machine_id))
-        .where(
-            (Run.owner_id == agent_id)
-            & Run.withdrawn_at.is_null()
-            & (Run.plan_version < Machine.plan_version)
-        )
-    )
-    Run.update(withdrawn_at=now()).where(Run.id.in_(over)).execute()
 
 
 def _compare_networks(envelope: Envelope) -> None:

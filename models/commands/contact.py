@@ -21,7 +21,10 @@ LIVE_S: Final = 35
 """Seconds after its last heartbeat for which an agent counts as live: three beats and a half."""
 
 SPOOL_S: Final = 120
-"""Seconds of contact after which a spool that never arrived whole is waited for no longer."""
+"""Seconds without any of it after which a spool that never came whole is waited for no longer."""
+
+LONGEST_SPOOL_S: Final = 1800
+"""Seconds of contact after which it is not, whatever still comes."""
 
 LONGEST_S: Final = 7 * 24 * 3600
 """Seconds for which a clock may stand: every wait has an end."""
@@ -86,8 +89,25 @@ def of(agent_id: UUID) -> Contact:
     """Return how *agent_id* stands; *judged*: it is in contact, and its spool has arrived."""
     agent = Agent.get_by_id(agent_id)
     live = agent.last_seen_at > now() - timedelta(seconds=LIVE_S)
-    settled = agent.drained or agent.contact_since < now() - timedelta(seconds=SPOOL_S)
+    settled = agent.drained or _silent_for(agent) > SPOOL_S or _back_for(agent) > LONGEST_SPOOL_S
     return Contact(agent.hostname, agent.last_seen_at, live and settled, agent.away_s)
+
+
+def _silent_for(agent: Agent) -> float:
+    """Return the seconds in which nothing of the agent's spool has arrived."""
+    last = max(agent.contact_since, agent.reported_at or agent.contact_since)
+    return float((now() - last).total_seconds())
+
+
+def _back_for(agent: Agent) -> float:
+    return float((now() - agent.contact_since).total_seconds())
+
+
+def reports(envelope: Envelope) -> None:
+    """Record that something of an agent's spool arrives."""
+    Agent.update(reported_at=now()).where(
+        (Agent.id == envelope.agent) & (Agent.site_id == envelope.site)
+    ).execute()
 
 
 def watcher(flow: Workflow, step: Step) -> UUID | None:

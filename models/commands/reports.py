@@ -8,7 +8,7 @@ from uuid import UUID
 
 from peewee import DataError
 
-from models.commands import discoveries, runs, tasks, walks
+from models.commands import contact, discoveries, runs, tasks, walks
 from models.commands.moves import announce, further, locked
 from models.commands.runs import Render
 from models.database import database
@@ -16,7 +16,7 @@ from models.errors import DomainError, Invalid
 from models.messages import Envelope
 from models.observations import Observation, Seen, decode
 from models.phases import REACHED_BY
-from models.tables import Interface, Machine, Run, Workflow
+from models.tables import Interface, Machine, Plan, Run, Workflow
 from models.tables import Observation as Row
 from models.workflows import TABLES, Progress
 
@@ -57,6 +57,7 @@ def receive(envelope: Envelope, render: Render) -> None:
     Raises Invalid for a body that is not what an agent sends; nothing of it is kept then.
     """
     incarnation, reports = _parsed(envelope.body)
+    contact.reports(envelope)
     letter = Letter(envelope, incarnation, render)
     for batch in _batches(reports):
         try:
@@ -120,14 +121,29 @@ def _receive_one(
     machines: Mapping[UUID, Machine],
 ) -> bool:
     """Keep one report, and let it do what it does; False when it was there already."""
-    row = _kept(letter.envelope, letter.incarnation, seq, seen, owner)
+    run = _run_of(owner, seen)
+    if run is None and seen.run is not None:
+        # Another machine's, or nobody's: it is kept as what was said, and belongs to no run.
+        seen = replace(seen, run=None, data={**seen.data, "said_run": str(seen.run)})
+        moves = False
+    else:
+        moves = owner is not None and seen.kind in MOVERS
+    row = _kept(letter, seq, seen, owner, run)
     if row is None:
         return False
-    if owner is not None and seen.kind in MOVERS:
+    if moves and owner is not None:
         applied = _applied(machines[owner], letter.envelope.agent, seen, letter.render)
         if not applied:
             Row.update(applied=False).where(Row.id == row).execute()
     return True
+
+
+def _run_of(owner: UUID | None, seen: Observation) -> Run | None:
+    """Return the run that was seen, if it is one of the machine that was."""
+    if seen.run is None or owner is None:
+        return None
+    found: Run | None = Run.get_or_none((Run.id == seen.run) & (Run.machine_id == owner))
+    return found
 
 
 def _machine_of(site_id: UUID, observation: Observation) -> UUID | None:
@@ -147,17 +163,17 @@ def _machine_of(site_id: UUID, observation: Observation) -> UUID | None:
 
 
 def _kept(
-    envelope: Envelope, incarnation: str, seq: int, seen: Observation, machine_id: UUID | None
+    letter: Letter, seq: int, seen: Observation, machine_id: UUID | None, run: Run | None
 ) -> int | None:
     """Insert the row; None when it was there already."""
     inserted = (
         Row.insert(
             machine_id=machine_id,
-            site_id=envelope.site,
-            run_id=seen.run,
-            workflow_id=_workflow_of(seen),
-            agent_id=envelope.agent,
-            incarnation=incarnation,
+            site_id=letter.envelope.site,
+            run_id=None if run is None else run.id,
+            workflow_id=None if run is None else run.workflow_id,
+            agent_id=letter.envelope.agent,
+            incarnation=letter.incarnation,
             seq=seq,
             source=seen.source.value,
             kind=seen.kind.value,
@@ -169,13 +185,6 @@ def _kept(
         .execute()
     )
     return next((int(row.id) for row in inserted), None)
-
-
-def _workflow_of(seen: Observation) -> UUID | None:
-    if seen.run is None:
-        return None
-    run: Run | None = Run.get_or_none(Run.id == seen.run)
-    return None if run is None else run.workflow_id
 
 
 def _time(at: float) -> datetime:
@@ -190,14 +199,16 @@ def _applied(machine: Machine, agent: UUID, seen: Observation, render: Render) -
     if seen.kind in OF_TASKS:
         flow = tasks.reported(machine, agent, seen.kind, seen.data)
     else:
-        flow = _of_run(machine, seen)
+        flow = _of_run(machine, agent, seen)
     if flow is not None:
         walks.drive(walks.Walk(machine, flow, render))
     return flow is not None
 
 
-def _of_run(machine: Machine, seen: Observation) -> Workflow | None:
+def _of_run(machine: Machine, agent: UUID, seen: Observation) -> Workflow | None:
     """Apply a sighting of a boot to the machine's open run; None for a run that is not open."""
+    if seen.kind is Seen.PLAN_SERVED and not _served(machine, agent, seen):
+        return None
     flow: Workflow | None = Workflow.get_or_none(
         (Workflow.run_id == seen.run) & (Workflow.state == Progress.RUNNING.value)
     )
@@ -215,3 +226,16 @@ def _of_run(machine: Machine, seen: Observation) -> Workflow | None:
         machine.save()
     Run.update(phase=machine.phase).where(Run.id == seen.run).execute()
     return flow
+
+
+def _served(machine: Machine, agent: UUID, seen: Observation) -> bool:
+    """Whether it is the run's owner who says that he serves its plan, and no other plan."""
+    plan: Plan | None = Plan.get_or_none(Plan.machine_id == machine.id)
+    run: Run | None = Run.get_or_none((Run.id == seen.run) & (Run.owner_id == agent))
+    if plan is None or run is None or plan.version != run.plan_version:
+        return False
+    told = seen.data
+    return bool(
+        told.get("version", plan.version) == plan.version
+        and told.get("digest", plan.digest) == plan.digest
+    )

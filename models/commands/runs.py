@@ -2,17 +2,15 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final
 from uuid import UUID, uuid4
-
-from peewee import fn
 
 from models import facts, ipam
 from models.bootplan import Action, Addressing, BootPlan, Document, File
 from models.commands import agents, contact
 from models.commands.moves import now
+from models.database import database
 from models.errors import Invalid, NotReady, Unknown
 from models.phases import Phase
 from models.tables import (
@@ -174,25 +172,37 @@ def withdrawn(machine: Machine, agent_id: UUID, version: int) -> None:
     ).execute()
 
 
+_FREE: Final = """
+UPDATE allocations SET state = 'released', released_at = now()
+WHERE state = 'releasing' AND NOT EXISTS (
+    SELECT FROM plans
+    JOIN networks ON networks.id = allocations.network_id
+    JOIN agents ON agents.site_id = networks.site_id
+    WHERE plans.machine_id = allocations.machine_id
+        AND (agents.held_before IS NULL OR agents.held_before <= plans.changed)
+        AND agents.last_seen_at > now() - %s * interval '1 second')
+"""
+
+# What is of a later transaction than ours is of another cluster, from which this was restored.
+_RENUMBER: Final = (
+    "UPDATE agents SET held_before = NULL WHERE held_before > pg_current_xact_id()",
+    "UPDATE plans SET changed = DEFAULT WHERE changed > pg_current_xact_id()",
+)
+
+
 def free_addresses() -> int:
     """Free addresses whose last plan no agent can still serve; return how many.
 
-    Each agent of the site must since have held exactly what control holds.
+    Each agent of the site must have held exactly what control held after that plan was replaced:
+    judged by transactions, since clocks differ and a heartbeat may be read beside a change.
     """
-    holding = (
-        Agent.select()
-        .join(Network, on=(Network.site_id == Agent.site_id))
-        .where(
-            (Network.id == Allocation.network_id)
-            & (Agent.synced_at.is_null() | (Agent.synced_at < Plan.updated_at))
-            & (Agent.last_seen_at > now() - timedelta(seconds=contact.LONGEST_S))
-        )
-    )
-    serving = Plan.select().where((Plan.machine_id == Allocation.machine_id) & fn.EXISTS(holding))
-    freed = Allocation.update(state="released", released_at=now()).where(
-        (Allocation.state == "releasing") & ~fn.EXISTS(serving)
-    )
-    return int(freed.execute())
+    return int(database.execute_sql(_FREE, (contact.LONGEST_S,)).rowcount)
+
+
+def renumber() -> None:
+    """Forget what transactions of another cluster said: the database may have been restored."""
+    for statement in _RENUMBER:
+        database.execute_sql(statement)
 
 
 def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
@@ -213,9 +223,7 @@ def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
         image=image,
         profile=profile,
     )
-    machine.epoch += 1
-    machine.run_id = run_id
-    machine.image_id, machine.profile_id, machine.network_id = image.id, profile.id, network.id
+    epoch = machine.epoch + 1
     plan = BootPlan(
         machine=machine.id,
         site=machine.site_id,
@@ -226,7 +234,7 @@ def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
         addressing=addressing,
         boot_base_url=_boot_base_url(network, boots),
         run=run_id,
-        epoch=machine.epoch,
+        epoch=epoch,
         owner=boots.id,
         documents=render(intent),
         files=_files(intent, image.checksums),
@@ -236,14 +244,16 @@ def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
         id=run_id,
         machine_id=machine.id,
         workflow_id=flow.id,
-        epoch=machine.epoch,
+        epoch=epoch,
         plan_version=plan.version,
         owner_id=boots.id,
         valid_for_s=VALID_FOR_S,
         phase=Phase.PXE_READY.value,
         receipts={d.name: d.receipt for d in plan.documents},
     )
-    flow.run_id = run_id
+    # Nothing refuses from here on: the rows in hand outlive a refusal.
+    machine.epoch, machine.run_id, flow.run_id = epoch, run_id, run_id
+    machine.image_id, machine.profile_id, machine.network_id = image.id, profile.id, network.id
     publish(machine, plan, request_id=flow.request_id)
 
 

@@ -278,10 +278,8 @@ def reported(machine: Machine, agent: UUID, kind: Seen, data: Mapping[str, Any])
     task.finished_at = now()
     task.save()
     _see_power(machine, task)
-    if held:
-        return _outcome(task, kind, data)
     _wake(machine)
-    return None
+    return _outcome(task, kind, data) if held else None
 
 
 def _waiting(task: Task) -> Workflow | None:

@@ -150,7 +150,11 @@ def _seen(flow: Workflow) -> set[Seen]:
         return set()
     rows = (
         Observation.select(Observation.kind)
-        .where((Observation.run_id == flow.run_id) & Observation.applied)
+        .where(
+            (Observation.run_id == flow.run_id)
+            & (Observation.machine_id == flow.machine_id)
+            & Observation.applied
+        )
         .distinct()
     )
     return {Seen(row.kind) for row in rows}

@@ -17,7 +17,7 @@ from playhouse.postgres_ext import (  # type: ignore[import-untyped] # no stubs
     DateTimeTZField,
 )
 
-from models.rows.fields import Table, jsonb
+from models.rows.fields import Table, Transaction, jsonb
 
 
 class Workflow(Table):
@@ -75,6 +75,7 @@ class Plan(Table):
     digest = TextField()
     body = jsonb()
     updated_at = DateTimeTZField()
+    changed = Transaction()
 
     class Meta:
         table_name = "plans"

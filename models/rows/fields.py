@@ -30,6 +30,12 @@ class Mac(TextField):
     field_type = "MACADDR"
 
 
+class Transaction(TextField):
+    """The number of a transaction, which grows; compared by PostgreSQL alone."""
+
+    field_type = "XID8"
+
+
 class _Jsonb(BinaryJSONField):  # type: ignore[misc] # its base has no stubs
     def db_value(self, value: Any) -> Any:
         return None if value is None else Json(value)

@@ -15,7 +15,7 @@ from playhouse.postgres_ext import (  # type: ignore[import-untyped] # no stubs
     DateTimeTZField,
 )
 
-from models.rows.fields import Cidr, Inet, Mac, Stamped, Table, jsonb
+from models.rows.fields import Cidr, Inet, Mac, Stamped, Table, Transaction, jsonb
 
 
 class Site(Stamped):
@@ -45,6 +45,8 @@ class Agent(Table):
     last_seen_at = DateTimeTZField()
     contact_since = DateTimeTZField()
     drained = BooleanField()
+    reported_at = DateTimeTZField(null=True)
+    held_before = Transaction(null=True)
     away_s = DoubleField()
     synced_at = DateTimeTZField(null=True)
     snapshot_at = DateTimeTZField(null=True)

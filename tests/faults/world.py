@@ -164,7 +164,7 @@ class AgentSim:
     def _plans(self, body):
         for each in body["plans"]:
             self._store(BootPlan.decode(each))
-        if body["snapshot"]:
+        if body.get("snapshot"):
             parts = self.parts.setdefault(body["snapshot_id"], {})
             parts[body["part"]] = [UUID(p["machine"]) for p in body["plans"]]
             if len(parts) == body["parts"]:

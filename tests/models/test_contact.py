@@ -255,3 +255,20 @@ def test_slices_cover_a_pool_without_a_gap_or_an_overlap(size):
     assert cut[0].first == first
     assert cut[-1].last == first + size - 1
     assert all(a.last + 1 == b.first for a, b in pairwise(cut))
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(("minutes", "state"), [(10, State.PROVISIONING), (40, State.FAILED)])
+def test_a_spool_that_still_arrives_is_waited_for_though_not_for_ever(scene, minutes, state):
+    flow = scene.provision()
+    scene.powered(flow)
+    scene.agent.silent(4000)
+    scene.agent.beat(spool={"incarnation": scene.agent.incarnation, "pending": 200, "rows": 0})
+    back = datetime.now(UTC) - timedelta(minutes=minutes)
+    Agent.update(contact_since=back, away_s=0).where(Agent.id == scene.agent.id).execute()
+    Workflow.update(away_s=0).execute()
+
+    scene.agent.report(Seen.ARTIFACT_SERVED, scene.machine, run=scene.view.run_id)
+    make.overdue(flow)
+
+    assert scene.view.state is state

@@ -290,3 +290,13 @@ def test_the_reaper_wakes_as_the_next_lease_ends_and_not_for_those_already_over(
     assert (idle, far) == (1.0, 1.0)
     assert 0.0 <= near <= 0.4
     assert tasks.lapses_in_s(1.0) == 1.0
+
+
+def test_what_waits_for_the_machines_task_is_looked_at_as_soon_as_that_has_ended(scene):
+    first, second = asked(scene, Kind.POWER_OFF), asked(scene, Kind.POWER_ON)
+    waited = walks.due()
+
+    scene.agent.finish(first, {"power": "off"})
+
+    assert second not in waited
+    assert second in walks.due()
