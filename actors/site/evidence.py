@@ -126,7 +126,8 @@ class Evidence:
             except Unsent as exc:
                 log.warning("evidence.waits", why=str(exc), name=piece.name, task=piece.task)
                 with suppress(OSError):
-                    os.utime(self._path(piece, "json"))  # the next is tried before it
+                    # The next is tried before it; by the clock of the kernel's tick they may tie.
+                    os.utime(self._path(piece, "json"), ns=(time.time_ns(),) * 2)
                 return False
             except Unwanted as exc:
                 self._drop(piece, str(exc))

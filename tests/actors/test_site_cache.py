@@ -4,7 +4,7 @@ import hashlib
 import os
 import socket
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -492,6 +492,7 @@ def test_fetches_under_way_have_their_room(many):
             for s in shas
         ]
         begun.wait(20)
+        wait(tried, 20, FIRST_COMPLETED)  # there is no room for both: one is refused by its size
         go_on.set()
         sentences = [str(each.exception(20)) for each in tried]
 
