@@ -225,6 +225,13 @@ class Settings(Capabilities):
     tftp_processes: int = Field(
         1, ge=1, le=16, description="Processes of TFTP, among which clients are divided."
     )
+    canary_interval_s: int = Field(
+        300,
+        ge=0,
+        le=86_400,
+        description="Seconds between two checks in which a site's agent plays firmware against it; "
+        "0: none.",
+    )
     provisioning_domain: str = Field(
         "provisioning.sprout.local",
         max_length=180,

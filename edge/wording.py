@@ -63,6 +63,7 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
         Seen.DHCP_ACKED: _said("Leased {address}", ", told to load {file}"),
         Seen.DHCP_REFUSED: _said("Refused an address", ": {why}"),
         Seen.MACHINE_DISCOVERED: _said("An unknown machine asked to boot", " by {relay}"),
+        Seen.SITE_CHECKED: _said("Boot services were checked"),
         Seen.DHCP_IGNORED: _said("Left a DHCP packet unanswered", ": {why}"),
         Seen.TFTP_SENT: _said("Sent {name}", ", {bytes} bytes", " in {seconds:.2f} s"),
         Seen.TFTP_FAILED: _said("A TFTP transfer failed", ": {name}", ", {why}"),

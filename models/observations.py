@@ -53,6 +53,7 @@ class Seen(StrEnum):
     TASK_PROGRESS = "task-progress"
     EVIDENCE_KEPT = "evidence-kept"
     EVIDENCE_DROPPED = "evidence-dropped"
+    SITE_CHECKED = "site-checked"
     BMC_CALL = "bmc-call"
     ASKED = "asked"
     STEP_BEGUN = "step-begun"

@@ -45,6 +45,8 @@ class AgentView:
     speaks: tuple[int, ...]
     live: bool
     networks_current: bool
+    checked: Mapping[str, Any] | None
+    checked_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,6 +43,8 @@ def main() -> int:
     """Run until SIGTERM; return the exit status.  Without an enrolment, wait for one."""
     if "--identity" in sys.argv[1:]:
         return _identify()
+    if "--check" in sys.argv[1:]:
+        return _check()
     stop = threading.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         signal.signal(each, lambda *_: stop.set())
@@ -81,6 +83,21 @@ def _identify() -> int:
     domain = settings.workload_trust_domain
     sys.stdout.write(f"{identity.workload(enrolled, settings.site_dir, domain).uri}\n")
     return 0
+
+
+def _check() -> int:
+    """Play firmware against the site that runs here, once."""
+    try:
+        settings, enrolled = _enrolled()
+        where = _place(settings)
+    except (BadSettings, NotEnrolled, Unplaced) as exc:
+        _say(str(exc))
+        return UNUSABLE
+    from actors.site import check  # noqa: PLC0415 - no serving process is to carry scapy
+
+    ports = (settings.dhcp_port, settings.tftp_port)
+    as_json = "--json" in sys.argv[1:]
+    return check.run(where, enrolled.signing_key, settings.site_dir, ports, as_json=as_json)
 
 
 def _proven(settings: Settings, enrolled: Enrolment) -> "Credentials | None":
@@ -197,6 +214,7 @@ def _setup(settings: Settings, enrolled: Enrolment, where: Place, tls: "Tls | No
         resolvers={"env": env},
         sign=_signer(settings, enrolled),
         cache_bytes=settings.cache_bytes,
+        canary_interval_s=settings.canary_interval_s,
         tls=tls,
     )
 

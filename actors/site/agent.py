@@ -24,6 +24,7 @@ from actors.drivers.reach import Rules
 from actors.site import networks
 from actors.site.artifacts import Artifacts
 from actors.site.cache import Cache
+from actors.site.checks import Checks
 from actors.site.desk import Desk, Snapshot
 from actors.site.enrolment import Enrolment
 from actors.site.evidence import Evidence
@@ -59,7 +60,8 @@ log = structlog.get_logger()
 class Setup:
     """What the agent is told by its supervisor; *services* are the processes beside it.
 
-    *cache_bytes* bounds its cache of artifacts; *tls* is how it speaks to an edge by https.
+    *cache_bytes* bounds its cache of artifacts; *tls* is how it speaks to an edge by https;
+    every *canary_interval_s* seconds it plays firmware against the site, never when that is 0.
     """
 
     enrolment: Enrolment
@@ -73,6 +75,7 @@ class Setup:
     cache_bytes: int
     tls: Tls | None = None
     sign: Sign | None = None
+    canary_interval_s: int = 0
 
 
 class Agent:
@@ -233,6 +236,9 @@ def run(setup: Setup) -> None:
     uplink = agent.uplink()
     agent.desk.admissions.refresh = uplink.greet
     _in_background("evidence", partial(agent.evidence.run, stop))
+    if setup.canary_interval_s:
+        checks = Checks(agent.journal, setup.canary_interval_s)
+        _in_background("canary", partial(checks.run, stop))
     _in_background("uplink", partial(uplink.run, setup.directory, stop))
     agent.runner.resume()
     _hear(agent, setup, uplink, stop)

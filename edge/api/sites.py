@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPStatus
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 from uuid import UUID
 
 from flask import Response, current_app
 from pydantic import ConfigDict, Field
 
 from edge import auth
+from edge.api import site_checks
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Body, Labels, Line, Page, Path, Slug, example
+from edge.api.site_checks import Check
 from models import accounts, queries
 from models.bootnet import Mode
 from models.commands import inventory
@@ -92,6 +94,7 @@ class Agent(Answer):
                 "drained": True,
                 "speaks": [1],
                 "networksCurrent": True,
+                "check": None,
             }
         )
     )
@@ -111,6 +114,12 @@ class Agent(Answer):
     drained: Annotated[bool, Field(description="What it saw while out of contact has arrived.")]
     speaks: Annotated[list[int], Field(description="Versions of messages that it understands.")]
     networks_current: Annotated[bool, Field(description="It holds the networks as they are.")]
+    check: Annotated[Check | None, Field(description="What its canary met last.")] = None
+
+    @classmethod
+    def of_view(cls, view: AgentView) -> Self:
+        """Return *view* as it is shown, with what its canary told."""
+        return cls.of(view).model_copy(update={"check": Check.of_agent(view)})
 
 
 class Agents(Page):
@@ -121,7 +130,9 @@ Status = Literal["healthy", "degraded", "down", "unserved"]
 
 
 class Health(Answer):
-    """healthy: all agents live; degraded: some; down: none; unserved: there never was one."""
+    """healthy: all agents live, and what they serve boots machines; degraded: some, or some of it;
+    down: none live; unserved: there never was one.
+    """
 
     model_config = ConfigDict(
         json_schema_extra=example(
@@ -206,7 +217,7 @@ def health(path: SiteRef) -> Response:
             site_id=site.id,
             status=status,
             detail=detail,
-            agents=[Agent.of(view) for view in found],
+            agents=[Agent.of_view(view) for view in found],
             machines=queries.counts(site.id),
         )
     )
@@ -216,7 +227,7 @@ def health(path: SiteRef) -> Response:
 def agents(path: SiteRef) -> Response:
     """List the agents of a site, the one heard last first."""
     site = queries.site(path.site)
-    return answered(Agents(items=[Agent.of(view) for view in queries.agents(site.id)]))
+    return answered(Agents(items=[Agent.of_view(view) for view in queries.agents(site.id)]))
 
 
 @operation(
@@ -257,7 +268,9 @@ def judged(agents: Sequence[AgentView], networks: Sequence[NetworkView]) -> tupl
     if not agents:
         return "unserved", "no agent was ever here: sprout sites enrol SITE, then sprout site"
     detail += _unanswered(agents, networks) if live else ""
-    if live == len(agents):
+    boots, met = site_checks.summary(agents)
+    detail += met
+    if live == len(agents) and boots:
         return "healthy", detail
     return ("degraded" if live else "down"), detail
 

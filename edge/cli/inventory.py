@@ -27,8 +27,16 @@ _AGENT_COLUMNS: Final = {
     "networks": "networks",
     "told": "told",
     "clock": "clock",
+    "boots": "boots",
     "does": "does",
     "id": "id",
+}
+_MET_COLUMNS: Final = {
+    "agent": "agent",
+    "client": "client",
+    "step": "what",
+    "result": "level",
+    "detail": "detail",
 }
 _REF_COLUMNS: Final = {"ref": "ref", "name": "name", "id": "id"}
 
@@ -74,6 +82,10 @@ def health(site: Named, as_json: AsJson = False) -> None:
     show.record(summary | {"machines": counts}, as_json=False)
     if found["agents"]:
         show.rows([_agent(each) for each in found["agents"]], _AGENT_COLUMNS, as_json=False)
+    met = [_met(agent, each) for agent in found["agents"] for each in _amiss(agent)]
+    if met:
+        click.echo()
+        show.rows(met, _MET_COLUMNS, as_json=False)
 
 
 def _agent(found: Mapping[str, Any]) -> dict[str, Any]:
@@ -86,8 +98,28 @@ def _agent(found: Mapping[str, Any]) -> dict[str, Any]:
         "networks": "newest" if found["networksCurrent"] else "older",
         "told": "all" if found["drained"] else "some waits",
         "clock": "-" if clock is None else f"{clock:+d} ms",
+        "boots": _boots(found),
         "does": ", ".join(found["capabilities"]),
     }
+
+
+def _boots(agent: Mapping[str, Any]) -> str:
+    """Return what the agent's canary met, in two words."""
+    if agent["check"] is None:
+        return "-"
+    levels = [each["level"] for each in _amiss(agent)]
+    if "failed" in levels:
+        return f"{levels.count('failed')} failed"
+    return f"{len(levels)} odd" if levels else "ok"
+
+
+def _amiss(agent: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = (agent["check"] or {"findings": []})["findings"]
+    return [each for each in found if each["level"] != "ok"]
+
+
+def _met(agent: Mapping[str, Any], found: Mapping[str, Any]) -> dict[str, Any]:
+    return {**found, "agent": agent["hostname"]}
 
 
 @SITES.command("enrol")

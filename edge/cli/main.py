@@ -44,6 +44,7 @@ for _name, _group in {
     "events": events.EVENTS,
     "dead-letters": queues.DEAD_LETTERS,
     "rack": processes.RACK,
+    "site": processes.SITE,
 }.items():
     APP.add_typer(_group, name=_name)
 
@@ -51,7 +52,6 @@ _VERBS: Final[dict[str, Callable[..., None]]] = {
     "up": processes.up,
     "edge": processes.edge,
     "control": processes.control,
-    "site": processes.site,
     "why": workflows.why,
     "actors": queues.actors,
     "ssh": processes.ssh,

@@ -10,7 +10,11 @@ import typer
 from config.settings import Settings
 from edge.cli.client import Told, api
 from edge.cli.options import Named
+from edge.cli.show import AsJson
 
+SITE: Final = typer.Typer(
+    help="Run a site, or check the one that runs.", invoke_without_command=True
+)
 RACK: Final = typer.Typer(help="Virtual machines with BMCs, for rehearsal.")
 MODULES: Final = {
     "edge": "edge.serve",
@@ -39,14 +43,27 @@ def control() -> None:
     become(MODULES["control"])
 
 
+@SITE.callback()
 def site(
+    context: typer.Context,
     identity: Annotated[
         bool,
         typer.Option("--identity", help="Print the URI that its certificate must name, and end."),
     ] = False,
 ) -> None:
     """Run a site's processes: agent, DHCP, TFTP, boot HTTP."""
+    if context.invoked_subcommand is not None:
+        return
     become(MODULES["site"], *(["--identity"] if identity else []))
+
+
+@SITE.command("check")
+def site_check(as_json: AsJson = False) -> None:
+    """Play firmware of each kind against the site that runs here, and say what it meets.
+
+    Exit status: 0 machines boot, 1 something failed, 2 the settings or rights are not enough.
+    """
+    become(MODULES["site"], "--check", *(["--json"] if as_json else []))
 
 
 def up(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from peewee import DataError
 
-from models.commands import contact, discoveries, runs, tasks, walks
+from models.commands import checks, contact, discoveries, runs, tasks, walks
 from models.commands.moves import announce, further, locked
 from models.commands.runs import Render
 from models.database import database
@@ -66,6 +66,7 @@ def receive(envelope: Envelope, render: Render) -> None:
         except (DataError, DomainError):
             for each in batch:
                 _receive_alone(letter, each)
+    checks.keep(envelope, [seen for _, seen in reports if seen.kind is Seen.SITE_CHECKED])
 
 
 def _receive_alone(letter: Letter, report: Report) -> None:

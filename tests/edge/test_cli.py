@@ -12,6 +12,7 @@ from actors.site import enrolment
 from models import queries
 from models.commands import seals
 from models.database import borrowed
+from models.observations import Seen
 from tests.conftest import copied
 from tests.edge.conftest import ROOT, TOKEN, serving, variables
 from tests.edge.make import MAC
@@ -117,7 +118,7 @@ def test_a_machine_is_registered_line_by_line(sprout, inventory):
 
 
 def test_creating_prints_the_id_alone(sprout):
-    done = sprout(*SITE[:-1], "ber-1")
+    done = sprout(*SITE[:-1], "drs-1")
 
     assert str(UUID(done.stdout.strip())) == done.stdout.strip()
     assert "created site" in done.stderr
@@ -205,6 +206,31 @@ def test_the_audit_is_verified_against_the_edge_and_against_an_export(sprout, in
     assert (live.returncode, written.returncode, forged.returncode) == (0, 0, 1)
     assert json.loads(live.stdout)["faults"] == []
     assert "was changed" in forged.stdout
+
+
+def test_the_health_of_a_site_names_what_its_canary_met(sprout):
+    site = UUID(sprout(*SITE[:-1], "cgn-1").stdout.strip())
+    finding = {
+        "client": "all",
+        "what": "servers",
+        "level": "warning",
+        "detail": "odd",
+    }
+    with borrowed():
+        agent = domain.Agent(site)
+        agent.report(Seen.SITE_CHECKED, None, data={"findings": [finding], "foreign": []})
+
+    shown = sprout("sites", "health", "cgn-1").stdout
+
+    assert "healthy" in shown
+    assert "1 odd" in shown
+    assert shown.splitlines()[-1].split() == [
+        "boot-01",
+        "all",
+        "servers",
+        "warning",
+        "odd",
+    ]
 
 
 def test_the_health_of_a_site_says_of_each_agent_what_it_serves_and_has_told(sprout):

@@ -8,6 +8,7 @@ import pytest
 from edge.api.sites import judged
 from models import queries
 from models.database import borrowed
+from models.observations import Seen
 from tests.edge import make
 from tests.edge.make import interface
 from tests.models import make as domain
@@ -227,9 +228,24 @@ def test_a_served_site_is_healthy_and_names_its_agents(api, agent):
     assert api.get("/v1/sites/ams-1/agents").json["items"] == health["agents"]
 
 
+def test_the_health_of_a_site_tells_what_its_canary_met(api, agent):
+    finding = {"client": "x64", "what": "loader", "level": "failed", "detail": "did not come"}
+    foreign = {"address": "10.77.0.9", "mac": "52:54:00:00:00:09", "offered": "", "file": ""}
+    with borrowed():
+        told = {"findings": [finding], "foreign": [foreign]}
+        agent.report(Seen.SITE_CHECKED, None, data=told)
+
+    health = api.get("/v1/sites/ams-1/health").json
+
+    assert (health["status"], health["agents"][0]["check"]["ok"]) == ("degraded", False)
+    assert "x64 loader: did not come" in health["detail"]
+    assert health["agents"][0]["check"]["findings"] == [finding]
+    assert health["agents"][0]["check"]["foreign"] == [foreign]
+
+
 class Beat:
-    def __init__(self, *, live, capabilities=()):
-        self.live, self.capabilities = live, capabilities
+    def __init__(self, *, live, capabilities=(), checked=None):
+        self.live, self.capabilities, self.checked = live, capabilities, checked
 
 
 class Net:

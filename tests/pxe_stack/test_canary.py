@@ -1,7 +1,10 @@
 """The canary against the real processes, beside real servers that nobody asked for."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
 from contextlib import contextmanager
 
 import pytest
@@ -11,7 +14,7 @@ from models.observations import Seen
 from pxe_stack import canary, canary_dhcp, sockets
 from pxe_stack.canary import Level, Target
 from tests.pxe_stack import make
-from tests.pxe_stack.lab import SERVER_ADDRESS, serving, until
+from tests.pxe_stack.lab import ROOT, SERVER_ADDRESS, serving, until
 from tests.pxe_stack.nets import network, whole
 from tests.services import process
 
@@ -147,6 +150,49 @@ def test_beside_another_server_its_addresses_are_expected_and_its_boot_files_are
             _, found = checked(site, Mode.PROXY)
             assert "theirs.efi" in found["all", "servers"].detail
             assert found["all", "servers"].level is Level.WARNING
+
+
+def command(site, folder, *words):
+    """`sprout site check`, as an operator at the site has it."""
+    enrolment = folder / "enrolment.json"
+    enrolment.write_text(
+        json.dumps(
+            {
+                "site": str(make.SITE),
+                "slug": "ams-1",
+                "signing_key": site.key.hex(),
+                "broker": "amqp://nobody@127.0.0.1:1/",
+                "edge": "http://127.0.0.1:1",
+            }
+        )
+    )
+    enrolment.chmod(0o600)
+    given = {
+        "SPROUT_ENROLMENT_FILE": str(enrolment),
+        "SPROUT_SITE_DIR": str(site.directory),
+        "SPROUT_NETNS": site.netns,
+        "SPROUT_DHCP_BIND_INTERFACE": site.dhcp_interface,
+        "SPROUT_DHCP_BIND_ADDR": site.dhcp_address,
+        "SPROUT_BOOT_BIND_ADDR": site.boot_address,
+    }
+    env = {**os.environ, **given}
+    line = [sys.executable, "-c", "from edge.cli.main import run; run()", "site", "check", *words]
+    return subprocess.run(line, env=env, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_an_operator_checks_the_site_by_one_command(site, tmp_path):
+    with serving(site, *SERVICES) as boot:
+        told(boot, Mode.FULL)
+        shown = command(site, tmp_path)
+        read = command(site, tmp_path, "--json")
+        process.stop(boot.processes["dhcp"])
+        broken = command(site, tmp_path)
+
+    assert (shown.returncode, read.returncode, broken.returncode) == (0, 0, 1), shown.stderr
+    assert "CLIENT" in shown.stdout.splitlines()[0]
+    assert "10.77.0.100 from 10.77.0.1, snponly.efi" in shown.stdout
+    assert json.loads(read.stdout)["ok"]
+    assert "nobody of this site has answered" in broken.stdout
 
 
 def test_what_does_not_serve_has_failed(site):
