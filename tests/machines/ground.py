@@ -102,18 +102,18 @@ def standing(
         stack.enter_context(evidence.captured(rack.namespace, folder))
         if start.plain:
             _make_plain(stack, rack)
-        hosts = {m.hardware.mac: address(m) for m in rack.machines}
-        stand = stack.enter_context(ways.laid(way, rack, folder, hosts if known else {}))
+        planned = rack.machines if known else []
+        hosts = {machine.hardware.mac: address(machine) for machine in planned}
+        stand = stack.enter_context(ways.laid(way, rack, folder, hosts))
         site = _site(folder, stand)
         boot = stack.enter_context(serving(site, *SERVICES))
         plans = boot.stores.plans
-        plans.put_networks([_network(stand.mode)], ranges=[Range(NETWORK, *POOL)])
+        _put_network(plans, stand.mode)
         _put_files(plans, start.card)
-        for machine in rack.machines if known else ():
+        for machine in planned:
             plans.put(_plan(machine, site.boot_url))
-        ground = Ground(rack, boot, start)
         stack.enter_context(evidence.shown(rack, boot, folder))
-        yield ground
+        yield Ground(rack, boot, start)
 
 
 def address(machine: Machine) -> str:
@@ -140,19 +140,21 @@ def _site(folder: Path, stand: Stand) -> Site:
     )
 
 
-def _network(mode: Mode) -> BootNetwork:
-    first, last = POOL
-    return BootNetwork(
+def _put_network(plans: PlanStore, mode: Mode) -> None:
+    """Tell of the rack's network, with what control lets one of that *mode* have."""
+    leased = mode is Mode.FULL
+    network = BootNetwork(
         network=NETWORK,
         name="rack",
         cidr=CIDR,
         mode=mode,
         gateway=IPv4Address(GATEWAY),
-        pool_first=first,
-        pool_last=last,
-        strangers_boot=True,
+        pool_first=POOL[0] if leased else None,
+        pool_last=POOL[1] if leased else None,
+        strangers_boot=mode is Mode.PROXY,
         answer_rs=True,
     )
+    plans.put_networks([network], ranges=[Range(NETWORK, *POOL)] if leased else [])
 
 
 def _plan(machine: Machine, boot_url: str) -> BootPlan:

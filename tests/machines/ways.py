@@ -29,7 +29,7 @@ class Way(StrEnum):
     PROXY = "proxy"
     """dnsmasq gives addresses, the site says what to boot."""
     RELAY = "relay"
-    """The site is on another network, behind ISC's relay."""
+    """The site is on another network, behind ISC's relay, and leases to nobody that has a plan."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class Stand:
 
 @contextmanager
 def laid(way: Way, rack: Rack, folder: Path, hosts: dict[str, str]) -> Iterator[Stand]:
-    """Lay *way* for *rack*; *hosts* are the addresses of its machines by MAC.  Logs in *folder*."""
+    """Lay *way* for *rack*; *hosts* are the addresses of its machines by MAC, if any has one yet.
+
+    Logs in *folder*.
+    """
     with ExitStack() as stack:
         match way:
             case Way.FULL:
@@ -54,7 +57,7 @@ def laid(way: Way, rack: Rack, folder: Path, hosts: dict[str, str]) -> Iterator[
                 yield Stand(rack.namespace, bridge.NAME, GATEWAY, Mode.PROXY)
             case Way.RELAY:
                 namespace = _relay(stack, rack, folder)
-                yield Stand(namespace, "u1", FAR, Mode.FULL)
+                yield Stand(namespace, "u1", FAR, Mode.RESERVED if hosts else Mode.FULL)
 
 
 def _foreign_server(stack: ExitStack, rack: Rack, folder: Path, hosts: dict[str, str]) -> None:
