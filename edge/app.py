@@ -14,7 +14,18 @@ from flask_openapi.openapi import OpenAPI
 from prometheus_client import CollectorRegistry
 from prometheus_flask_exporter import PrometheusMetrics
 
-from edge import auth, discovered, events, exchange, health, pages, problems, sign_in, workloads
+from edge import (
+    access,
+    auth,
+    discovered,
+    events,
+    exchange,
+    health,
+    pages,
+    problems,
+    sign_in,
+    workloads,
+)
 from edge.api import (
     artifacts,
     audit,
@@ -140,6 +151,8 @@ def create_app(config: EdgeConfig) -> OpenAPI:
     app.extensions["sprout-events"] = events.Hub(config.database_url)
     app.extensions[blobs.EXTENSION] = blobs.Store(Shelf(config.blob_dir, config.artifact_dir))
     app.components.responses = dict(problem_responses())
+    if bare := access.unguarded(app.view_functions):
+        raise LookupError(f"anybody could ask these endpoints: {', '.join(bare)}")
     return app
 
 

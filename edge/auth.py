@@ -8,11 +8,13 @@ every other route refuses.
 import hashlib
 import hmac
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from ipaddress import ip_address
 from typing import Final
+from uuid import UUID
 
 from flask import Flask, current_app, g, request, session
 from flask.typing import ResponseReturnValue
@@ -21,6 +23,7 @@ from edge.errors import Forged, Unauthenticated
 from edge.exchange import request_id
 from models import blobs
 from models.audit import Caller
+from models.roles import Grant, Role
 
 OPEN: Final = frozenset(
     {"health.live", "health.ready", "problems.show", "sign_in.ask", "sign_in.redeem", "static"}
@@ -36,14 +39,24 @@ METRICS: Final = "prometheus_metrics"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SESSION_LIFE: Final = timedelta(hours=12)
 NOBODY: Final = "anonymous"
+EVERYTHING: Final = (Grant(Role.ADMIN),)
+"""What the admin's token and the one-time code stand for."""
 
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A person or program that proved itself; *session* says that it did so by a cookie."""
+    """A person or program that proved itself; *session* says that it did so by a cookie.
+
+    *grants* name sites by slug, and *sites* are those that they name.
+    """
 
     name: str
     session: bool
+    grants: tuple[Grant, ...] = ()
+    sites: Mapping[UUID, str] = field(default_factory=dict)
+
+
+_NOBODY: Final = Operator(NOBODY, session=False)
 
 
 def install(app: Flask, *, token_hash: str, session_key: str) -> None:
@@ -65,12 +78,19 @@ def install(app: Flask, *, token_hash: str, session_key: str) -> None:
 
 def caller() -> Caller:
     """Return on whose behalf the current request acts, for commands and audit."""
-    found: Operator | None = g.get("operator")
+    found = operator()
     return Caller(
-        name=NOBODY if found is None else found.name,
+        name=found.name,
         request_id=request_id(),
         source_ip=request.remote_addr or "",
+        grants=found.grants,
     )
+
+
+def operator() -> Operator:
+    """Return who asks; nobody in particular has no grant."""
+    found: Operator | None = g.get("operator")
+    return _NOBODY if found is None else found
 
 
 def sessions_possible() -> bool:
@@ -120,7 +140,7 @@ def _by_token(token_hash: str) -> Operator:
         # RFC 6750, section 3.1.
         how = {"WWW-Authenticate": 'Bearer realm="sprout", error="invalid_token"'}
         raise Unauthenticated("the token is not the admin's", headers=how)
-    return Operator("admin", session=False)
+    return Operator("admin", session=False, grants=EVERYTHING)
 
 
 def _by_session() -> Operator:
@@ -128,7 +148,7 @@ def _by_session() -> Operator:
     if not isinstance(name, str):
         how = {"WWW-Authenticate": 'Bearer realm="sprout"'}
         raise Unauthenticated("neither a token nor a session came along", headers=how)
-    return Operator(name, session=True)
+    return Operator(name, session=True, grants=EVERYTHING)
 
 
 def _demand_csrf_token() -> None:

@@ -8,8 +8,8 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from edge import auth, refusals
+from edge.access import does, visible_sites
 from edge.errors import status_of
-from edge.refusals import recorded_as
 from models import discoveries as rules
 from models.commands import adopting, discoveries
 from models.discoveries import Verdict
@@ -23,28 +23,31 @@ blueprint: Final = Blueprint("discovered", __name__)
 
 def newest() -> Mapping[str, Any]:
     """Return what the part `parts/discovered.html` shows."""
+    sites = visible_sites()
     return {
-        "strangers": discoveries.listed(state=Verdict.NEW, limit=SHOWN),
-        "strangers_count": discoveries.counts()["new"],
+        "strangers": discoveries.listed(among=sites, state=Verdict.NEW, limit=SHOWN),
+        "strangers_count": discoveries.counts(among=sites)["new"],
         "named": rules.hostname,
         "csrf": auth.csrf_token(),
     }
 
 
 @blueprint.get("/fragments/discovered")
+@does("discovery.read")
 def part() -> ResponseReturnValue:
     """Show the newest discoveries, for a page that heard that something changed."""
     return render_template("parts/discovered.html", **newest())
 
 
 @blueprint.get("/discoveries/<uuid:discovery>")
+@does("discovery.read")
 def show(discovery: UUID) -> ResponseReturnValue:
     """Show one discovery, and the form that makes a machine of it."""
     return _page(discovery)
 
 
 @blueprint.post("/discoveries/<uuid:discovery>/accept")
-@recorded_as("discovery.accept")
+@does("discovery.accept")
 def accept(discovery: UUID) -> ResponseReturnValue:
     """Make a machine of a discovery; what is wrong stands at its field."""
     said = adopting.Adoption(
@@ -63,7 +66,7 @@ def accept(discovery: UUID) -> ResponseReturnValue:
 
 
 @blueprint.post("/discoveries/<uuid:discovery>/ignore")
-@recorded_as("discovery.ignore")
+@does("discovery.ignore")
 def ignore(discovery: UUID) -> ResponseReturnValue:
     """Show a discovery no longer as new."""
     discoveries.ignore(auth.caller(), discovery)

@@ -12,12 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
+from uuid import UUID
 
 import structlog
 from flask import Blueprint, Response, current_app, request
 
+from edge.access import does, visible_sites
+from models import whereabouts
 from models.commands.moves import CHANNEL
-from models.database import Listener, Unavailable
+from models.database import Listener, Unavailable, borrowed
+from models.whereabouts import Sites
 
 STREAMS: Final = 16
 KEEP_ALIVE_S: Final = 15.0
@@ -35,9 +39,13 @@ blueprint: Final = Blueprint("events", __name__)
 
 
 class Stream:
-    """One browser: the machines that changed since it was last told, each once."""
+    """One browser: the machines that changed since it was last told, each once.
 
-    def __init__(self) -> None:
+    *sites* are those that its person sees; None: all.
+    """
+
+    def __init__(self, sites: Sites = None) -> None:
+        self.sites = sites
         self._changed: set[str] = set()
         self._bell = threading.Condition()
 
@@ -65,12 +73,12 @@ class Hub:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
 
-    def open(self) -> Stream | None:
-        """Return a new stream, or None when there are as many as a worker can hold."""
+    def open(self, sites: Sites = None) -> Stream | None:
+        """Return a new stream of *sites*, or None when there are as many as a worker can hold."""
         with self._lock:
             if len(self._streams) >= STREAMS:
                 return None
-            stream = Stream()
+            stream = Stream(sites)
             self._streams.add(stream)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._listen, name="events", daemon=True)
@@ -83,11 +91,13 @@ class Hub:
             self._streams.discard(stream)
 
     def tell(self, machine: str) -> None:
-        """Pass a hint to every stream."""
+        """Pass a hint to every stream whose person may know of it."""
         with self._lock:
             streams = list(self._streams)
+        site = _site(machine) if any(stream.sites is not None for stream in streams) else None
         for stream in streams:
-            stream.hint(machine)
+            if stream.sites is None or machine == EVERYTHING or site in stream.sites:
+                stream.hint(machine)
 
     def _listen(self) -> None:
         pause = threading.Event()
@@ -137,6 +147,14 @@ def lines(
             yield text
 
 
+def _site(hinted: str) -> UUID | None:
+    """Return the site of the machine that a hint names; the hint of a discovery names a site."""
+    if hinted == EVERYTHING:
+        return None
+    with borrowed():
+        return whereabouts.machine_sites([UUID(hinted)]).get(UUID(hinted), UUID(hinted))
+
+
 def _hint(machine: str) -> str:
     name = "everything" if machine == EVERYTHING else f"machine-{machine}"
     return f"event: {name}\ndata: {machine}\n\n"
@@ -152,10 +170,11 @@ def _has_left(peer: socket.socket) -> bool:
 
 
 @blueprint.get("/events")
+@does("event.read")
 def stream() -> Response:
     """Stream hints; 503 with Retry-After when this worker holds as many as it can."""
     hub: Hub = current_app.extensions["sprout-events"]
-    opened = hub.open()
+    opened = hub.open(visible_sites())
     if opened is None:
         return Response("Too many streams: poll instead.\n", 503, {"Retry-After": "5"})
     peer: socket.socket | None = request.environ.get("gunicorn.socket")

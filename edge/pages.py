@@ -11,6 +11,7 @@ from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from edge import discovered
+from edge.access import does, visible_sites
 from edge.wording import TONES, duration, percent, sentence
 from models import queries
 from models.errors import NotFound
@@ -67,18 +68,20 @@ class Row:
 
 
 @blueprint.get("/")
+@does("machine.read")
 def machines() -> ResponseReturnValue:
     """Show the fleet; state and search stand in the URL."""
     state = _state(request.args.get("state", ""))
     query = request.args.get("q", "").strip()[:100]
-    found = queries.machines(state=state, search=query, after=_after(), limit=PAGE + 1)
-    agents = queries.agents()
+    sites = visible_sites()
+    found = queries.machines(among=sites, state=state, search=query, after=_after(), limit=PAGE + 1)
+    agents = queries.agents(among=sites)
     now = datetime.now(UTC)
     return render_template(
         "machines.html",
         tiles=[_tile(machine, agents, now) for machine in found[:PAGE]],
         next_page=_next(found, state, query),
-        counts={s.value: count for s, count in queries.counts().items()},
+        counts={s.value: count for s, count in queries.counts(among=sites).items()},
         tones=TONES,
         state="" if state is None else state.value,
         query=query,
@@ -89,6 +92,7 @@ def machines() -> ResponseReturnValue:
 
 
 @blueprint.get("/machines/<uuid:machine>")
+@does("machine.read")
 def machine(machine: UUID) -> ResponseReturnValue:
     """Show one machine: what it waits for, its boot, its facts and its timeline."""
     view = queries.machine(machine)
@@ -110,6 +114,7 @@ def machine(machine: UUID) -> ResponseReturnValue:
 
 
 @blueprint.get("/fragments/tiles/<uuid:machine>")
+@does("machine.read")
 def tile(machine: UUID) -> ResponseReturnValue:
     """Show one tile, for a page that heard that it changed."""
     view = queries.machine(machine)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
+from uuid import UUID
 
 import structlog
 from flask import current_app, g, request
@@ -14,8 +15,8 @@ from models.views import MachineView
 
 log = structlog.get_logger()
 
-_ALWAYS: Final = frozenset({"workload-refused"})
-"""Codes that are written down whatever was asked: somebody holds a certificate of another."""
+_ALWAYS: Final = frozenset({"denied", "workload-refused"})
+"""Codes that are written down whatever was asked: somebody knows whom to ask, and may not."""
 
 _LONGEST: Final = 200
 _MOST: Final = 20
@@ -38,10 +39,15 @@ def concerns(machine: MachineView) -> None:
     g.subject = machine
 
 
+def happened_at(site: UUID | None) -> None:
+    """Note at which site the current request asks for something."""
+    g.site = site
+
+
 def record(*, code: str, status: int, pointers: Sequence[str]) -> None:
     """Write down that the current request was refused, if it would have changed something.
 
-    A certificate that is another's is written down whatever was asked.
+    Who may not, or holds a certificate of another, is written down whatever he asked.
 
     Holds codes and pointers, never what was sent: a secret may have been pasted into any field.
     """
@@ -74,7 +80,7 @@ def _write(code: str, pointers: list[str]) -> None:
             action,
             kind=action.partition(".")[0],
             id=named if subject is None else subject.id,
-            site=None if subject is None else subject.site_id,
+            site=g.get("site") if subject is None else subject.site_id,
             machine=None if subject is None else subject.id,
             refused=True,
             data={"code": code, "pointers": pointers},

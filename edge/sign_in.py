@@ -11,6 +11,7 @@ from flask.typing import ResponseReturnValue
 from markupsafe import Markup
 
 from edge import auth, plain
+from edge.access import does
 from edge.refusals import recorded_as
 from models.audit import Caller
 from models.commands import sign_in as commands
@@ -62,7 +63,7 @@ def redeem() -> ResponseReturnValue:
 
 
 @blueprint.post("/sign-out")
-@recorded_as("session.delete")
+@does("session.delete")
 def leave() -> ResponseReturnValue:
     """End the session of this browser."""
     session.clear()

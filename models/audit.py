@@ -4,16 +4,18 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
+from models.roles import Grant
 from models.tables import Audit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """On whose behalf something is done."""
+    """On whose behalf something is done; *grants* name sites by slug."""
 
     name: str
     request_id: str = ""
     source_ip: str = ""
+    grants: tuple[Grant, ...] = ()
 
 
 ENGINE: Final = Caller(name="engine")

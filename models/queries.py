@@ -30,6 +30,7 @@ from models.views import (
     SiteView,
     WorkflowView,
 )
+from models.whereabouts import Sites
 from models.workflows import Kind, Progress
 
 LIMIT: Final = 100
@@ -56,25 +57,33 @@ def _uuid(ref: str | UUID) -> UUID | None:
         return None
 
 
+def _among(query: Any, column: Any, sites: Sites) -> Any:
+    """Return *query* of what is at one of *sites*; None: at any, or at none."""
+    return query if sites is None else query.where(column.in_(sites))
+
+
 def _one(kind: str, ref: object, row: Any) -> Any:
     if row is None:
         raise NotFound(f"no {kind} {ref}", hint=f"List them with: sprout {kind}s list")
     return row
 
 
-def sites() -> list[SiteView]:
-    return [_as(SiteView, row) for row in t.Site.select().order_by(t.Site.slug)]
+def sites(*, among: Sites = None) -> list[SiteView]:
+    query = _among(t.Site.select().order_by(t.Site.slug), t.Site.id, among)
+    return [_as(SiteView, row) for row in query]
 
 
 def site(ref: str | UUID) -> SiteView:
     """Return the site with this id or slug.  Raises NotFound."""
-    where = (t.Site.id == _uuid(ref)) | (t.Site.slug == str(ref))
+    uuid = _uuid(ref)
+    where = t.Site.slug == str(ref) if uuid is None else t.Site.id == uuid
     return _as(SiteView, _one("site", ref, t.Site.get_or_none(where)))
 
 
-def agents(site_id: UUID | None = None) -> list[AgentView]:
+def agents(site_id: UUID | None = None, *, among: Sites = None) -> list[AgentView]:
     current = (t.Agent.networks_version == t.Site.networks_version).alias("networks_current")
     query = t.Agent.select(t.Agent, current).join(t.Site, on=(t.Site.id == t.Agent.site_id))
+    query = _among(query, t.Agent.site_id, among)
     if site_id is not None:
         query = query.where(t.Agent.site_id == site_id)
     since = now() - timedelta(seconds=LIVE_S)
@@ -82,8 +91,9 @@ def agents(site_id: UUID | None = None) -> list[AgentView]:
     return [_as(AgentView, row, live=row.last_seen_at > since) for row in rows]
 
 
-def networks(site_id: UUID | None = None) -> list[NetworkView]:
+def networks(site_id: UUID | None = None, *, among: Sites = None) -> list[NetworkView]:
     query = t.Network.select().order_by(t.Network.name, t.Network.id)
+    query = _among(query, t.Network.site_id, among)
     if site_id is not None:
         query = query.where(t.Network.site_id == site_id)
     return [_as(NetworkView, row) for row in query]
@@ -154,6 +164,7 @@ def _machine_rows() -> Any:
 
 def machines(
     *,
+    among: Sites = None,
     site_id: UUID | None = None,
     state: State | None = None,
     search: str = "",
@@ -165,6 +176,7 @@ def machines(
     *search* finds a part of the host name or of a MAC.
     """
     query = _machine_rows().order_by(t.Machine.hostname, t.Machine.id).limit(limit)
+    query = _among(query, t.Machine.site_id, among)
     if site_id is not None:
         query = query.where(t.Machine.site_id == site_id)
     if state is not None:
@@ -185,7 +197,8 @@ def _matches(search: str) -> Any:
 
 def machine(ref: str | UUID) -> MachineView:
     """Return the machine with this id or host name.  Raises NotFound, also for several."""
-    where = (t.Machine.id == _uuid(ref)) | (t.Machine.hostname == str(ref).lower())
+    uuid = _uuid(ref)
+    where = t.Machine.hostname == str(ref).lower() if uuid is None else t.Machine.id == uuid
     live_first = t.Machine.state == State.RETIRED.value
     rows = list(_machine_rows().where(where).order_by(live_first).limit(3).objects())
     named = [row for row in rows if row.state != State.RETIRED.value] or rows
@@ -251,9 +264,12 @@ def _workflow(row: t.Workflow) -> WorkflowView:
     return _as(WorkflowView, row, kind=Kind(row.kind), progress=Progress(row.state), index=row.step)
 
 
-def workflows(machine_id: UUID | None = None, limit: int = LIMIT) -> list[WorkflowView]:
+def workflows(
+    machine_id: UUID | None = None, limit: int = LIMIT, *, among: Sites = None
+) -> list[WorkflowView]:
     """Return workflows, the newest first."""
     query = t.Workflow.select().order_by(t.Workflow.created_at.desc()).limit(limit)
+    query = _among(query, t.Workflow.site_id, among)
     if machine_id is not None:
         query = query.where(t.Workflow.machine_id == machine_id)
     return [_workflow(row) for row in query]
@@ -310,8 +326,13 @@ def evidence(machine_id: UUID, limit: int = LIMIT) -> list[EvidenceView]:
     return [_as(EvidenceView, row) for row in rows]
 
 
-def allocations(machine_id: UUID | None = None, limit: int = LIMIT) -> list[AllocationView]:
+def allocations(
+    machine_id: UUID | None = None, limit: int = LIMIT, *, among: Sites = None
+) -> list[AllocationView]:
     query = t.Allocation.select().order_by(t.Allocation.created_at.desc()).limit(limit)
+    if among is not None:
+        theirs = t.Network.select(t.Network.id).where(t.Network.site_id.in_(among))
+        query = query.where(t.Allocation.network_id.in_(theirs))
     if machine_id is not None:
         query = query.where(t.Allocation.machine_id == machine_id)
     return [_as(AllocationView, row) for row in query]
@@ -323,6 +344,7 @@ def audit(
     before: int | None = None,
     after: int | None = None,
     limit: int = LIMIT,
+    among: Sites = None,
 ) -> list[AuditView]:
     """Return audit rows, the newest first; *before* is the last page's smallest id.
 
@@ -332,6 +354,7 @@ def audit(
     query = t.Audit.select().order_by(order).limit(limit)
     if after is not None:
         query = query.where(t.Audit.id > after)
+    query = _among(query, t.Audit.site_id, among)
     if machine_id is not None:
         query = query.where(t.Audit.machine_id == machine_id)
     if before is not None:
@@ -345,9 +368,10 @@ def audit_seals(*, after: int = 0, limit: int = LIMIT) -> list[SealView]:
     return [_as(SealView, row) for row in query.order_by(t.AuditSeal.id).limit(limit)]
 
 
-def counts(site_id: UUID | None = None) -> dict[State, int]:
+def counts(site_id: UUID | None = None, *, among: Sites = None) -> dict[State, int]:
     """Return how many machines are in each state; states without any are 0."""
     query = t.Machine.select(t.Machine.state, fn.COUNT(t.Machine.id)).group_by(t.Machine.state)
+    query = _among(query, t.Machine.site_id, among)
     if site_id is not None:
         query = query.where(t.Machine.site_id == site_id)
     rows: Any = query.tuples()

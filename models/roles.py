@@ -1,7 +1,10 @@
-"""Who may do what: three roles, each for all sites or for one."""
+"""Who may do what: three roles, each for all sites or for one, and one table of what takes which.
+
+The table is total: `edge` starts with no route whose action has no row.
+"""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -20,18 +23,112 @@ class Role(StrEnum):
 
 ORDER: Final = tuple(Role)
 
-LEAST: Final[Mapping[str, Role]] = MappingProxyType(
+
+class Reach(StrEnum):
+    """Where a role must be held."""
+
+    SITE = "site"
+    """At the site of what is asked for, or for all sites."""
+
+    SOME = "some"
+    """At any site, or for all: what all sites share, to be read."""
+
+    ALL = "all"
+    """For all sites: what all sites share, to be changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Least:
+    """The least role that an action takes, and where."""
+
+    role: Role
+    reach: Reach = Reach.SITE
+
+
+_VIEWER: Final = Least(Role.VIEWER)
+_OPERATOR: Final = Least(Role.OPERATOR)
+_ADMIN: Final = Least(Role.ADMIN)
+
+LEAST: Final[Mapping[str, Least]] = MappingProxyType(
     {
-        "machine.commission": Role.OPERATOR,
-        "machine.provision": Role.OPERATOR,
-        "machine.power-on": Role.OPERATOR,
-        "machine.power-off": Role.OPERATOR,
-        "machine.reboot": Role.OPERATOR,
-        "machine.boot-source": Role.OPERATOR,
-        "workflow.cancel": Role.OPERATOR,
+        "site.read": _VIEWER,
+        "site.create": Least(Role.ADMIN, Reach.ALL),
+        "site.update": _ADMIN,
+        "site.delete": Least(Role.ADMIN, Reach.ALL),
+        "site.enrol": _ADMIN,
+        "network.read": _VIEWER,
+        "network.create": _ADMIN,
+        "network.update": _ADMIN,
+        "network.delete": _ADMIN,
+        "ip-allocation.read": _VIEWER,
+        "machine.read": _VIEWER,
+        "machine.create": _OPERATOR,
+        "machine.update": _OPERATOR,
+        "machine.delete": _ADMIN,
+        "machine.allocate": _OPERATOR,
+        "machine.commission": _OPERATOR,
+        "machine.provision": _OPERATOR,
+        "machine.reprovision": _OPERATOR,
+        "machine.image": _OPERATOR,
+        "machine.power-on": _OPERATOR,
+        "machine.power-off": _OPERATOR,
+        "machine.reboot": _OPERATOR,
+        "machine.boot-source": _OPERATOR,
+        "machine.remote-task": _OPERATOR,
+        "machine.release": _OPERATOR,
+        "machine.retire": _OPERATOR,
+        "machine.maintain": _OPERATOR,
+        "machine.resume": _OPERATOR,
+        "machine.maintenance": _OPERATOR,
+        "machine.deallocate": _OPERATOR,
+        "machine.clear": _OPERATOR,
+        "workflow.read": _VIEWER,
+        "workflow.cancel": _OPERATOR,
+        "day2-action.read": Least(Role.VIEWER, Reach.SOME),
+        "approval.read": _VIEWER,
+        "approval.create": _OPERATOR,
+        "action-execution.read": _VIEWER,
+        "policy-decision.read": _VIEWER,
+        "evidence.read": _VIEWER,
+        "discovery.read": _VIEWER,
+        "discovery.accept": _OPERATOR,
+        "discovery.ignore": _OPERATOR,
+        "sync-job.read": _VIEWER,
+        "sync-job.create": _OPERATOR,
+        "integration-job.read": _VIEWER,
+        "integration-job.create": _ADMIN,
+        "integration-job.run": _OPERATOR,
+        "event.read": _VIEWER,
+        "audit.read": _VIEWER,
+        # The chain says something of every row, and checks nothing without them all.
+        "audit-seal.read": Least(Role.VIEWER, Reach.ALL),
+        "artifact.read": Least(Role.VIEWER, Reach.SOME),
+        "artifact.create": Least(Role.OPERATOR, Reach.ALL),
+        "artifact.update": Least(Role.OPERATOR, Reach.ALL),
+        "artifact.delete": Least(Role.OPERATOR, Reach.ALL),
+        "image.read": Least(Role.VIEWER, Reach.SOME),
+        "image.create": Least(Role.OPERATOR, Reach.ALL),
+        "image.update": Least(Role.OPERATOR, Reach.ALL),
+        "image.delete": Least(Role.OPERATOR, Reach.ALL),
+        "profile.read": Least(Role.VIEWER, Reach.SOME),
+        "profile.create": Least(Role.OPERATOR, Reach.ALL),
+        "profile.update": Least(Role.OPERATOR, Reach.ALL),
+        "profile.delete": Least(Role.OPERATOR, Reach.ALL),
+        "blob.read": Least(Role.VIEWER, Reach.SOME),
+        "blob.put": Least(Role.OPERATOR, Reach.ALL),
+        "dead-letter.read": Least(Role.OPERATOR, Reach.ALL),
+        "dead-letter.replay": Least(Role.ADMIN, Reach.ALL),
+        # A code lets a browser in as the admin.
+        "sign-in-code.create": Least(Role.ADMIN, Reach.ALL),
+        # Nobody gives away more than he has: the view looks at each site of a token.
+        "api-token.read": Least(Role.ADMIN, Reach.SOME),
+        "api-token.create": Least(Role.ADMIN, Reach.SOME),
+        "api-token.revoke": Least(Role.ADMIN, Reach.SOME),
+        "session.delete": Least(Role.VIEWER, Reach.SOME),
+        "contract.read": Least(Role.VIEWER, Reach.SOME),
     }
 )
-"""The least role that each verb wants."""
+"""The least role that each action takes: `resource.verb`, `resource.read` for reading."""
 
 _GRANT: Final = re.compile(r"([A-Za-z0-9._-]{1,64})=(viewer|operator|admin)(?:@([a-z0-9-]{1,40}))?")
 
@@ -43,11 +140,27 @@ class Grant:
     role: Role
     site: str | None = None
 
-    def allows(self, verb: str, site: str) -> bool:
-        """Whether the grant reaches to *verb* at *site*; a verb that has no row needs more."""
-        least = LEAST.get(verb)
-        enough = least is not None and ORDER.index(self.role) >= ORDER.index(least)
-        return enough and self.site in {None, site}
+    def allows(self, action: str, site: str) -> bool:
+        """Whether the grant reaches to *action* at *site*; an action without a row needs more."""
+        least = LEAST.get(action)
+        if least is None or not enough(self.role, least.role):
+            return False
+        return self.site is None or (least.reach is not Reach.ALL and self.site == site)
+
+
+def enough(role: Role | None, least: Role) -> bool:
+    """Whether *role* is *least* or more; None is no role."""
+    return role is not None and ORDER.index(role) >= ORDER.index(least)
+
+
+def most(roles: Iterable[Role]) -> Role | None:
+    """Return the highest of *roles*, None without any."""
+    return max(roles, key=ORDER.index, default=None)
+
+
+def held(grants: Iterable[Grant], site: str | None) -> Role | None:
+    """Return the highest role of *grants* at the site with the slug *site*; None: for all sites."""
+    return most(grant.role for grant in grants if grant.site is None or grant.site == site)
 
 
 def parsed(text: str) -> Mapping[str, tuple[Grant, ...]]:

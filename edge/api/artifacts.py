@@ -84,13 +84,15 @@ def create(body: NewArtifact) -> Response:
     return answered(made, HTTPStatus.CREATED, location=f"/v1/artifacts/{artifact_id}")
 
 
-@operation(api, "get", "/v1/artifacts", "listArtifacts", answer=Artifacts)
+@operation(api, "get", "/v1/artifacts", "listArtifacts", answer=Artifacts, action="artifact.read")
 def index() -> Response:
     """List all artifacts, by ref."""
     return answered(Artifacts(items=[Artifact.of(view) for view in queries.artifacts()]))
 
 
-@operation(api, "get", "/v1/artifacts/<artifact>", "getArtifact", answer=Artifact)
+@operation(
+    api, "get", "/v1/artifacts/<artifact>", "getArtifact", answer=Artifact, action="artifact.read"
+)
 def show(path: ArtifactRef) -> Response:
     """Show one artifact."""
     return answered(Artifact.of(queries.artifact(path.artifact)))

@@ -7,6 +7,7 @@ from uuid import UUID
 from flask import Response
 from pydantic import ConfigDict, Field
 
+from edge import access
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Limit, Line, Page, Query, example
 from models import queries
@@ -65,7 +66,15 @@ class AuditRecords(Page):
     items: list[AuditRecord]
 
 
-@operation(api, "get", "/v1/audit", "listAudit", answer=AuditRecords, refuses=("not-found",))
+@operation(
+    api,
+    "get",
+    "/v1/audit",
+    "listAudit",
+    answer=AuditRecords,
+    refuses=("not-found",),
+    action="audit.read",
+)
 def index(query: AuditFilter) -> Response:
     """List audit records; `next` is the cursor of the following page."""
     machine_id = None if query.machine_id is None else queries.machine(query.machine_id).id
@@ -75,6 +84,7 @@ def index(query: AuditFilter) -> Response:
         before=None if oldest else query.cursor,
         after=(query.cursor or 0) if oldest else None,
         limit=query.limit + 1,
+        among=access.visible_sites(),
     )
     shown = found[: query.limit]
     after = str(shown[-1].id) if len(found) > query.limit else None
@@ -110,7 +120,9 @@ class AuditSeals(Page):
     items: list[AuditSeal]
 
 
-@operation(api, "get", "/v1/audit-seals", "listAuditSeals", answer=AuditSeals)
+@operation(
+    api, "get", "/v1/audit-seals", "listAuditSeals", answer=AuditSeals, action="audit-seal.read"
+)
 def index_seals(query: SealFilter) -> Response:
     """List the seals of the audit, from the first on: each covers the rows in `ids`."""
     found = queries.audit_seals(after=query.cursor, limit=query.limit + 1)

@@ -14,7 +14,7 @@ from flask_openapi.models.request_body import RequestBody
 from flask_openapi.models.response import Response as Documented
 from pydantic import BaseModel, ConfigDict, Field
 
-from edge import auth, uploads
+from edge import access, auth, uploads
 from edge.api import document, reading
 from edge.api.contract import answered, resource
 from edge.api.fields import Answer, Path, Sha256, example
@@ -88,17 +88,26 @@ class Blob(Answer):
 
 
 def _declared(
-    method: str, name: str, told: dict[str, Documented], codes: Iterable[str], **more: Any
+    method: str,
+    name: str,
+    action: str,
+    told: dict[str, Documented],
+    codes: Iterable[str],
+    **more: Any,
 ) -> Callable[[Callable[[str], Response]], Callable[..., Response]]:
     """Declare a view that reads or writes bytes; it is given a SHA-256 of the right form."""
     refusals = {*document.EVERYWHERE, "validation", "right-refused", "right-expired", *codes}
     responses = {**told, **document.problems(refusals)}
 
+    access.check(action)
+
     def declare(view: Callable[[str], Response]) -> Callable[..., Response]:
         def read(**path: str) -> Response:
+            if QUERY not in request.args:
+                access.admit(action)
             return view(reading.from_text(BlobRef, path).sha256)
 
-        named = wraps(view)(read)
+        named = access.guard(recorded_as(action)(wraps(view)(read)))
         del named.__wrapped__  # its signature is not the contract's
         named.__annotations__ = {"path": BlobRef, "header": Reading if method == "get" else Writing}
         named.__delay_validate_request__ = True  # type: ignore[attr-defined] # see edge.api.contract
@@ -126,6 +135,7 @@ def _sent() -> RequestBody:
 @_declared(
     "get",
     "getBlob",
+    "blob.read",
     {"200": _bytes("The whole blob."), "206": _bytes("The range that was asked for.")},
     ("not-found", "range", "busy"),
 )
@@ -154,6 +164,7 @@ def show(sha256: str) -> Response:
 @_declared(
     "put",
     "putBlob",
+    "blob.put",
     {
         "200": document.told(Blob, HTTPStatus.OK),
         "201": document.told(Blob, HTTPStatus.CREATED),
@@ -165,7 +176,6 @@ def show(sha256: str) -> Response:
     ),
     request_body=_sent(),
 )
-@recorded_as("blob.put")
 def put(sha256: str) -> Response:
     """Upload a blob, or a part of it that joins what came before.
 

@@ -14,7 +14,9 @@ from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.tag import Tag
 from pydantic import BaseModel
 
+from edge import access
 from edge.api import document, reading
+from edge.auth import SAFE
 from edge.refusals import recorded_as
 from models.database import borrowed
 
@@ -40,7 +42,7 @@ def operation(
     answer: type[BaseModel],
     status: HTTPStatus = HTTPStatus.OK,
     refuses: Sequence[str] = (),
-    action: str = "",
+    action: str,
 ) -> Callable[[_View], _View]:
     """Declare a view.
 
@@ -52,11 +54,14 @@ def operation(
         answer: the model of the answer.
         status: of the answer when all is well.
         refuses: codes of CATALOGUE that the domain may answer with.
-        action: `kind.verb` of the audit, for what changes something.
+        action: `resource.verb`, of roles and audit; `resource.read` for what only reads.
+
+    Raises LookupError when the declared view has no row in the tables of `edge.access`.
     """
 
     def declare(view: _View) -> _View:
         wanted = get_type_hints(view)
+        access.check(action, getattr(wanted.get("path"), "model_fields", ()))
         codes = {*document.EVERYWHERE, *refuses}
         extra: dict[str, Any] = {}
         if "path" in wanted:
@@ -69,7 +74,7 @@ def operation(
         told = {str(status.value): document.told(answer, status), **document.problems(codes)}
         register = getattr(api, method)
         register(rule, operation_id=name, responses=told, **extra)(
-            recorded_as(action)(_reading(view, wanted))
+            recorded_as(action)(_reading(action, view, wanted))
         )
         api.components_schemas.update(document.components(answer))
         return view
@@ -89,20 +94,47 @@ def answered(
     return response
 
 
-def _reading(view: Callable[..., Response], wanted: Mapping[str, Any]) -> Callable[..., Response]:
+def _reading(
+    action: str, view: Callable[..., Response], wanted: Mapping[str, Any]
+) -> Callable[..., Response]:
     @wraps(view)
     def read(**path: str) -> Response:
-        given: dict[str, BaseModel] = {}
-        if "path" in wanted:
-            given["path"] = reading.from_text(wanted["path"], path)
-        if "query" in wanted:
-            given["query"] = reading.from_text(wanted["query"], request.args.to_dict())
-        if "body" in wanted:
-            given["body"] = reading.from_body(wanted["body"])
+        access.admit(action)
+        given = _given(path, wanted)
         with borrowed():
-            return view(**given)
+            answer = view(**_judged(action, path, given))
+        access.settle(action)
+        return answer
 
     # flask-openapi then leaves reading to us: its own takes `false` for text, and builds the
     # schema of a query anew for each request.
     read.__delay_validate_request__ = True  # type: ignore[attr-defined] # its own flag
-    return read
+    return access.guard(read)
+
+
+def _given(path: Mapping[str, str], wanted: Mapping[str, Any]) -> dict[str, BaseModel]:
+    given: dict[str, BaseModel] = {}
+    if "path" in wanted:
+        given["path"] = reading.from_text(wanted["path"], path)
+    if "query" in wanted:
+        given["query"] = reading.from_text(wanted["query"], request.args.to_dict())
+    if "body" in wanted:
+        given["body"] = reading.from_body(wanted["body"])
+    return given
+
+
+def _judged(
+    action: str, path: Mapping[str, str], given: dict[str, BaseModel]
+) -> dict[str, BaseModel]:
+    """Return *given* with each thing at a site by its id, if the caller may do *action* there."""
+    judged = dict(given)
+    if (found := access.narrowed(action, path)) != path:
+        judged["path"] = reading.from_text(type(given["path"]), found)
+    text = request.args.to_dict() if "query" in given else {}
+    if (found := access.filtered(action, text)) != text:
+        judged["query"] = reading.from_text(type(given["query"]), found)
+    if "body" in given:
+        access.within(action, given["body"])
+    if request.method not in SAFE:
+        access.settle(action)
+    return judged

@@ -76,6 +76,7 @@ class OpenedLetter(DeadLetter):
     "listDeadLetters",
     answer=DeadLetters,
     refuses=("not-found",),
+    action="dead-letter.read",
 )
 def index(query: DeadLetterFilter) -> Response:
     """List dead letters, the newest first; `next` is the cursor of the following page."""
@@ -85,7 +86,14 @@ def index(query: DeadLetterFilter) -> Response:
     return answered(DeadLetters(items=[DeadLetter.of(each) for each in shown], next=after))
 
 
-@operation(api, "get", "/v1/dead-letters/<letter>", "getDeadLetter", answer=OpenedLetter)
+@operation(
+    api,
+    "get",
+    "/v1/dead-letters/<letter>",
+    "getDeadLetter",
+    answer=OpenedLetter,
+    action="dead-letter.read",
+)
 def show(path: DeadLetterRef) -> Response:
     """Show one dead letter with its message; what is secret in it is masked."""
     return answered(_opened(dead_letters.one(path.letter)))

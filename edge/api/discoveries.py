@@ -11,7 +11,7 @@ from uuid import UUID
 from flask import Response
 from pydantic import ConfigDict, Field
 
-from edge import auth
+from edge import access, auth
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import (
     Answer,
@@ -147,25 +147,43 @@ class Discoveries(Page):
 
 
 @operation(
-    api, "get", "/v1/discoveries", "listDiscoveries", answer=Discoveries, refuses=("not-found",)
+    api,
+    "get",
+    "/v1/discoveries",
+    "listDiscoveries",
+    answer=Discoveries,
+    refuses=("not-found",),
+    action="discovery.read",
 )
 def index(query: DiscoveryFilter) -> Response:
     """List discoveries, the newest first; `next` is the cursor of the following page."""
     site_id = None if query.site_id is None else queries.site(query.site_id).id
+    sites = access.visible_sites()
     found = discoveries.listed(
-        site_id=site_id, state=query.state, after=_place(query.cursor), limit=query.limit + 1
+        among=sites,
+        site_id=site_id,
+        state=query.state,
+        after=_place(query.cursor),
+        limit=query.limit + 1,
     )
     shown = found[: query.limit]
     return answered(
         Discoveries(
             items=[Discovery.of(view) for view in shown],
             next=_cursor(shown) if len(found) > query.limit else None,
-            dropped=discoveries.counts(site_id)["dropped"],
+            dropped=discoveries.counts(site_id, among=sites)["dropped"],
         )
     )
 
 
-@operation(api, "get", "/v1/discoveries/<discovery>", "getDiscovery", answer=Discovery)
+@operation(
+    api,
+    "get",
+    "/v1/discoveries/<discovery>",
+    "getDiscovery",
+    answer=Discovery,
+    action="discovery.read",
+)
 def show(path: DiscoveryRef) -> Response:
     """Show one discovery."""
     return answered(Discovery.of(discoveries.one(path.discovery)))

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 from flask import Response, current_app
 from pydantic import ConfigDict, Field
 
+from edge import access
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Limit, Line, Query, example
 from models import queries
@@ -58,10 +59,19 @@ class Events(Answer):
     next: Annotated[int, Field(description="What to ask with as `after` for what comes then.")]
 
 
-@operation(api, "get", "/v1/events", "listEvents", answer=Events, refuses=("not-found",))
+@operation(
+    api,
+    "get",
+    "/v1/events",
+    "listEvents",
+    answer=Events,
+    refuses=("not-found",),
+    action="event.read",
+)
 def index(query: EventFilter) -> Response:
     """List what happened to machines after a point, waiting a while for something to happen."""
     wanted = {
+        "among": access.visible_sites(),
         "machine": None if query.machine_id is None else queries.machine(query.machine_id).id,
         "site": None if query.site_id is None else queries.site(query.site_id).id,
         "kind": query.kind,

@@ -64,7 +64,12 @@ class EvidenceList(Page):
 
 
 @operation(
-    api, "get", "/v1/machines/<machine>/evidence", "listMachineEvidence", answer=EvidenceList
+    api,
+    "get",
+    "/v1/machines/<machine>/evidence",
+    "listMachineEvidence",
+    answer=EvidenceList,
+    action="evidence.read",
 )
 def index(path: MachineRef, query: EvidenceFilter) -> Response:
     """List what tasks of a machine brought up, the newest first."""

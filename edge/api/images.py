@@ -117,13 +117,13 @@ def create(body: NewImage) -> Response:
     return answered(made, HTTPStatus.CREATED, location=f"/v1/images/{image_id}")
 
 
-@operation(api, "get", "/v1/images", "listImages", answer=Images)
+@operation(api, "get", "/v1/images", "listImages", answer=Images, action="image.read")
 def index() -> Response:
     """List all images, by ref."""
     return answered(Images(items=[Image.of(view) for view in queries.images()]))
 
 
-@operation(api, "get", "/v1/images/<image>", "getImage", answer=Image)
+@operation(api, "get", "/v1/images/<image>", "getImage", answer=Image, action="image.read")
 def show(path: ImageRef) -> Response:
     """Show one image."""
     return answered(Image.of(queries.image(path.image)))

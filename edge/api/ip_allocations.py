@@ -7,6 +7,7 @@ from uuid import UUID
 from flask import Response
 from pydantic import ConfigDict, Field
 
+from edge import access
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Limit, Line, Page, Query, example
 from models import queries
@@ -58,9 +59,10 @@ class Allocations(Page):
     "listIpAllocations",
     answer=Allocations,
     refuses=("not-found",),
+    action="ip-allocation.read",
 )
 def index(query: AllocationFilter) -> Response:
     """List allocations, the newest first."""
     machine_id = None if query.machine_id is None else queries.machine(query.machine_id).id
-    found = queries.allocations(machine_id, query.limit)
+    found = queries.allocations(machine_id, query.limit, among=access.visible_sites())
     return answered(Allocations(items=[Allocation.of(view) for view in found]))

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from flask import Response
 
-from edge import auth
+from edge import access, auth
 from edge.api.contract import answered, operation, resource
 from edge.api.machine_forms import (
     Machine,
@@ -63,10 +63,19 @@ def create(body: NewMachine) -> Response:
     return answered(made, HTTPStatus.CREATED, location=f"/v1/machines/{machine_id}")
 
 
-@operation(api, "get", "/v1/machines", "listMachines", answer=Machines, refuses=("not-found",))
+@operation(
+    api,
+    "get",
+    "/v1/machines",
+    "listMachines",
+    answer=Machines,
+    refuses=("not-found",),
+    action="machine.read",
+)
 def index(query: MachineFilter) -> Response:
     """List machines, by host name; `next` is the cursor of the following page."""
     found = queries.machines(
+        among=access.visible_sites(),
         site_id=None if query.site_id is None else queries.site(query.site_id).id,
         state=query.state,
         search=query.search,
@@ -80,14 +89,21 @@ def index(query: MachineFilter) -> Response:
     )
 
 
-@operation(api, "get", "/v1/machines/<machine>", "getMachine", answer=Machine)
+@operation(
+    api, "get", "/v1/machines/<machine>", "getMachine", answer=Machine, action="machine.read"
+)
 def show(path: MachineRef) -> Response:
     """Show one machine."""
     return answered(Machine.of(queries.machine(path.machine)))
 
 
 @operation(
-    api, "get", "/v1/machines/<machine>/timeline", "listMachineTimeline", answer=Observations
+    api,
+    "get",
+    "/v1/machines/<machine>/timeline",
+    "listMachineTimeline",
+    answer=Observations,
+    action="machine.read",
 )
 def timeline(path: MachineRef, query: TimelineFilter) -> Response:
     """List what was seen of a machine, in order: the newest rows after the id `after`."""
@@ -96,7 +112,9 @@ def timeline(path: MachineRef, query: TimelineFilter) -> Response:
     return answered(Observations(items=[Observation.of(view) for view in found]))
 
 
-@operation(api, "get", "/v1/machines/<machine>/why", "explainMachine", answer=Why)
+@operation(
+    api, "get", "/v1/machines/<machine>/why", "explainMachine", answer=Why, action="machine.read"
+)
 def why(path: MachineRef) -> Response:
     """Say what a machine waits for, until when, and from whom."""
     machine = queries.machine(path.machine)

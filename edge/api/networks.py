@@ -8,7 +8,7 @@ from uuid import UUID
 from flask import Response
 from pydantic import ConfigDict, Field, StringConstraints
 
-from edge import auth
+from edge import access, auth
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Address, Answer, Body, Cidr, Line, Page, Path, Query, Word, example
 from models import queries
@@ -232,14 +232,30 @@ def create(body: NewNetwork) -> Response:
     return answered(made, HTTPStatus.CREATED, location=f"/v1/networks/{network_id}")
 
 
-@operation(api, "get", "/v1/networks", "listNetworks", answer=Networks, refuses=("not-found",))
+@operation(
+    api,
+    "get",
+    "/v1/networks",
+    "listNetworks",
+    answer=Networks,
+    refuses=("not-found",),
+    action="network.read",
+)
 def index(query: NetworkFilter) -> Response:
     """List networks, by name."""
     site_id = None if query.site_id is None else queries.site(query.site_id).id
-    return answered(Networks(items=[Network.of(view) for view in queries.networks(site_id)]))
+    return answered(
+        Networks(
+            items=[
+                Network.of(view) for view in queries.networks(site_id, among=access.visible_sites())
+            ]
+        )
+    )
 
 
-@operation(api, "get", "/v1/networks/<network>", "getNetwork", answer=Network)
+@operation(
+    api, "get", "/v1/networks/<network>", "getNetwork", answer=Network, action="network.read"
+)
 def show(path: NetworkRef) -> Response:
     """Show one network."""
     return answered(Network.of(queries.network(path.network)))

@@ -87,13 +87,15 @@ def create(body: NewProfile) -> Response:
     return answered(made, HTTPStatus.CREATED, location=f"/v1/profiles/{profile_id}")
 
 
-@operation(api, "get", "/v1/profiles", "listProfiles", answer=Profiles)
+@operation(api, "get", "/v1/profiles", "listProfiles", answer=Profiles, action="profile.read")
 def index() -> Response:
     """List all profiles, by ref."""
     return answered(Profiles(items=[Profile.of(view) for view in queries.profiles()]))
 
 
-@operation(api, "get", "/v1/profiles/<profile>", "getProfile", answer=Profile)
+@operation(
+    api, "get", "/v1/profiles/<profile>", "getProfile", answer=Profile, action="profile.read"
+)
 def show(path: ProfileRef) -> Response:
     """Show one profile."""
     return answered(Profile.of(queries.profile(path.profile)))

@@ -9,7 +9,7 @@ from uuid import UUID
 from flask import Response, current_app
 from pydantic import ConfigDict, Field
 
-from edge import auth
+from edge import access, auth
 from edge.api import site_checks
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Body, Labels, Line, Page, Path, Slug, example
@@ -194,19 +194,23 @@ def create(body: NewSite) -> Response:
     return answered(made, HTTPStatus.CREATED, location=f"/v1/sites/{site_id}")
 
 
-@operation(api, "get", "/v1/sites", "listSites", answer=Sites)
+@operation(api, "get", "/v1/sites", "listSites", answer=Sites, action="site.read")
 def index() -> Response:
     """List all sites, by slug."""
-    return answered(Sites(items=[Site.of(view) for view in queries.sites()]))
+    return answered(
+        Sites(items=[Site.of(view) for view in queries.sites(among=access.visible_sites())])
+    )
 
 
-@operation(api, "get", "/v1/sites/<site>", "getSite", answer=Site)
+@operation(api, "get", "/v1/sites/<site>", "getSite", answer=Site, action="site.read")
 def show(path: SiteRef) -> Response:
     """Show one site."""
     return answered(Site.of(queries.site(path.site)))
 
 
-@operation(api, "get", "/v1/sites/<site>/health", "getSiteHealth", answer=Health)
+@operation(
+    api, "get", "/v1/sites/<site>/health", "getSiteHealth", answer=Health, action="site.read"
+)
 def health(path: SiteRef) -> Response:
     """Say whether the site is served, by whom, and how its machines are."""
     site = queries.site(path.site)
@@ -223,7 +227,9 @@ def health(path: SiteRef) -> Response:
     )
 
 
-@operation(api, "get", "/v1/sites/<site>/agents", "listSiteAgents", answer=Agents)
+@operation(
+    api, "get", "/v1/sites/<site>/agents", "listSiteAgents", answer=Agents, action="site.read"
+)
 def agents(path: SiteRef) -> Response:
     """List the agents of a site, the one heard last first."""
     site = queries.site(path.site)

@@ -6,6 +6,7 @@ from flask import Blueprint, current_app, jsonify
 from flask.typing import ResponseReturnValue
 from flask_openapi.openapi import OpenAPI
 
+from edge.access import does
 from models import automation
 from models.errors import NotFound
 
@@ -15,6 +16,7 @@ blueprint: Final = Blueprint("specification", __name__)
 
 
 @blueprint.get("/v1/openapi.json")
+@does("contract.read")
 def show() -> ResponseReturnValue:
     """Return the contract, OpenAPI 3.1."""
     assert isinstance(current_app, OpenAPI)  # noqa: S101 - for the type checker
@@ -22,6 +24,7 @@ def show() -> ResponseReturnValue:
 
 
 @blueprint.get("/schemas/<name>.json")
+@does("contract.read")
 def schema(name: str) -> ResponseReturnValue:
     """Return the JSON Schema of what crosses a queue."""
     if name not in SCHEMAS:

@@ -8,7 +8,7 @@ from uuid import UUID
 from flask import Response
 from pydantic import ConfigDict, Field
 
-from edge import auth, refusals
+from edge import access, auth, refusals
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Body, Limit, Line, Page, Path, Query, Reason, example
 from models import queries
@@ -185,21 +185,38 @@ class Observations(Page):
     items: list[Observation]
 
 
-@operation(api, "get", "/v1/workflows", "listWorkflows", answer=Workflows, refuses=("not-found",))
+@operation(
+    api,
+    "get",
+    "/v1/workflows",
+    "listWorkflows",
+    answer=Workflows,
+    refuses=("not-found",),
+    action="workflow.read",
+)
 def index(query: WorkflowFilter) -> Response:
     """List workflows, the newest first."""
     machine_id = None if query.machine_id is None else queries.machine(query.machine_id).id
-    found = queries.workflows(machine_id, query.limit)
+    found = queries.workflows(machine_id, query.limit, among=access.visible_sites())
     return answered(Workflows(items=[Workflow.of(view) for view in found]))
 
 
-@operation(api, "get", "/v1/workflows/<workflow>", "getWorkflow", answer=Workflow)
+@operation(
+    api, "get", "/v1/workflows/<workflow>", "getWorkflow", answer=Workflow, action="workflow.read"
+)
 def show(path: WorkflowRef) -> Response:
     """Show one workflow with its steps."""
     return answered(Workflow.of(queries.workflow(path.workflow)))
 
 
-@operation(api, "get", "/v1/workflows/<workflow>/events", "listWorkflowEvents", answer=Observations)
+@operation(
+    api,
+    "get",
+    "/v1/workflows/<workflow>/events",
+    "listWorkflowEvents",
+    answer=Observations,
+    action="workflow.read",
+)
 def events(path: WorkflowRef) -> Response:
     """List what was seen of one workflow, in order."""
     found = queries.workflow_events(queries.workflow(path.workflow).id)

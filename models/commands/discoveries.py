@@ -19,6 +19,7 @@ from models.messages import Envelope
 from models.observations import Observation, Seen
 from models.tables import Discovery, DiscoveryDrop, Machine, Site
 from models.tables import Observation as Row
+from models.whereabouts import Sites
 
 MOST: Final = 10_000
 """Discoveries that are kept of one site; those seen longest ago make room, and are counted."""
@@ -213,6 +214,7 @@ def _tell(row: Discovery, kind: str, *, request_id: str = "") -> None:
 
 def listed(
     *,
+    among: Sites = None,
     site_id: UUID | None = None,
     state: Verdict | None = None,
     after: tuple[datetime, UUID] | None = None,
@@ -220,6 +222,8 @@ def listed(
 ) -> list[DiscoveryView]:
     """Return discoveries, the newest first; *after* is the last row's (first_seen, id)."""
     query = _joined().order_by(Discovery.first_seen.desc(), Discovery.id.desc()).limit(limit)
+    if among is not None:
+        query = query.where(Discovery.site_id.in_(among))
     if site_id is not None:
         query = query.where(Discovery.site_id == site_id)
     if state is not None:
@@ -235,10 +239,13 @@ def one(discovery_id: UUID) -> DiscoveryView:
     return _view(_found(row, discovery_id))
 
 
-def counts(site_id: UUID | None = None) -> Mapping[str, int]:
+def counts(site_id: UUID | None = None, *, among: Sites = None) -> Mapping[str, int]:
     """Return how many discoveries are new, and how many were forgotten for want of room."""
     news = Discovery.select().where(Discovery.state == Verdict.NEW.value)
     dropped = DiscoveryDrop.select(fn.SUM(DiscoveryDrop.dropped))
+    if among is not None:
+        news = news.where(Discovery.site_id.in_(among))
+        dropped = dropped.where(DiscoveryDrop.site_id.in_(among))
     if site_id is not None:
         news = news.where(Discovery.site_id == site_id)
         dropped = dropped.where(DiscoveryDrop.site_id == site_id)

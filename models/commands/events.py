@@ -10,6 +10,7 @@ from models import events
 from models.database import database
 from models.events import SHARDS, About
 from models.tables import Discovery, DomainEvent, Machine, Site
+from models.whereabouts import Sites
 
 KEPT: Final = timedelta(days=7)
 """How long a published event can still be read."""
@@ -135,6 +136,7 @@ def since(
     after: int,
     *,
     limit: int,
+    among: Sites = None,
     machine: Any = None,
     site: Any = None,
     kind: str | None = None,
@@ -146,6 +148,8 @@ def since(
     number that was shown misses none.
     """
     query = _joined().where((DomainEvent.id > after) & _SETTLED)
+    if among is not None:
+        query = query.where(DomainEvent.site_id.in_(among))
     for column, wanted in (
         (DomainEvent.machine_id, machine),
         (DomainEvent.site_id, site),

@@ -264,7 +264,7 @@ def test_an_agent_uploads_by_the_right_of_its_site(listener):
 def test_the_right_of_another_site_is_refused_and_written_down(listener, method):
     other = uuid4()
     url = readable(listener.site) if method == "GET" else writable(listener.site, SUM)
-    action = {"GET": "blobs.show", "PUT": "blob.put"}[method]
+    action = {"GET": "blob.read", "PUT": "blob.put"}[method]
 
     answer = listener.ask(listener.agent("stranger", site=other), url, method=method)
 

@@ -1,0 +1,98 @@
+"""At which site a thing is: what decides who may see it."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+from uuid import UUID
+
+from models import tables as t
+from models.errors import NotFound
+from models.lifecycle import State
+from models.roles import Grant
+
+Place = tuple[UUID, UUID]
+"""The id of a thing, and that of its site."""
+
+Sites = frozenset[UUID] | None
+"""The sites that somebody sees; None: all."""
+
+
+def sites(grants: Iterable[Grant]) -> Mapping[UUID, str]:
+    """Return the slugs of the sites that *grants* name, by id; a name may be an id or a slug."""
+    named = {grant.site for grant in grants if grant.site is not None}
+    ids = {uuid for name in named if (uuid := _uuid(name)) is not None}
+    if not named:
+        return {}
+    where = t.Site.id.in_(ids) | t.Site.slug.in_(named - {str(uuid) for uuid in ids})
+    return {row.id: row.slug for row in t.Site.select(t.Site.id, t.Site.slug).where(where)}
+
+
+def found(kind: str, ref: str, sites: Sites) -> Place:
+    """Return where the *kind* that *ref* names is, which is at one of *sites*.
+
+    What is at another site is not told from what is nowhere.  A text that is no reference at all
+    is for the caller to refuse.  Raises NotFound.
+    """
+    place = PLACES[kind](ref, sites)
+    if place is None or (sites is not None and place[1] not in sites):
+        raise NotFound(f"no {kind} {ref}", hint=f"List them with: sprout {kind}s list")
+    return place
+
+
+def machine_sites(ids: Collection[UUID]) -> Mapping[UUID, UUID]:
+    """Return the site of each machine of *ids* that is there."""
+    query = t.Machine.select(t.Machine.id, t.Machine.site_id).where(t.Machine.id.in_(ids))
+    return {row.id: row.site_id for row in query}
+
+
+def _uuid(text: str) -> UUID | None:
+    try:
+        return UUID(text)
+    except ValueError:
+        return None
+
+
+def _by_id(table: Any) -> Callable[[str, Sites], Place | None]:
+    def search(ref: str, sites: Sites) -> Place | None:
+        uuid = _uuid(ref)
+        row = None if uuid is None else table.get_or_none(table.id == uuid)
+        return None if row is None else (row.id, row.site_id)
+
+    return search
+
+
+def _site(ref: str, sites: Sites) -> Place | None:
+    uuid = _uuid(ref)
+    where = t.Site.slug == ref if uuid is None else t.Site.id == uuid
+    row = t.Site.get_or_none(where)
+    return None if row is None else (row.id, row.id)
+
+
+def _machine(ref: str, sites: Sites) -> Place | None:
+    """Return the machine with this id, or else the one of *sites* with this host name."""
+    uuid = _uuid(ref)
+    where = t.Machine.hostname == ref.lower() if uuid is None else t.Machine.id == uuid
+    query = t.Machine.select(t.Machine.id, t.Machine.site_id, t.Machine.state).where(where)
+    rows = list(query if sites is None else query.where(t.Machine.site_id.in_(sites)))
+    named = [row for row in rows if row.state != State.RETIRED.value] or rows
+    if len(named) > 1:
+        raise NotFound(
+            f"{len(named)} machines are called {ref}",
+            hint="Use the machine's id: sprout machines list",
+        )
+    return next(((row.id, row.site_id) for row in named), None)
+
+
+PLACES: Final[Mapping[str, Callable[[str, Sites], Place | None]]] = MappingProxyType(
+    {
+        "site": _site,
+        "machine": _machine,
+        "network": _by_id(t.Network),
+        "workflow": _by_id(t.Workflow),
+        "discovery": _by_id(t.Discovery),
+    }
+)
+"""How a thing is found by what stands for it in a URL, by the name of the URL's part.
+
+A site is at itself.
+"""
