@@ -12,7 +12,7 @@ SERVICES := services and not machines and not long
 MACHINES := machines and not long
 
 .PHONY: help setup setup-test run test test-unit test-services test-machines test-long lint \
-	format bench faults fuzz image bootstrap dev-up dev-down run-api run-agent build docker clean
+	format openapi bench faults fuzz image bootstrap dev-up dev-down run-api run-agent build docker clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -95,6 +95,9 @@ lint: .venv/dev.stamp ## ruff, mypy, import contracts, documentation
 format: .venv/dev.stamp ## have ruff format and mend what it can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+openapi: .venv/run.stamp ## edge/openapi.yaml, the contract of the API, made of the code
+	$(BIN)/python -m edge.openapi --write
 
 # --- services of development ---
 

@@ -7,6 +7,7 @@ from jsonschema import Draft202012Validator, FormatChecker
 from openapi_spec_validator import validate
 from referencing import Registry, Resource
 
+from edge import openapi
 from edge.api.fields import Body
 from tests.edge.conftest import Api
 
@@ -116,3 +117,7 @@ def test_it_is_served(bare):
     answer = Api(bare).get("/v1/openapi.json")
 
     assert answer.json["info"]["title"] == "Sprout"
+
+
+def test_the_file_is_what_the_code_makes():
+    assert openapi.FILE.read_text() == openapi.written(), "make openapi"
