@@ -6,6 +6,7 @@ Sockets never block here.  epoll tells of edges, so that each side is used until
 import os
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -65,6 +66,7 @@ _PATIENCE: Final[dict[State, Callable[[Patience], float]]] = {
 class Line:
     """A client's connection; *take* is given each whole request, and answers when it can.
 
+    *counts* are of answers, by status.
     *raw* is the head of the request that was taken, *received* what came after it.
     """
 
@@ -72,6 +74,7 @@ class Line:
         "_answer",
         "_at",
         "_bare",
+        "_counts",
         "_file",
         "_head",
         "_keep",
@@ -93,12 +96,14 @@ class Line:
         client: str,
         patience: Patience,
         take: Callable[["Line", Request], None],
+        counts: Counter[str],
     ) -> None:
         self.sock = sock
         self.client = client
         self.received = bytearray()
         self._patience = patience
         self._take = take
+        self._counts = counts
         self._head: Head | None = None
         self._answer: Answer | None = None
         self._file: FilePart | None = None
@@ -218,6 +223,7 @@ class Line:
 
     def answer(self, answer: Answer) -> None:
         """Send *answer*, then read on or end."""
+        self._counts[f"http {answer.status.value}"] += 1
         self._answer = answer
         head = head_of(answer, int(time.time()), keep=self._keep)
         if isinstance(answer.body, FilePart):

@@ -60,6 +60,7 @@ class Loop:
         self._lines: dict[int, Line] = {}
         self._ready: deque[Line] = deque()
         self._clients: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
         self._posted: deque[tuple[Line, Answer]] = deque()
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[], None]] = {}
@@ -110,11 +111,12 @@ class Loop:
         """Serve the connection *sock*, of which *received* has come already."""
         try:
             client = sock.getpeername()[0]
-            line = Line(sock, client, self._limits.patience, self._take)
+            line = Line(sock, client, self._limits.patience, self._take, self.counts)
         except OSError:
             sock.close()  # gone before it was looked at
             return
         if not self._has_room(client):
+            self.counts["http busy"] += 1
             _refuse(sock)
             return
         line.received += received
@@ -183,6 +185,9 @@ class Loop:
             more = line.turn()
         except OSError:
             self._end(line)
+        except Exception:  # one client, whatever it did, does not stop the others
+            log.exception("http.failed")
+            self._end(line)
         else:
             if more and not line.closed:
                 self._ready.append(line)
@@ -198,6 +203,7 @@ class Loop:
     def _sweep(self, now: float) -> None:
         self._swept = now
         for line in [each for each in self._lines.values() if each.deadline <= now]:
+            self.counts[f"http timed-out {line.state.name.lower()}"] += 1
             self._end(line)
 
     def _end(self, line: Line) -> None:

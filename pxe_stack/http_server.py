@@ -12,7 +12,8 @@ import socket
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -53,10 +54,13 @@ class Answering:
         answer: Callable[[Request], Answer],
         journal: JournalStore,
         post: Callable[[list[tuple[Line, Answer]]], None],
+        counts: Mapping[str, int],
     ) -> None:
         self._answer = answer
         self._journal = journal
         self._post = post
+        self._counts = counts
+        self._counted: Counter[str] = Counter()
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._flushed = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
@@ -91,18 +95,29 @@ class Answering:
                 jobs.extend(() if job is None else (job,))
             self._settle(jobs)
             if last:
-                return
+                break
+        self._flush()
 
     def _next(self) -> Job | None:
         """Wait for the next job; meanwhile what was only counted is written down."""
         while True:
             if (now := time.monotonic()) - self._flushed >= FLUSH_S:
                 self._flushed = now
-                self._journal.flush()
+                self._flush()
             try:
                 return self._jobs.get(timeout=FLUSH_S)
             except queue.Empty:
                 continue
+
+    def _flush(self) -> None:
+        """Write down what was only counted, here and by the thread that has the connections."""
+        now = Counter(dict(self._counts))
+        grown, self._counted = now - self._counted, now
+        try:
+            self._journal.count(grown)
+            self._journal.flush()
+        except sqlite3.Error:
+            log.exception("http.uncounted")
 
     def _settle(self, jobs: Sequence[Job]) -> None:
         durable = any(isinstance(each, Request) and each.method == "POST" for _, each in jobs)
@@ -147,7 +162,7 @@ class Server:
     ) -> None:
         self._loop = Loop(listener, self._take, limits or Limits(unbounded=frozenset(proxies)))
         self._proxies = frozenset(proxies)
-        self._answering = Answering(self._answer, journal, self._loop.post)
+        self._answering = Answering(self._answer, journal, self._loop.post, self._loop.counts)
         self._sources = sources(self._answering.defer)
         self._serves_files = listener is None
         self._other = Taker(folder, self._loop) if listener is None else Giver(folder, self._loop)

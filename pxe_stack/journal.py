@@ -7,6 +7,7 @@ them.
 import json
 import os
 import sqlite3
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from models.bootplan import Access, opens
 from models.observations import DURABLE, Observation, Seen
 from models.phases import Phase, advance
 from pxe_stack import moment, sqlite
+from pxe_stack.allowance import Allowance
 from pxe_stack.bell import Bell
 from pxe_stack.tally import Tally
 
@@ -33,6 +35,22 @@ DAMPED: Final = frozenset(
     {Seen.BOOT_TROUBLE, Seen.DHCP_IGNORED, Seen.STRANGE_REQUEST, Seen.TFTP_FAILED}
 )
 """Kinds that a stranger can cause at will: repetitions are counted, not written."""
+SERVED: Final = frozenset(
+    {
+        Seen.ARTIFACT_SERVED,
+        Seen.LOCAL_BOOT_SERVED,
+        Seen.SCRIPT_SERVED,
+        Seen.SEED_SERVED,
+        Seen.TFTP_SENT,
+    }
+)
+"""Kinds that whoever asks again and again causes again and again: so many are written, the rest
+is counted."""
+SERVED_S: Final = 60.0
+MOST_SERVED: Final = 60
+"""Rows of one kind and machine, or stranger's address, in SERVED_S."""
+MOST_STRANGERS: Final = 600
+"""Rows of all strangers together in that time: they come under any address."""
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -54,6 +72,8 @@ class JournalStore:
         self._db = sqlite.Database(path, _SCHEMA)
         self._bell = Bell(path.parent / BELL)
         self._tally = Tally()
+        self._machines = Allowance(MOST_SERVED, sys.maxsize, SERVED_S)
+        self._strangers = Allowance(MOST_SERVED, MOST_STRANGERS, SERVED_S)
         self._together = False
         with self._db.writing() as connection:
             connection.execute(
@@ -71,13 +91,12 @@ class JournalStore:
         """Write *observation* down, advance its run's phase, wake the agent; return its number.
 
         Kinds in DURABLE lie on the disk before this returns.  0 means that the like of it was
-        written less than a minute ago, so that it was only counted.
+        written less than a minute ago, or very often, so that it was only counted.
         """
-        if observation.kind in DAMPED:
-            damped = self._tally.damped(observation, time.monotonic())
-            if damped is None:
-                return 0
-            observation = damped
+        due = self._due(observation, time.monotonic())
+        if due is None:
+            return 0
+        observation = due
         with self._db.writing(durable=observation.kind in DURABLE) as connection:
             seq = self._insert(connection, observation)
         if not self._together:  # what is not committed yet, the agent would not find
@@ -101,7 +120,7 @@ class JournalStore:
     def append_all(self, seen: Sequence[Observation]) -> None:
         """Write *seen* down in one transaction, each as :meth:`append` does."""
         now = time.monotonic()
-        rows = [self._tally.damped(each, now) if each.kind in DAMPED else each for each in seen]
+        rows = [self._due(each, now) for each in seen]
         kept = [row for row in rows if row is not None]
         if not kept:
             return
@@ -174,6 +193,17 @@ class JournalStore:
                 " ON CONFLICT (label) DO UPDATE SET n = n + excluded.n",
                 counts.items(),
             )
+
+    def _due(self, seen: Observation, now: float) -> Observation | None:
+        """Count *seen*, if anybody can cause it; return what is to be written of it."""
+        if seen.kind in DAMPED:
+            return self._tally.damped(seen, now)
+        if seen.kind not in SERVED:
+            return seen
+        self._tally.counts[seen.kind.value] += 1
+        allowance = self._strangers if seen.machine is None else self._machines
+        who = seen.mac or seen.data.get("client")
+        return seen if allowance.take(f"{seen.kind.value} {who}", now) else None
 
     def _insert(self, connection: sqlite3.Connection, seen: Observation) -> int:
         body = json.dumps(seen.encode(), separators=(",", ":"))

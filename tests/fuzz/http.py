@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 from models.bootplan import Access, Addressing, Document, token
@@ -127,6 +128,7 @@ class Case:
             downloads=Downloads(),
         )
         self.patience = Patience()
+        self.counts = Counter()
 
     def one(self, data):
         """Take *data*: a byte that says where it is cut in two, then all that a client sends."""
@@ -135,7 +137,9 @@ class Case:
         at = data[0] * 4 + 1
         pieces = [piece for piece in (data[1:at], data[at:]) if piece]
         sock = _Bytes(pieces, self.null)
-        line = Line(sock, _ME if data[0] & 1 else "10.77.0.99", self.patience, self.take)
+        line = Line(
+            sock, _ME if data[0] & 1 else "10.77.0.99", self.patience, self.take, self.counts
+        )
         try:
             while line.turn():
                 pass
