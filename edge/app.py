@@ -27,6 +27,7 @@ from edge import (
     workloads,
 )
 from edge.api import (
+    api_tokens,
     artifacts,
     audit,
     blobs,
@@ -72,6 +73,7 @@ API: Final[tuple[APIBlueprint, ...]] = (
     domain_events.api,
     dead_letters.api,
     sign_in_codes.api,
+    api_tokens.api,
 )
 """Resources of /v1, in the order of the contract."""
 

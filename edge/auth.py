@@ -5,12 +5,12 @@ where a right stands in the URL.  Without a token hash in the settings there is 
 every other route refuses.
 """
 
-import hashlib
 import hmac
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from enum import StrEnum
 from functools import partial
 from ipaddress import ip_address
 from typing import Final
@@ -21,8 +21,10 @@ from flask.typing import ResponseReturnValue
 
 from edge.errors import Forged, Unauthenticated
 from edge.exchange import request_id
-from models import blobs
+from models import blobs, whereabouts
 from models.audit import Caller
+from models.commands import tokens
+from models.database import borrowed
 from models.roles import Grant, Role
 
 OPEN: Final = frozenset(
@@ -39,24 +41,43 @@ METRICS: Final = "prometheus_metrics"
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 SESSION_LIFE: Final = timedelta(hours=12)
 NOBODY: Final = "anonymous"
+ADMIN: Final = "admin"
 EVERYTHING: Final = (Grant(Role.ADMIN),)
 """What the admin's token and the one-time code stand for."""
 
 
+class Way(StrEnum):
+    """How somebody proved who he is."""
+
+    NONE = "none"
+    ADMIN_TOKEN = "admin-token"  # noqa: S105 - a word, no token
+    API_TOKEN = "api-token"  # noqa: S105 - the same
+    ISSUER = "issuer"
+    SESSION = "session"
+    CERTIFICATE = "certificate"
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """A person or program that proved itself; *session* says that it did so by a cookie.
+    """A person or program that proved itself.
 
-    *grants* name sites by slug, and *sites* are those that they name.
+    *subject* is who it is even when *name* is shared; *grants* name sites by slug, and *sites* are
+    those that they name.
     """
 
     name: str
-    session: bool
+    way: Way
+    subject: str = ""
     grants: tuple[Grant, ...] = ()
     sites: Mapping[UUID, str] = field(default_factory=dict)
 
+    @property
+    def session(self) -> bool:
+        """Whether it is known by a cookie, which a browser sends for anybody's page."""
+        return self.way is Way.SESSION
 
-_NOBODY: Final = Operator(NOBODY, session=False)
+
+_NOBODY: Final = Operator(NOBODY, Way.NONE)
 
 
 def install(app: Flask, *, token_hash: str, session_key: str) -> None:
@@ -84,6 +105,7 @@ def caller() -> Caller:
         request_id=request_id(),
         source_ip=request.remote_addr or "",
         grants=found.grants,
+        subject=found.subject,
     )
 
 
@@ -125,8 +147,6 @@ def _authenticate(token_hash: str) -> ResponseReturnValue | None:
         return None
     if request.endpoint in BY_RIGHT and blobs.QUERY in request.args:
         return None
-    if not token_hash:
-        raise Unauthenticated("no admin token is configured: set SPROUT_ADMIN_TOKEN_HASH")
     g.operator = _by_token(token_hash) if "Authorization" in request.headers else _by_session()
     if g.operator.session and request.method not in SAFE:
         _demand_csrf_token()
@@ -134,13 +154,41 @@ def _authenticate(token_hash: str) -> ResponseReturnValue | None:
 
 
 def _by_token(token_hash: str) -> Operator:
-    scheme, _, token = request.headers["Authorization"].partition(" ")
-    offered = hashlib.sha256(token.strip().encode()).hexdigest()
-    if scheme.lower() != "bearer" or not hmac.compare_digest(offered, token_hash):
-        # RFC 6750, section 3.1.
-        how = {"WWW-Authenticate": 'Bearer realm="sprout", error="invalid_token"'}
-        raise Unauthenticated("the token is not the admin's", headers=how)
-    return Operator("admin", session=False, grants=EVERYTHING)
+    scheme, _, text = request.headers["Authorization"].partition(" ")
+    token = text.strip()
+    if scheme.lower() == "bearer" and token:
+        if token_hash and hmac.compare_digest(tokens.token_hash(token), token_hash):
+            return Operator(ADMIN, Way.ADMIN_TOKEN, ADMIN, EVERYTHING)
+        if token.startswith(tokens.PREFIX) and (found := _by_api_token(token)) is not None:
+            return found
+    # RFC 6750, section 3.1.
+    how = {"WWW-Authenticate": 'Bearer realm="sprout", error="invalid_token"'}
+    raise Unauthenticated("the token is not good here, or not any more", headers=how)
+
+
+def _by_api_token(token: str) -> Operator | None:
+    with borrowed():
+        found = tokens.used(token)
+        if found is None:
+            return None
+        return placed(f"token:{found.name}", Way.API_TOKEN, f"token:{found.id}", found.grants)
+
+
+def placed(name: str, way: Way, subject: str, grants: Iterable[Grant]) -> Operator:
+    """Return who comes with *grants*, which may name sites by id; those that are gone are left out.
+
+    Borrows a connection if there are any.
+    """
+    given = tuple(grants)
+    if all(grant.site is None for grant in given):
+        return Operator(name, way, subject, given)
+    with borrowed():
+        sites = whereabouts.sites(given)
+    slugs = {str(identifier): slug for identifier, slug in sites.items()}
+    slugs |= {slug: slug for slug in sites.values()}
+    kept = [g for g in given if g.site is None]
+    kept += [Grant(g.role, slugs[g.site]) for g in given if g.site in slugs]
+    return Operator(name, way, subject, tuple(kept), sites)
 
 
 def _by_session() -> Operator:
@@ -148,7 +196,7 @@ def _by_session() -> Operator:
     if not isinstance(name, str):
         how = {"WWW-Authenticate": 'Bearer realm="sprout"'}
         raise Unauthenticated("neither a token nor a session came along", headers=how)
-    return Operator(name, session=True, grants=EVERYTHING)
+    return Operator(name, Way.SESSION, ADMIN, EVERYTHING)
 
 
 def _demand_csrf_token() -> None:

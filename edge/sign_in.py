@@ -18,8 +18,6 @@ from models.commands import sign_in as commands
 from models.database import borrowed
 from models.errors import NotReady
 
-ADMIN: Final = "admin"
-
 blueprint: Final = Blueprint("sign_in", __name__)
 
 _FORM = Markup(
@@ -55,10 +53,10 @@ def redeem() -> ResponseReturnValue:
             hint="Set SPROUT_ADMIN_TOKEN_HASH and SPROUT_SESSION_KEY, and start the edge again.",
         )
     anonymous = auth.caller()
-    admin = Caller(name=ADMIN, request_id=anonymous.request_id, source_ip=anonymous.source_ip)
+    admin = Caller(name=auth.ADMIN, request_id=anonymous.request_id, source_ip=anonymous.source_ip)
     with borrowed():
         commands.redeem(admin, code_hash(request.form.get("code", "")))
-    auth.sign_in(ADMIN)
+    auth.sign_in(auth.ADMIN)
     return redirect("/", 303)
 
 

@@ -50,7 +50,7 @@ def _judge(trust_domain: str) -> None:
     certificate = request.environ["gunicorn.socket"].getpeercert(binary_form=True)
     peer = workloads.of(tls.names_of(certificate), trust_domain)
     g.peer = peer
-    g.operator = auth.Operator(peer.uri, session=False)
+    g.operator = auth.Operator(peer.uri, auth.Way.CERTIFICATE)
     if request.endpoint in auth.BY_RIGHT:
         _answer_for(peer)
 

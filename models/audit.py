@@ -10,12 +10,16 @@ from models.tables import Audit
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """On whose behalf something is done; *grants* name sites by slug."""
+    """On whose behalf something is done; *grants* name sites by slug.
+
+    *subject* is who it is where *name* may be shared: what two callers are compared by.
+    """
 
     name: str
     request_id: str = ""
     source_ip: str = ""
     grants: tuple[Grant, ...] = ()
+    subject: str = ""
 
 
 ENGINE: Final = Caller(name="engine")
@@ -46,5 +50,11 @@ def record(
         reason=reason,
         request_id=caller.request_id,
         source_ip=caller.source_ip,
-        data=data or {},
+        data=_told(caller, data or {}),
     )
+
+
+def _told(caller: Caller, data: dict[str, Any]) -> dict[str, Any]:
+    """Return *data* and, where the caller's name does not say it all, who exactly it was."""
+    known = {"", caller.name}
+    return data if caller.subject in known else {**data, "subject": caller.subject}

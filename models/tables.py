@@ -6,6 +6,7 @@ column, and a test compares the two.
 
 from typing import Final
 
+from models.rows.access import ApiToken, LoginAttempt, Session
 from models.rows.discoveries import Discovery, DiscoveryDrop
 from models.rows.engine import (
     AutomationCommand,
@@ -36,6 +37,7 @@ __all__ = [
     "ALL",
     "Agent",
     "Allocation",
+    "ApiToken",
     "Artifact",
     "Audit",
     "AuditSeal",
@@ -47,6 +49,7 @@ __all__ = [
     "Image",
     "Interface",
     "Key",
+    "LoginAttempt",
     "Machine",
     "Network",
     "Observation",
@@ -55,6 +58,7 @@ __all__ = [
     "Profile",
     "Range",
     "Run",
+    "Session",
     "SignInCode",
     "Site",
     "Task",
@@ -82,6 +86,9 @@ ALL: Final = (
     Outbox,
     SignInCode,
     Key,
+    ApiToken,
+    Session,
+    LoginAttempt,
     DomainEvent,
     AutomationCommand,
     DeadLetter,

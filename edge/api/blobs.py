@@ -213,7 +213,7 @@ def _holder(sha256: str) -> tuple[str, int]:
         return auth.caller().name, MOST_BYTES
     with borrowed():
         found = blobs.right(text, method=request.method, sha256=sha256, now=datetime.now(UTC))
-    g.operator = auth.Operator(found.holder, session=False)
+    g.operator = auth.Operator(found.holder, auth.Way.NONE)
     g.right = found
     return found.holder, found.most_bytes
 

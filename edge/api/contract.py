@@ -136,5 +136,5 @@ def _judged(
     if "body" in given:
         access.within(action, given["body"])
     if request.method not in SAFE:
-        access.settle(action)
+        access.settle(action, done=False)
     return judged

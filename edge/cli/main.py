@@ -17,6 +17,7 @@ from edge.cli import (
     networks,
     processes,
     queues,
+    tokens,
     workflows,
 )
 from edge.cli.client import EXIT_CODES, Told, api
@@ -43,6 +44,7 @@ for _name, _group in {
     "audit": audit.AUDIT,
     "events": events.EVENTS,
     "dead-letters": queues.DEAD_LETTERS,
+    "tokens": tokens.TOKENS,
     "rack": processes.RACK,
     "site": processes.SITE,
 }.items():

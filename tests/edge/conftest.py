@@ -58,6 +58,9 @@ class Api:
         headers = self._headers | more.pop("headers", {})
         return self._client.patch(path, json=json, headers=headers, **more)
 
+    def delete(self, path, **more):
+        return self._client.delete(path, headers=self._headers | more.pop("headers", {}), **more)
+
     def made(self, path, body):
         """Create something that must be good; return it."""
         answer = self.post(path, body)
