@@ -63,10 +63,10 @@ image: setup ## the deployable Debian image, kernel and initramfs
 test: test-unit test-services test-machines ## all three suites
 
 test-unit: setup-test ## the pure core: seconds
-	$(PYTEST) -m '$(UNIT)' $(ARGS)
+	$(PYTEST) $(ATONCE) -m '$(UNIT)' $(ARGS)
 
 test-services: setup-test ## with real PostgreSQL, RabbitMQ and clients: minutes
-	$(PYTEST) -m '$(SERVICES)' $(ARGS)
+	$(PYTEST) $(ATONCE) -m '$(SERVICES)' $(ARGS)
 
 test-machines: setup-test ## with real firmware
 	$(PYTEST) -m '$(MACHINES)' $(ARGS)
