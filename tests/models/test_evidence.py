@@ -1,6 +1,5 @@
 """What agents say that their tasks brought up, and what of it is believed."""
 
-
 import pytest
 
 from models import queries

@@ -68,12 +68,16 @@ def wait_until_ready(
             return
 
 
+ENDING_S = 90
+"""PostgreSQL writes all it has to the disk before it ends, and the disk is shared."""
+
+
 def stop(process: subprocess.Popen[bytes], *, how: signal.Signals = signal.SIGKILL) -> None:
     """End the process group that :func:`launch` made, and wait for its leader."""
     if process.poll() is None:
         _signal_group(process.pid, how)
     try:
-        process.wait(timeout=20)
+        process.wait(timeout=ENDING_S)
     finally:
         _signal_group(process.pid, signal.SIGKILL)
 
