@@ -14,6 +14,7 @@ from models import discoveries as rules
 from models.commands import adopting, discoveries
 from models.discoveries import Verdict
 from models.errors import DomainError, IllegalTransition, NotFound
+from models.paging import Ask
 
 SHOWN: Final = 3
 """Discoveries of one page: what was found must not hide what is there."""
@@ -25,7 +26,7 @@ def newest() -> Mapping[str, Any]:
     """Return what the part `parts/discovered.html` shows."""
     sites = visible_sites()
     return {
-        "strangers": discoveries.listed(among=sites, state=Verdict.NEW, limit=SHOWN),
+        "strangers": discoveries.listed(among=sites, state=Verdict.NEW, ask=Ask(limit=SHOWN)),
         "strangers_count": discoveries.counts(among=sites)["new"],
         "named": rules.hostname,
         "csrf": auth.csrf_token(),

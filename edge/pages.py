@@ -13,10 +13,11 @@ from flask.typing import ResponseReturnValue
 from edge import discovered
 from edge.access import does, visible_sites
 from edge.wording import TONES, duration, percent, sentence
-from models import queries
+from models import lists, queries
 from models.errors import NotFound
 from models.lifecycle import WORKING, State
 from models.observations import Seen
+from models.paging import Ask
 from models.phases import ORDER, Phase
 from models.views import AgentView, MachineView, ObservationView, WorkflowView
 from models.why import Why, why
@@ -74,13 +75,14 @@ def machines() -> ResponseReturnValue:
     state = _state(request.args.get("state", ""))
     query = request.args.get("q", "").strip()[:100]
     sites = visible_sites()
-    found = queries.machines(among=sites, state=state, search=query, after=_after(), limit=PAGE + 1)
+    ask = Ask(cursor=request.args.get("after", ""), limit=PAGE)
+    found = lists.machines(among=sites, state=state, search=query, ask=ask)
     agents = queries.agents(among=sites)
     now = datetime.now(UTC)
     return render_template(
         "machines.html",
-        tiles=[_tile(machine, agents, now) for machine in found[:PAGE]],
-        next_page=_next(found, state, query),
+        tiles=[_tile(machine, agents, now) for machine in found],
+        next_page=_next(found.next, state, query),
         counts={s.value: count for s, count in queries.counts(among=sites).items()},
         tones=TONES,
         state="" if state is None else state.value,
@@ -129,24 +131,11 @@ def _state(word: str) -> State | None:
         raise NotFound(f"no state {word}", hint=f"One of: {', '.join(State)}") from None
 
 
-def _after() -> tuple[str, UUID] | None:
-    hostname, _, identifier = request.args.get("after", "").rpartition("~")
-    try:
-        return (hostname, UUID(identifier)) if hostname else None
-    except ValueError:
+def _next(cursor: str | None, state: State | None, query: str) -> str | None:
+    if cursor is None:
         return None
-
-
-def _next(found: Sequence[MachineView], state: State | None, query: str) -> str | None:
-    if len(found) <= PAGE:
-        return None
-    last = found[PAGE - 1]
-    return url_for(
-        "pages.machines",
-        state=None if state is None else state.value,
-        q=query or None,
-        after=f"{last.hostname}~{last.id}",
-    )
+    word = None if state is None else state.value
+    return url_for("pages.machines", state=word, q=query or None, after=cursor)
 
 
 def _tile(machine: MachineView, agents: Sequence[AgentView], now: datetime) -> Tile:

@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from edge import access, auth
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Body, Limit, Line, Page, Path, Query, example
+from edge.api.fields import Answer, Body, Line, Listing, Page, Path, SortOf, example
 from models import queries
 from models.commands import tokens
 from models.commands.tokens import TokenView
@@ -39,9 +39,8 @@ class TokenRef(Path):
     token: Annotated[UUID, Field(description="The token's id.")]
 
 
-class TokenFilter(Query):
-    limit: Limit = 100
-    cursor: Annotated[UUID | None, Field(description="`next` of the page before.")] = None
+class TokenFilter(Listing):
+    sort: Annotated[str, SortOf(tokens.ORDER)] = tokens.ORDER.usual
 
 
 class NewApiToken(Body):
@@ -131,12 +130,9 @@ def create(body: NewApiToken) -> Response:
     action="api-token.read",
 )
 def index(query: TokenFilter) -> Response:
-    """List tokens, the newest first; `next` is the cursor of the following page."""
+    """List tokens."""
     among = access.sites_for("api-token.read")
-    found = tokens.listed(among=among, before=query.cursor, limit=query.limit + 1)
-    shown = found[: query.limit]
-    after = str(shown[-1].id) if len(found) > query.limit else None
-    return answered(ApiTokens(items=[ApiToken.of(view) for view in shown], next=after))
+    return answered(ApiTokens.showing(tokens.listed(among=among, ask=query.ask())))
 
 
 @operation(

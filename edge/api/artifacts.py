@@ -10,8 +10,20 @@ from pydantic import ConfigDict, Field
 
 from edge import auth
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Body, Line, Page, Path, Ref, RelativePath, Word, example
-from models import queries
+from edge.api.fields import (
+    Answer,
+    Body,
+    Line,
+    Listing,
+    Page,
+    Path,
+    Ref,
+    RelativePath,
+    SortOf,
+    Word,
+    example,
+)
+from models import lists, queries
 from models.commands import inventory
 
 api: Final = resource("artifacts", "Where the files of images lie.")
@@ -27,6 +39,11 @@ _EXAMPLE: Final = {
 
 class ArtifactRef(Path):
     artifact: Annotated[Line, Field(description="The artifact's id or ref.", examples=["debian"])]
+
+
+class ArtifactFilter(Listing):
+    search: Annotated[Word, Field(description="Part of a reference or of a name.")] = ""
+    sort: Annotated[str, SortOf(lists.ARTIFACTS)] = lists.ARTIFACTS.usual
 
 
 class NewArtifact(Body):
@@ -85,9 +102,10 @@ def create(body: NewArtifact) -> Response:
 
 
 @operation(api, "get", "/v1/artifacts", "listArtifacts", answer=Artifacts, action="artifact.read")
-def index() -> Response:
-    """List all artifacts, by ref."""
-    return answered(Artifacts(items=[Artifact.of(view) for view in queries.artifacts()]))
+def index(query: ArtifactFilter) -> Response:
+    """List artifacts."""
+    found = lists.artifacts(search=query.search, ask=query.ask())
+    return answered(Artifacts.showing(found))
 
 
 @operation(

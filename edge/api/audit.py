@@ -9,21 +9,31 @@ from pydantic import ConfigDict, Field
 
 from edge import access
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Limit, Line, Page, Query, example
-from models import queries
+from edge.api.fields import Answer, Line, Listing, Page, SortOf, example
+from models import lists, queries
 
 api: Final = resource("audit", "Who asked for what, and how it was answered; never changed.")
 
 
-class AuditFilter(Query):
+Outcome = Literal["done", "refused"]
+
+
+class AuditFilter(Listing):
+    site_id: Annotated[Line | None, Field(description="A site's id or slug.")] = None
     machine_id: Annotated[Line | None, Field(description="A machine's id or host name.")] = None
-    order: Annotated[Literal["newest", "oldest"], Field(description="Which rows come first.")] = (
-        "newest"
-    )
-    limit: Limit = 100
-    cursor: Annotated[
-        int | None, Field(ge=1, le=2**63 - 1, description="`next` of the page before.")
-    ] = None
+    actor: Annotated[Line | None, Field(description="Who asked.")] = None
+    action: Annotated[Line | None, Field(description="What for, such as machine.provision.")] = None
+    outcome: Outcome | None = None
+    request_id: Annotated[Line | None, Field(description="X-Request-Id of the request.")] = None
+    sort: Annotated[str, SortOf(lists.AUDIT)] = lists.AUDIT.usual
+
+    def wanted(self) -> dict[str, Any]:
+        """Return the columns that are to be as told."""
+        return {
+            **self.model_dump(include={"actor", "action", "outcome", "request_id"}),
+            "site_id": None if self.site_id is None else queries.site(self.site_id).id,
+            "machine_id": None if self.machine_id is None else queries.machine(self.machine_id).id,
+        }
 
 
 class AuditRecord(Answer):
@@ -55,7 +65,7 @@ class AuditRecord(Answer):
     object_id: str
     site_id: UUID | None
     machine_id: UUID | None
-    outcome: Literal["done", "refused"]
+    outcome: Outcome
     reason: str
     request_id: str
     source_ip: str
@@ -76,24 +86,15 @@ class AuditRecords(Page):
     action="audit.read",
 )
 def index(query: AuditFilter) -> Response:
-    """List audit records; `next` is the cursor of the following page."""
-    machine_id = None if query.machine_id is None else queries.machine(query.machine_id).id
-    oldest = query.order == "oldest"
-    found = queries.audit(
-        machine_id,
-        before=None if oldest else query.cursor,
-        after=(query.cursor or 0) if oldest else None,
-        limit=query.limit + 1,
-        among=access.visible_sites(),
+    """List audit records."""
+    sites = access.visible_sites()
+    return answered(
+        AuditRecords.showing(lists.audit(among=sites, wanted=query.wanted(), ask=query.ask()))
     )
-    shown = found[: query.limit]
-    after = str(shown[-1].id) if len(found) > query.limit else None
-    return answered(AuditRecords(items=[AuditRecord.of(view) for view in shown], next=after))
 
 
-class SealFilter(Query):
-    limit: Limit = 100
-    cursor: Annotated[int, Field(ge=0, le=2**63 - 1, description="`next` of the page before.")] = 0
+class SealFilter(Listing):
+    sort: Annotated[str, SortOf(lists.SEALS)] = lists.SEALS.usual
 
 
 class AuditSeal(Answer):
@@ -124,8 +125,5 @@ class AuditSeals(Page):
     api, "get", "/v1/audit-seals", "listAuditSeals", answer=AuditSeals, action="audit-seal.read"
 )
 def index_seals(query: SealFilter) -> Response:
-    """List the seals of the audit, from the first on: each covers the rows in `ids`."""
-    found = queries.audit_seals(after=query.cursor, limit=query.limit + 1)
-    shown = found[: query.limit]
-    after = str(shown[-1].id) if len(found) > query.limit else None
-    return answered(AuditSeals(items=[AuditSeal.of(view) for view in shown], next=after))
+    """List the seals of the audit: each covers the rows in `ids`."""
+    return answered(AuditSeals.showing(lists.audit_seals(ask=query.ask())))

@@ -67,7 +67,7 @@ def operation(
         if "path" in wanted:
             codes |= {"not-found", "validation"}
         if "query" in wanted:
-            codes |= {"validation"}
+            codes |= {"validation", "invalid"}
         if "body" in wanted:
             codes |= {"malformed", "validation", "too-large", "unsupported-media-type"}
             extra["request_body"] = document.sent(wanted["body"])

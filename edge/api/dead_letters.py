@@ -10,7 +10,7 @@ from pydantic import ConfigDict, Field
 
 from edge import auth
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Limit, Page, Path, Query, example
+from edge.api.fields import Answer, Line, Listing, Page, Path, SortOf, example
 from models.commands import dead_letters
 from models.commands.dead_letters import Letter
 
@@ -34,12 +34,12 @@ class DeadLetterRef(Path):
     letter: Annotated[UUID, Field(description="The dead letter's id.")]
 
 
-class DeadLetterFilter(Query):
+class DeadLetterFilter(Listing):
     replayed: Annotated[
         bool | None, Field(description="Only those that were sent again, or were not.")
     ] = None
-    limit: Limit = 100
-    cursor: Annotated[UUID | None, Field(description="`next` of the page before.")] = None
+    queue: Annotated[Line | None, Field(description="The queue that it was on.")] = None
+    sort: Annotated[str, SortOf(dead_letters.ORDER)] = dead_letters.ORDER.usual
 
 
 class DeadLetter(Answer):
@@ -79,11 +79,9 @@ class OpenedLetter(DeadLetter):
     action="dead-letter.read",
 )
 def index(query: DeadLetterFilter) -> Response:
-    """List dead letters, the newest first; `next` is the cursor of the following page."""
-    found = dead_letters.listed(before=query.cursor, limit=query.limit + 1, replayed=query.replayed)
-    shown = found[: query.limit]
-    after = str(shown[-1].id) if len(found) > query.limit else None
-    return answered(DeadLetters(items=[DeadLetter.of(each) for each in shown], next=after))
+    """List dead letters."""
+    found = dead_letters.listed(replayed=query.replayed, queue=query.queue, ask=query.ask())
+    return answered(DeadLetters.showing(found))
 
 
 @operation(

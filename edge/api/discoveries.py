@@ -1,8 +1,5 @@
 """Discoveries: machines that nobody entered, which asked to boot."""
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Sequence
 from datetime import datetime
 from http import HTTPStatus
 from typing import Annotated, Final
@@ -20,21 +17,19 @@ from edge.api.fields import (
     Int32,
     Int64,
     Labels,
-    Limit,
     Line,
+    Listing,
     Page,
     Path,
-    Query,
     Reason,
-    Word,
+    SortOf,
     example,
 )
 from edge.api.images import Architecture
 from edge.api.machine_forms import Machine, NewBmc, NewRootDisk
-from edge.errors import Fault, Unreadable
 from models import queries
 from models.commands import adopting, discoveries
-from models.discoveries import DiscoveryView, Verdict
+from models.discoveries import Verdict
 
 api: Final = resource("discoveries", "Machines that nobody entered, which asked to boot.")
 
@@ -65,11 +60,10 @@ class DiscoveryRef(Path):
     discovery: Annotated[UUID, Field(description="The discovery's id.")]
 
 
-class DiscoveryFilter(Query):
+class DiscoveryFilter(Listing):
     site_id: Annotated[Line | None, Field(description="A site's id or slug.")] = None
     state: Verdict | None = None
-    limit: Limit = 100
-    cursor: Annotated[Word, Field(description="`next` of the page before.")] = ""
+    sort: Annotated[str, SortOf(discoveries.ORDER)] = discoveries.ORDER.usual
 
 
 class Acceptance(Body):
@@ -156,24 +150,12 @@ class Discoveries(Page):
     action="discovery.read",
 )
 def index(query: DiscoveryFilter) -> Response:
-    """List discoveries, the newest first; `next` is the cursor of the following page."""
+    """List discoveries."""
     site_id = None if query.site_id is None else queries.site(query.site_id).id
     sites = access.visible_sites()
-    found = discoveries.listed(
-        among=sites,
-        site_id=site_id,
-        state=query.state,
-        after=_place(query.cursor),
-        limit=query.limit + 1,
-    )
-    shown = found[: query.limit]
-    return answered(
-        Discoveries(
-            items=[Discovery.of(view) for view in shown],
-            next=_cursor(shown) if len(found) > query.limit else None,
-            dropped=discoveries.counts(site_id, among=sites)["dropped"],
-        )
-    )
+    found = discoveries.listed(among=sites, site_id=site_id, state=query.state, ask=query.ask())
+    dropped = discoveries.counts(site_id, among=sites)["dropped"]
+    return answered(Discoveries.showing(found, dropped=dropped))
 
 
 @operation(
@@ -219,25 +201,3 @@ def ignore(path: DiscoveryRef, body: Ignoring) -> Response:
     """Show a discovery no longer as new; it can still be accepted."""
     discoveries.ignore(auth.caller(), path.discovery, reason=body.reason)
     return answered(Discovery.of(discoveries.one(path.discovery)))
-
-
-def _cursor(shown: Sequence[DiscoveryView]) -> str:
-    last = shown[-1]
-    return urlsafe_b64encode(
-        json.dumps([last.first_seen.isoformat(), str(last.id)]).encode()
-    ).decode()
-
-
-def _place(cursor: str) -> tuple[datetime, UUID] | None:
-    """Return the (first_seen, id) that *cursor* stands for.  Raises Unreadable."""
-    if not cursor:
-        return None
-    try:
-        at, discovery_id = json.loads(urlsafe_b64decode(cursor))
-        place = datetime.fromisoformat(at), UUID(discovery_id)
-    except (ValueError, TypeError, AttributeError):
-        place = None
-    if place is None or place[0].tzinfo is None:
-        fault = Fault("/cursor", "this is no cursor", "Give `next` of the page before.")
-        raise Unreadable("the cursor is not one of ours", [fault])
-    return place

@@ -8,9 +8,9 @@ from flask import Response
 from pydantic import ConfigDict, Field
 
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Limit, Page, Query, example
+from edge.api.fields import Answer, Listing, Page, SortOf, example
 from edge.api.machine_forms import MachineRef
-from models import queries
+from models import lists, queries
 from models.views import EvidenceView
 
 api: Final = resource("evidence", "What tasks brought that fits no message, kept as blobs.")
@@ -18,8 +18,9 @@ api: Final = resource("evidence", "What tasks brought that fits no message, kept
 _SHA256: Final = "5ce23063ea2bdb8c2ff10fca9ad7d36844e551bf2509be32202856f6d280d5d1"
 
 
-class EvidenceFilter(Query):
-    limit: Limit = 100
+class EvidenceFilter(Listing):
+    workflow_id: Annotated[UUID | None, Field(description="The workflow that it came of.")] = None
+    sort: Annotated[str, SortOf(lists.EVIDENCE)] = lists.EVIDENCE.usual
 
 
 class Evidence(Answer):
@@ -72,6 +73,7 @@ class EvidenceList(Page):
     action="evidence.read",
 )
 def index(path: MachineRef, query: EvidenceFilter) -> Response:
-    """List what tasks of a machine brought up, the newest first."""
-    found = queries.evidence(queries.machine(path.machine).id, query.limit)
-    return answered(EvidenceList(items=[Evidence.of(view) for view in found]))
+    """List what tasks of a machine brought up."""
+    machine = queries.machine(path.machine)
+    found = lists.evidence(machine.id, workflow_id=query.workflow_id, ask=query.ask())
+    return answered(EvidenceList.showing(found))

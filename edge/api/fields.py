@@ -4,7 +4,8 @@ Each text is bounded and holds no control characters, which PostgreSQL and termi
 """
 
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Self
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -15,8 +16,10 @@ from pydantic import (
     StringConstraints,
 )
 from pydantic.alias_generators import to_camel
+from pydantic_core import CoreSchema, core_schema
 
 from config.secrets import BadReference, Reference
+from models.paging import LIMIT, Ask, Order, Part
 
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
 _PRINTABLE_LINES: Final = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f]*$"
@@ -117,6 +120,36 @@ class Query(BaseModel):
     )
 
 
+@dataclass(frozen=True, slots=True)
+class SortOf:
+    """Marks the `sort` of a list: one of the words of its order."""
+
+    order: Order
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: Any) -> CoreSchema:
+        """Return what accepts those words alone."""
+        return core_schema.literal_schema(list(self.order.words))
+
+
+Cursor = Annotated[
+    str,
+    StringConstraints(max_length=2048, pattern=r"^[A-Za-z0-9_-]*$"),
+    Field(description="`next` of the page before, asked with the same sort."),
+]
+
+
+class Listing(Query):
+    """What every list is asked with; each adds `sort`, by SortOf, and what narrows it."""
+
+    limit: Limit = LIMIT
+    cursor: Cursor = ""
+    sort: str
+
+    def ask(self) -> Ask:
+        """Return the part of the list that is asked for."""
+        return Ask(self.sort, self.cursor, self.limit)
+
+
 class Path(BaseModel):
     """What stands in the path."""
 
@@ -142,6 +175,12 @@ class Page(Answer):
     """A part of a list: `next` is the cursor of what follows, null at the end."""
 
     next: str | None = None
+
+    @classmethod
+    def showing(cls, part: Part[Any], **more: Any) -> Self:
+        """Return the answer that shows *part*, each row by the model of `items`."""
+        (item,) = get_args(cls.model_fields["items"].annotation)
+        return cls(items=[item.of(row) for row in part], next=part.next, **more)
 
 
 def example(value: Any) -> Callable[[dict[str, Any]], None]:

@@ -15,14 +15,17 @@ from edge.api.fields import (
     Body,
     Int64,
     Line,
+    Listing,
     Page,
     Path,
     Ref,
     RelativePath,
     Sha256,
+    SortOf,
+    Word,
     example,
 )
-from models import queries
+from models import lists, queries
 from models.commands import inventory
 
 api: Final = resource("images", "Operating systems that machines can be given.")
@@ -46,6 +49,13 @@ _EXAMPLE: Final = {
 
 class ImageRef(Path):
     image: Annotated[Line, Field(description="The image's id or ref.", examples=["debian-12"])]
+
+
+class ImageFilter(Listing):
+    architecture: Architecture | None = None
+    artifact_ref: Annotated[Line | None, Field(description="The artifact's reference.")] = None
+    search: Annotated[Word, Field(description="Part of a reference or of a name.")] = ""
+    sort: Annotated[str, SortOf(lists.IMAGES)] = lists.IMAGES.usual
 
 
 class NewImage(Body):
@@ -118,9 +128,15 @@ def create(body: NewImage) -> Response:
 
 
 @operation(api, "get", "/v1/images", "listImages", answer=Images, action="image.read")
-def index() -> Response:
-    """List all images, by ref."""
-    return answered(Images(items=[Image.of(view) for view in queries.images()]))
+def index(query: ImageFilter) -> Response:
+    """List images."""
+    found = lists.images(
+        architecture=query.architecture,
+        artifact_ref=query.artifact_ref,
+        search=query.search,
+        ask=query.ask(),
+    )
+    return answered(Images.showing(found))
 
 
 @operation(api, "get", "/v1/images/<image>", "getImage", answer=Image, action="image.read")

@@ -9,15 +9,20 @@ from pydantic import ConfigDict, Field
 
 from edge import access
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Limit, Line, Page, Query, example
-from models import queries
+from edge.api.fields import Answer, Line, Listing, Page, SortOf, example
+from models import lists, queries
 
 api: Final = resource("ip allocations", "Addresses of machines; made by provisioning.")
 
 
-class AllocationFilter(Query):
+AllocationState = Literal["reserved", "active", "releasing", "released"]
+
+
+class AllocationFilter(Listing):
     machine_id: Annotated[Line | None, Field(description="A machine's id or host name.")] = None
-    limit: Limit = 100
+    network_id: Annotated[UUID | None, Field(description="The network's id.")] = None
+    state: AllocationState | None = None
+    sort: Annotated[str, SortOf(lists.ALLOCATIONS)] = lists.ALLOCATIONS.usual
 
 
 class Allocation(Answer):
@@ -43,7 +48,7 @@ class Allocation(Answer):
     interface_id: UUID
     address: str
     mac: str
-    state: Literal["reserved", "active", "released"]
+    state: AllocationState
     created_at: datetime
     released_at: datetime | None
 
@@ -62,7 +67,12 @@ class Allocations(Page):
     action="ip-allocation.read",
 )
 def index(query: AllocationFilter) -> Response:
-    """List allocations, the newest first."""
-    machine_id = None if query.machine_id is None else queries.machine(query.machine_id).id
-    found = queries.allocations(machine_id, query.limit, among=access.visible_sites())
-    return answered(Allocations(items=[Allocation.of(view) for view in found]))
+    """List allocations."""
+    found = lists.allocations(
+        among=access.visible_sites(),
+        machine_id=None if query.machine_id is None else queries.machine(query.machine_id).id,
+        network_id=query.network_id,
+        state=query.state,
+        ask=query.ask(),
+    )
+    return answered(Allocations.showing(found))

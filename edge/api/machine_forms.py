@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from edge.api.fields import (
     Answer,
@@ -13,18 +13,19 @@ from edge.api.fields import (
     Int32,
     Int64,
     Labels,
-    Limit,
     Line,
+    Listing,
     MacAddress,
     Page,
     Path,
-    Query,
     SecretRef,
+    SortOf,
     Word,
     example,
 )
 from edge.api.images import Architecture
 from edge.api.workflows import Workflow
+from models import lists
 from models.lifecycle import State
 from models.phases import Phase
 from models.views import MachineView
@@ -63,17 +64,22 @@ class MachineRef(Path):
     ]
 
 
-class MachineFilter(Query):
+class MachineFilter(Listing):
     site_id: Annotated[Line | None, Field(description="A site's id or slug.")] = None
     state: State | None = None
+    architecture: Architecture | None = None
+    label: Annotated[
+        str | None,
+        StringConstraints(pattern=r"^[^=\x00-\x1f\x7f]{1,63}=[^\x00-\x1f\x7f]{0,255}$"),
+        Field(description="A label that it has, as `name=value`.", examples=["role=worker"]),
+    ] = None
     search: Annotated[Word, Field(description="Part of a host name or of a MAC.")] = ""
-    limit: Limit = 100
-    cursor: Annotated[Word, Field(description="`next` of the page before.")] = ""
+    sort: Annotated[str, SortOf(lists.MACHINES)] = lists.MACHINES.usual
 
-
-class TimelineFilter(Query):
-    after: Annotated[int, Field(ge=0, le=2**63 - 1, description="Only rows after this id.")] = 0
-    limit: Limit = 500
+    @property
+    def labels(self) -> dict[str, str]:
+        """Return the labels that are wanted."""
+        return dict([self.label.split("=", 1)]) if self.label else {}
 
 
 class NewInterface(Body):

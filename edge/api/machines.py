@@ -1,12 +1,9 @@
 """Machines: what is known of them, and what they wait for."""
 
-import json
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from http import HTTPStatus
 from typing import Final
-from uuid import UUID
 
 from flask import Response
 
@@ -19,15 +16,11 @@ from edge.api.machine_forms import (
     Machines,
     NewInterface,
     NewMachine,
-    TimelineFilter,
     Why,
 )
-from edge.api.workflows import Observation, Observations
-from edge.errors import Fault, Unreadable
-from models import names, queries
+from edge.api.workflows import Observations, SeenFilter
+from models import lists, queries
 from models.commands import inventory
-from models.errors import Invalid
-from models.views import MachineView
 from models.why import why as judged
 
 api: Final = resource("machines", "Physical machines, from registration to retirement.")
@@ -73,20 +66,17 @@ def create(body: NewMachine) -> Response:
     action="machine.read",
 )
 def index(query: MachineFilter) -> Response:
-    """List machines, by host name; `next` is the cursor of the following page."""
-    found = queries.machines(
+    """List machines."""
+    found = lists.machines(
         among=access.visible_sites(),
         site_id=None if query.site_id is None else queries.site(query.site_id).id,
         state=query.state,
+        architecture=query.architecture,
+        labels=query.labels,
         search=query.search,
-        after=_place(query.cursor),
-        limit=query.limit + 1,
+        ask=query.ask(),
     )
-    shown = found[: query.limit]
-    more = len(found) > query.limit
-    return answered(
-        Machines(items=[Machine.of(view) for view in shown], next=_cursor(shown) if more else None)
-    )
+    return answered(Machines.showing(found))
 
 
 @operation(
@@ -105,11 +95,13 @@ def show(path: MachineRef) -> Response:
     answer=Observations,
     action="machine.read",
 )
-def timeline(path: MachineRef, query: TimelineFilter) -> Response:
-    """List what was seen of a machine, in order: the newest rows after the id `after`."""
+def timeline(path: MachineRef, query: SeenFilter) -> Response:
+    """List what was seen of a machine, in order unless told."""
     machine = queries.machine(path.machine)
-    found = queries.timeline(machine.id, after=query.after, limit=query.limit)
-    return answered(Observations(items=[Observation.of(view) for view in found]))
+    found = lists.observations(
+        machine_id=machine.id, kind=query.kind, above=query.after, ask=query.ask()
+    )
+    return answered(Observations.showing(found))
 
 
 @operation(
@@ -133,20 +125,3 @@ def _interfaces(given: Sequence[NewInterface]) -> list[inventory.NewInterface]:
         )
         for each in given
     ]
-
-
-def _cursor(shown: Sequence[MachineView]) -> str:
-    last = shown[-1]
-    return urlsafe_b64encode(json.dumps([last.hostname, str(last.id)]).encode()).decode()
-
-
-def _place(cursor: str) -> tuple[str, UUID] | None:
-    """Return the (hostname, id) that *cursor* stands for.  Raises Unreadable."""
-    if not cursor:
-        return None
-    try:
-        hostname, machine_id = json.loads(urlsafe_b64decode(cursor))
-        return names.hostname(hostname, field="/cursor"), UUID(machine_id)
-    except (ValueError, TypeError, AttributeError, Invalid):
-        fault = Fault("/cursor", "this is no cursor", "Give `next` of the page before.")
-        raise Unreadable("the cursor is not one of ours", [fault]) from None

@@ -10,8 +10,20 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from edge import access, auth
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Address, Answer, Body, Cidr, Line, Page, Path, Query, Word, example
-from models import queries
+from edge.api.fields import (
+    Address,
+    Answer,
+    Body,
+    Cidr,
+    Line,
+    Listing,
+    Page,
+    Path,
+    SortOf,
+    Word,
+    example,
+)
+from models import lists, queries
 from models.commands import networks as commands
 
 api: Final = resource("networks", "Address ranges of sites.")
@@ -77,8 +89,10 @@ class NetworkRef(Path):
     network: Annotated[UUID, Field(description="The network's id.")]
 
 
-class NetworkFilter(Query):
+class NetworkFilter(Listing):
     site_id: Annotated[Line | None, Field(description="A site's id or slug.")] = None
+    purpose: Purpose | None = None
+    sort: Annotated[str, SortOf(lists.NETWORKS)] = lists.NETWORKS.usual
 
 
 class NewRoute(Body):
@@ -242,15 +256,14 @@ def create(body: NewNetwork) -> Response:
     action="network.read",
 )
 def index(query: NetworkFilter) -> Response:
-    """List networks, by name."""
-    site_id = None if query.site_id is None else queries.site(query.site_id).id
-    return answered(
-        Networks(
-            items=[
-                Network.of(view) for view in queries.networks(site_id, among=access.visible_sites())
-            ]
-        )
+    """List networks."""
+    found = lists.networks(
+        among=access.visible_sites(),
+        site_id=None if query.site_id is None else queries.site(query.site_id).id,
+        purpose=query.purpose,
+        ask=query.ask(),
     )
+    return answered(Networks.showing(found))
 
 
 @operation(

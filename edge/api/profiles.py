@@ -10,8 +10,20 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from edge import auth
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Body, Document, Line, Page, Path, Ref, example
-from models import queries
+from edge.api.fields import (
+    Answer,
+    Body,
+    Document,
+    Line,
+    Listing,
+    Page,
+    Path,
+    Ref,
+    SortOf,
+    Word,
+    example,
+)
+from models import lists, queries
 from models.commands import inventory
 
 api: Final = resource("profiles", "Templates of what a system is told at its first boot.")
@@ -30,6 +42,11 @@ SshKey = Annotated[
 
 class ProfileRef(Path):
     profile: Annotated[Line, Field(description="The profile's id or ref.", examples=["base"])]
+
+
+class ProfileFilter(Listing):
+    search: Annotated[Word, Field(description="Part of a reference or of a name.")] = ""
+    sort: Annotated[str, SortOf(lists.PROFILES)] = lists.PROFILES.usual
 
 
 class NewProfile(Body):
@@ -88,9 +105,10 @@ def create(body: NewProfile) -> Response:
 
 
 @operation(api, "get", "/v1/profiles", "listProfiles", answer=Profiles, action="profile.read")
-def index() -> Response:
-    """List all profiles, by ref."""
-    return answered(Profiles(items=[Profile.of(view) for view in queries.profiles()]))
+def index(query: ProfileFilter) -> Response:
+    """List profiles."""
+    found = lists.profiles(search=query.search, ask=query.ask())
+    return answered(Profiles.showing(found))
 
 
 @operation(

@@ -12,9 +12,21 @@ from pydantic import ConfigDict, Field
 from edge import access, auth
 from edge.api import site_checks
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Body, Labels, Line, Page, Path, Slug, example
+from edge.api.fields import (
+    Answer,
+    Body,
+    Labels,
+    Line,
+    Listing,
+    Page,
+    Path,
+    Slug,
+    SortOf,
+    Word,
+    example,
+)
 from edge.api.site_checks import Check
-from models import accounts, queries
+from models import accounts, lists, queries
 from models.bootnet import Mode
 from models.commands import inventory
 from models.errors import NotReady
@@ -35,6 +47,16 @@ _SITE: Final = "018f6f3e-7d2a-7c11-9a55-0d6f5f3e2b10"
 
 class SiteRef(Path):
     site: Annotated[Line, Field(description="The site's id or slug.", examples=["ams-1"])]
+
+
+class SiteFilter(Listing):
+    search: Annotated[Word, Field(description="Part of a slug or of a name.")] = ""
+    sort: Annotated[str, SortOf(lists.SITES)] = lists.SITES.usual
+
+
+class AgentFilter(Listing):
+    live: Annotated[bool | None, Field(description="Only those heard, or not heard.")] = None
+    sort: Annotated[str, SortOf(lists.AGENTS)] = lists.AGENTS.usual
 
 
 class NewSite(Body):
@@ -195,11 +217,10 @@ def create(body: NewSite) -> Response:
 
 
 @operation(api, "get", "/v1/sites", "listSites", answer=Sites, action="site.read")
-def index() -> Response:
-    """List all sites, by slug."""
-    return answered(
-        Sites(items=[Site.of(view) for view in queries.sites(among=access.visible_sites())])
-    )
+def index(query: SiteFilter) -> Response:
+    """List sites."""
+    sites = access.visible_sites()
+    return answered(Sites.showing(lists.sites(among=sites, search=query.search, ask=query.ask())))
 
 
 @operation(api, "get", "/v1/sites/<site>", "getSite", answer=Site, action="site.read")
@@ -230,10 +251,10 @@ def health(path: SiteRef) -> Response:
 @operation(
     api, "get", "/v1/sites/<site>/agents", "listSiteAgents", answer=Agents, action="site.read"
 )
-def agents(path: SiteRef) -> Response:
-    """List the agents of a site, the one heard last first."""
+def agents(path: SiteRef, query: AgentFilter) -> Response:
+    """List the agents of a site."""
     site = queries.site(path.site)
-    return answered(Agents(items=[Agent.of_view(view) for view in queries.agents(site.id)]))
+    return answered(Agents.showing(lists.agents(site.id, live=query.live, ask=query.ask())))
 
 
 @operation(

@@ -10,8 +10,8 @@ from pydantic import ConfigDict, Field
 
 from edge import access, auth, refusals
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Body, Limit, Line, Page, Path, Query, Reason, example
-from models import queries
+from edge.api.fields import Answer, Body, Line, Listing, Page, Path, Reason, SortOf, example
+from models import lists, queries
 from models.commands import asks
 from models.views import WorkflowView
 from models.workflows import Kind, Party, Progress, StepKind
@@ -27,9 +27,18 @@ class WorkflowRef(Path):
     workflow: Annotated[UUID, Field(description="The workflow's id.")]
 
 
-class WorkflowFilter(Query):
+class WorkflowFilter(Listing):
+    site_id: Annotated[Line | None, Field(description="A site's id or slug.")] = None
     machine_id: Annotated[Line | None, Field(description="A machine's id or host name.")] = None
-    limit: Limit = 100
+    state: Progress | None = None
+    kind: Kind | None = None
+    sort: Annotated[str, SortOf(lists.WORKFLOWS)] = lists.WORKFLOWS.usual
+
+
+class SeenFilter(Listing):
+    kind: Annotated[Line | None, Field(description="What was seen, such as task-done.")] = None
+    after: Annotated[int, Field(ge=0, le=2**63 - 1, description="Only rows above this id.")] = 0
+    sort: Annotated[str, SortOf(lists.OBSERVATIONS)] = lists.OBSERVATIONS.usual
 
 
 class Cancellation(Body):
@@ -195,10 +204,16 @@ class Observations(Page):
     action="workflow.read",
 )
 def index(query: WorkflowFilter) -> Response:
-    """List workflows, the newest first."""
-    machine_id = None if query.machine_id is None else queries.machine(query.machine_id).id
-    found = queries.workflows(machine_id, query.limit, among=access.visible_sites())
-    return answered(Workflows(items=[Workflow.of(view) for view in found]))
+    """List workflows."""
+    found = lists.workflows(
+        among=access.visible_sites(),
+        site_id=None if query.site_id is None else queries.site(query.site_id).id,
+        machine_id=None if query.machine_id is None else queries.machine(query.machine_id).id,
+        state=query.state,
+        kind=query.kind,
+        ask=query.ask(),
+    )
+    return answered(Workflows.showing(found))
 
 
 @operation(
@@ -217,10 +232,13 @@ def show(path: WorkflowRef) -> Response:
     answer=Observations,
     action="workflow.read",
 )
-def events(path: WorkflowRef) -> Response:
-    """List what was seen of one workflow, in order."""
-    found = queries.workflow_events(queries.workflow(path.workflow).id)
-    return answered(Observations(items=[Observation.of(view) for view in found]))
+def events(path: WorkflowRef, query: SeenFilter) -> Response:
+    """List what was seen of one workflow, in order unless told."""
+    flow = queries.workflow(path.workflow)
+    found = lists.observations(
+        workflow_id=flow.id, kind=query.kind, above=query.after, ask=query.ask()
+    )
+    return answered(Observations.showing(found))
 
 
 @operation(

@@ -96,7 +96,7 @@ def _tell(shown: Mapping[str, Any]) -> None:
 def _fetched() -> tuple[list[Any], list[Any]]:
     """Return seals and records; seals first, so that what they cover is there."""
     links = api().items("/v1/audit-seals", limit=PAGE)
-    return links, api().items("/v1/audit", order="oldest", limit=PAGE)
+    return links, api().items("/v1/audit", sort="id", limit=PAGE)
 
 
 def _of_file(file: Path) -> tuple[list[Any], list[Any]]:

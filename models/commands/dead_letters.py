@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -14,7 +15,13 @@ from models.audit import Caller
 from models.database import database
 from models.errors import IllegalTransition, NotFound
 from models.messages import AUTOMATION_QUEUE, LIMIT
+from models.paging import FIRST, Ask, Order, Part
 from models.tables import DeadLetter
+
+ORDER: Final = Order(
+    "dead-letters", MappingProxyType({"keptAt": DeadLetter.kept_at}), DeadLetter.id, "-keptAt"
+)
+"""How they can be listed."""
 
 MASKED: Final = "•••"
 SECRET: Final = frozenset({"signature", "password", "secret", "token", "blobs", "upload"})
@@ -59,19 +66,15 @@ def keep(
 
 
 def listed(
-    *, before: UUID | None = None, limit: int = 100, replayed: bool | None = None
-) -> list[Letter]:
-    """Return dead letters, the newest first; *before* is the last of the page before."""
-    query = DeadLetter.select().order_by(DeadLetter.kept_at.desc(), DeadLetter.id.desc())
-    if before is not None:
-        last = _row(before)
-        query = query.where(
-            (DeadLetter.kept_at < last.kept_at)
-            | ((DeadLetter.kept_at == last.kept_at) & (DeadLetter.id < last.id))
-        )
+    *, replayed: bool | None = None, queue: str | None = None, ask: Ask = FIRST
+) -> Part[Letter]:
+    """Return dead letters, the newest first unless told."""
+    query = DeadLetter.select()
     if replayed is not None:
         query = query.where(DeadLetter.replayed_at.is_null(not replayed))
-    return [_letter(row) for row in query.limit(limit)]
+    if queue is not None:
+        query = query.where(DeadLetter.queue == queue)
+    return ORDER.part(query, ask, lambda rows: list(map(_letter, rows)))
 
 
 def one(letter_id: UUID) -> Letter:

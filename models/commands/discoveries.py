@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from peewee import SQL, fn
+from peewee import fn
 
 from models import audit
 from models.audit import Caller
@@ -17,6 +18,7 @@ from models.discoveries import DiscoveryView, Sighting, Verdict
 from models.errors import IllegalTransition, NotFound
 from models.messages import Envelope
 from models.observations import Observation, Seen
+from models.paging import FIRST, Ask, Order, Part
 from models.tables import Discovery, DiscoveryDrop, Machine, Site
 from models.tables import Observation as Row
 from models.whereabouts import Sites
@@ -29,6 +31,20 @@ ROWS_KEPT: Final = timedelta(days=1)
 
 AHEAD_S: Final = 300
 """Seconds that a site's clock may be ahead before its times are cut to ours."""
+
+ORDER: Final = Order(
+    "discoveries",
+    MappingProxyType(
+        {
+            "firstSeen": Discovery.first_seen,
+            "lastSeen": Discovery.last_seen,
+            "times": Discovery.times,
+        }
+    ),
+    Discovery.id,
+    "-firstSeen",
+)
+"""How they can be listed."""
 
 # What was seen last is what is shown: a site may tell late, and out of order.
 _SEEN: Final = """
@@ -217,20 +233,17 @@ def listed(
     among: Sites = None,
     site_id: UUID | None = None,
     state: Verdict | None = None,
-    after: tuple[datetime, UUID] | None = None,
-    limit: int,
-) -> list[DiscoveryView]:
-    """Return discoveries, the newest first; *after* is the last row's (first_seen, id)."""
-    query = _joined().order_by(Discovery.first_seen.desc(), Discovery.id.desc()).limit(limit)
+    ask: Ask = FIRST,
+) -> Part[DiscoveryView]:
+    """Return discoveries, the newest first unless told."""
+    query = _joined()
     if among is not None:
         query = query.where(Discovery.site_id.in_(among))
     if site_id is not None:
         query = query.where(Discovery.site_id == site_id)
     if state is not None:
         query = query.where(Discovery.state == state.value)
-    if after is not None:
-        query = query.where(SQL("(t1.first_seen, t1.id) < (%s, %s)", (after[0], str(after[1]))))
-    return [_view(row) for row in query.objects()]
+    return ORDER.part(query.objects(), ask, lambda rows: list(map(_view, rows)))
 
 
 def one(discovery_id: UUID) -> DiscoveryView:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -16,8 +17,17 @@ from models.audit import Caller
 from models.commands.moves import now
 from models.database import database
 from models.errors import IllegalTransition, NotFound
+from models.paging import FIRST, Ask, Order, Part
 from models.roles import Grant, Role
 from models.tables import ApiToken
+
+ORDER: Final = Order(
+    "api-tokens",
+    MappingProxyType({"createdAt": ApiToken.created_at, "expiresAt": ApiToken.expires_at}),
+    ApiToken.id,
+    "-createdAt",
+)
+"""How they can be listed."""
 
 PREFIX: Final = "sprout_"
 """How every token begins: whoever finds one knows what it is."""
@@ -112,18 +122,12 @@ def used(token: str) -> TokenView | None:
     return _view(row)
 
 
-def listed(
-    *, among: Collection[UUID] | None = None, before: UUID | None = None, limit: int = 100
-) -> list[TokenView]:
-    """Return tokens, the newest first; with *among*, those that are for none but these sites."""
-    query = ApiToken.select().order_by(ApiToken.created_at.desc(), ApiToken.id.desc())
+def listed(*, among: Collection[UUID] | None = None, ask: Ask = FIRST) -> Part[TokenView]:
+    """Return tokens, the newest first unless told; with *among*, for none but these sites."""
+    query = ApiToken.select()
     if among is not None:
         query = query.where(SQL("t1.sites <@ %s::jsonb", (json.dumps([*map(str, among)]),)))
-    if before is not None:
-        last: ApiToken = _found(ApiToken.select().where(ApiToken.id == before))
-        older = (ApiToken.created_at == last.created_at) & (ApiToken.id < last.id)
-        query = query.where((ApiToken.created_at < last.created_at) | older)
-    return [_view(row) for row in query.limit(limit)]
+    return ORDER.part(query, ask, lambda rows: list(map(_view, rows)))
 
 
 def one(token_id: UUID) -> TokenView:

@@ -73,8 +73,8 @@ def test_a_stranger_that_the_site_saw_is_known_to_control_and_can_be_accepted(si
         journal.append(sighting())
     journal.close()
 
-    until(lambda: [view.times for view in discoveries.listed(limit=9)] == [2])
-    (view,) = discoveries.listed(limit=9)
+    until(lambda: [view.times for view in discoveries.listed()] == [2])
+    (view,) = discoveries.listed()
     machine = adopting.accept(make.ADA, view.id, Adoption(hostname="node-77"))
 
     assert (view.mac, view.site_id) == (STRANGER, site.id)

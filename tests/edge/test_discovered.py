@@ -51,7 +51,7 @@ def test_a_stranger_appears_by_itself_and_one_click_makes_a_machine_of_it(page, 
 
     expect(page).to_have_url(re.compile("/machines/"))
     expect(page.locator("h1")).to_have_text("node-525400990001")
-    (view,) = discoveries.listed(limit=9)
+    (view,) = discoveries.listed()
     assert (view.state, view.decided_by) == (Verdict.ACCEPTED, "admin")
     page.goto("/")
     expect(rows(page)).to_have_count(0)
@@ -96,7 +96,7 @@ def test_ignoring_takes_it_away(page, tell):
     rows(page).get_by_role("button", name="Ignore").click()
 
     expect(rows(page)).to_have_count(0)
-    (view,) = discoveries.listed(limit=9)
+    (view,) = discoveries.listed()
     assert view.state is Verdict.IGNORED
 
 
@@ -145,7 +145,7 @@ def test_who_does_not_say_its_architecture_is_given_one(page, tell):
 def test_what_became_a_machine_meanwhile_says_which(page, scene, tell):
     tell(sighting(MACS[1]))
     page.goto("/")
-    (view,) = discoveries.listed(limit=9)
+    (view,) = discoveries.listed()
     make.machine(scene.site, "by-hand", [make.interface(MACS[1])])
 
     page.goto(f"/discoveries/{view.id}")
@@ -154,7 +154,7 @@ def test_what_became_a_machine_meanwhile_says_which(page, scene, tell):
 
 def test_nothing_that_a_stranger_says_is_run(page, tell):
     tell(sighting(MACS[1], vendor_class=TEMPTER))
-    (view,) = discoveries.listed(limit=9)
+    (view,) = discoveries.listed()
 
     page.goto(f"/discoveries/{view.id}")
 
@@ -165,7 +165,7 @@ def test_nothing_that_a_stranger_says_is_run(page, tell):
 @pytest.mark.parametrize("verb", ["accept", "ignore"])
 def test_a_form_of_another_page_does_nothing(app, tell, verb):
     tell(sighting(MACS[1]))
-    (view,) = discoveries.listed(limit=9)
+    (view,) = discoveries.listed()
     browser = app.test_client()
     with browser.session_transaction() as session:
         session["operator"], session["csrf"] = "admin", "right"
@@ -179,7 +179,7 @@ def test_a_form_of_another_page_does_nothing(app, tell, verb):
 
 def test_what_is_no_architecture_is_refused(app, tell):
     tell(sighting(MACS[1]))
-    (view,) = discoveries.listed(limit=9)
+    (view,) = discoveries.listed()
     form = {"hostname": "n-1", "architecture": "vax"}
 
     answer = Api(app).post(f"/discoveries/{view.id}/accept", data=form)
@@ -198,8 +198,8 @@ def test_it_is_readable_at_every_width_in_both_schemes(
     scheme,
 ):
     tell(*(sighting(mac, relay="203.0.113.254") for mac in MACS))
-    (view, *_) = discoveries.listed(limit=9)
-    discoveries.ignore(Caller(name="ada"), discoveries.listed(limit=9)[-1].id)
+    (view, *_) = discoveries.listed()
+    discoveries.ignore(Caller(name="ada"), discoveries.listed()[-1].id)
     page.emulate_media(color_scheme=scheme)
     page.set_viewport_size({"width": width, "height": 900})
 

@@ -8,7 +8,7 @@ import pytest
 from edge.app import MAX_BODY, create_app
 from edge.exchange import HEADERS, host_name
 from models import database as pool
-from models import queries
+from models import lists
 from tests.edge.conftest import Api, config
 from tests.services.process import free_ports
 
@@ -81,7 +81,7 @@ def test_a_method_that_is_not_there_is_answered_with_those_that_are(api):
 
 
 def test_an_error_of_ours_tells_nothing_but_its_id(api, monkeypatch):
-    monkeypatch.setattr(queries, "sites", failing)
+    monkeypatch.setattr(lists, "sites", failing)
 
     answer = api.get("/v1/sites")
 

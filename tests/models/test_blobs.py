@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from models import blobs, queries
+from models import blobs, lists
 from models.blobs import RightExpired, RightRefused
 from models.bootplan import File
 from models.commands import blobs as commands
@@ -164,7 +164,7 @@ def test_images_say_where_a_blob_should_lie(db):
 def test_an_upload_that_is_whole_is_recorded(db):
     commands.kept(make.ADA, SHA, size=5, site=None)
 
-    row = queries.audit()[0]
+    row = lists.audit()[0]
     assert (row.actor, row.action, row.object_id, row.data) == (
         "ada", "blob.put", SHA, {"bytes": 5},
     )  # fmt: skip

@@ -15,6 +15,7 @@ from models.discoveries import Sighting, Verdict, architecture, hostname
 from models.errors import IllegalTransition, Invalid, NotFound, Taken
 from models.messages import Kind
 from models.observations import Observation, Seen, Source
+from models.paging import Ask
 from models.tables import Audit, Discovery, DomainEvent, Machine
 from models.tables import Observation as Row
 from tests.models import make
@@ -130,7 +131,7 @@ def teller(scene):
 
 
 def only():
-    (view,) = discoveries.listed(limit=10)
+    (view,) = discoveries.listed()
     return view
 
 
@@ -185,7 +186,7 @@ def test_a_message_that_comes_twice_counts_once(teller):
 
     reports.receive(message, make.render)
 
-    assert sorted(view.times for view in discoveries.listed(limit=10)) == [1, 1]
+    assert sorted(view.times for view in discoveries.listed()) == [1, 1]
 
 
 @pytest.mark.services
@@ -199,7 +200,7 @@ def test_a_clock_that_is_far_ahead_is_cut_to_ours(teller):
 def test_a_machine_of_the_site_is_no_discovery(scene, teller):
     teller.tell(sighting(mac=make.MAC), sighting(mac=make.MAC.upper().replace(":", "-")))
 
-    assert discoveries.listed(limit=10) == []
+    assert discoveries.listed() == []
     assert Seen.MACHINE_DISCOVERED in [row.kind for row in queries.timeline(scene.machine)]
 
 
@@ -228,14 +229,14 @@ def test_a_flood_of_strangers_is_bounded_and_counted_and_told_to_nobody(teller, 
     monkeypatch.setattr(discoveries, "MOST", 20)
     began = time.time() - 1000
     teller.tell(*(sighting(f"52:54:00:98:00:{n:02x}", began + n) for n in range(20)))
-    discoveries.ignore(make.ADA, discoveries.listed(limit=50)[-1].id)
+    discoveries.ignore(make.ADA, discoveries.listed()[-1].id)
     before = len(told())
 
     for start in range(0, 200, 50):
         macs = [f"52:54:01:00:00:{n:02x}" for n in range(start, start + 50)]
         teller.tell(*(sighting(mac, began + 100 + start) for mac in macs))
 
-    left = discoveries.listed(limit=500)
+    left = discoveries.listed(ask=Ask(limit=500))
     assert len(left) == 20
     assert discoveries.counts()["dropped"] == 200
     assert [view.mac for view in left if view.state is Verdict.IGNORED] == ["52:54:00:98:00:00"]
@@ -258,7 +259,7 @@ def test_agents_that_tell_of_the_same_strangers_at_once_wait_for_nobody_in_a_cir
         done = [callers.submit(tell, number) for number in range(4)]
         assert [each.exception() for each in done] == [None] * 4
 
-    assert {view.times for view in discoveries.listed(limit=100)} == {12}
+    assert {view.times for view in discoveries.listed()} == {12}
     assert len(told()) == 40
 
 
@@ -354,7 +355,7 @@ def test_a_stranger_that_becomes_a_machine_while_it_is_told_of_is_never_both(sce
     with ThreadPoolExecutor(2) as callers:
         assert [callers.submit(each).exception() for each in (tell, record)] == [None, None]
 
-    assert {view.state for view in discoveries.listed(limit=50)} <= {Verdict.ACCEPTED}
+    assert {view.state for view in discoveries.listed()} <= {Verdict.ACCEPTED}
 
 
 @pytest.mark.services

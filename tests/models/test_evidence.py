@@ -2,7 +2,7 @@
 
 import pytest
 
-from models import queries
+from models import lists, queries
 from models.commands import asks, walks
 from models.observations import Seen
 from models.tables import Task
@@ -35,7 +35,7 @@ def test_what_a_task_brought_up_is_listed_once_however_often_it_is_said(scene, t
     says(scene.agent, scene.machine, task=str(task.id))
     says(scene.agent, scene.machine, task=str(task.id), sha256="cd" * 32, name="result.json")
 
-    newest, first = queries.evidence(scene.machine)
+    newest, first = lists.evidence(scene.machine)
     assert (newest.name, newest.sha256) == ("result.json", "cd" * 32)
     assert (first.task_id, first.workflow_id) == (task.id, task.workflow_id)
     assert (first.name, first.sha256, first.size) == ("record.json", SHA, 7)
@@ -60,7 +60,7 @@ def test_what_a_task_brought_up_is_listed_once_however_often_it_is_said(scene, t
 def test_what_is_no_evidence_is_not_listed(scene, task, change):
     says(scene.agent, scene.machine, **{"task": str(task.id)} | change)
 
-    assert queries.evidence(scene.machine) == []
+    assert lists.evidence(scene.machine) == []
 
 
 def test_another_agent_or_machine_adds_nothing_to_a_task(scene, task):
@@ -71,7 +71,7 @@ def test_another_agent_or_machine_adds_nothing_to_a_task(scene, task):
     says(make.Agent(make.site("fra-1")), scene.machine, task=str(task.id))
     says(scene.agent, other, task=str(task.id))
 
-    assert queries.evidence(scene.machine) == queries.evidence(other) == []
+    assert lists.evidence(scene.machine) == lists.evidence(other) == []
 
 
 def test_it_moves_nothing(scene, task):

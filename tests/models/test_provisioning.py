@@ -9,7 +9,7 @@ import pytest
 from peewee import DatabaseError, InternalError
 
 from models import database as pool
-from models import outbox, queries
+from models import lists, outbox, queries
 from models.commands import agents, asks, moves, reports, walks
 from models.errors import IllegalTransition, Invalid, NotReady, Unknown
 from models.lifecycle import State
@@ -409,12 +409,12 @@ def test_the_number_of_statements_of_a_list_does_not_grow_with_the_fleet(scene, 
     monkeypatch.setattr(
         pool.database, "execute_sql", lambda *a, **k: (counted.append(a), execute(*a, **k))[1]
     )
-    queries.machines()
+    lists.machines()
     one = len(counted)
     for n in range(2, 12):
         make.machine(scene.site, f"n-{n}", [make.interface(f"52:54:00:00:00:{n:02x}")])
     counted.clear()
-    queries.machines()
+    lists.machines()
 
     assert len(counted) == one
 

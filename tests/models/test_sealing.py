@@ -6,10 +6,11 @@ from threading import Event
 import pytest
 from peewee import DatabaseError
 
-from models import audit, queries, seals
+from models import audit, lists, seals
 from models import database as pool
 from models.commands import seals as sealing
 from models.database import borrowed, database
+from models.paging import Ask
 from models.seals import Seal
 from models.tables import Audit, AuditSeal
 from tests.models import make
@@ -24,7 +25,8 @@ def record(n=1):
 
 def verdict():
     rows = {row.id: sealing._told(row) for row in Audit.select()}
-    links = [Seal(v.id, v.ids, v.previous, v.hash) for v in queries.audit_seals(limit=10_000)]
+    found = lists.audit_seals(ask=Ask(limit=10_000))
+    links = [Seal(v.id, v.ids, v.previous, v.hash) for v in found]
     return seals.verify(rows, links)
 
 
@@ -61,7 +63,7 @@ def test_a_row_that_is_committed_after_later_ones_were_sealed_is_sealed_next(db)
         done.result(10)
     seal_all()
 
-    assert [each.ids for each in queries.audit_seals()] == [(2, 3), (1,)]
+    assert [each.ids for each in lists.audit_seals()] == [(2, 3), (1,)]
     assert (verdict().faults, verdict().unsealed) == ((), ())
 
 
