@@ -9,6 +9,8 @@ from collections import Counter
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
+
 from models.observations import Observation, Seen, Source
 from pxe_stack.canary_mark import is_canary
 from pxe_stack.dhcp_reply import Ignored, Why
@@ -18,6 +20,8 @@ from pxe_stack.packets import ANY, Kind, Option, Reply, Request
 from pxe_stack.tally import Tally
 
 FLUSH_S: Final = 10.0
+log = structlog.get_logger()
+
 SAME_S: Final = 1.0
 """An answer that is given again within this time is counted, and makes no other row."""
 DISCOVERY_S: Final = 60.0
@@ -43,6 +47,7 @@ class Notes:
         self._counts: Counter[str] = Counter()
         self._answers = Tally(window_s=SAME_S, most_keys=8192)
         self._found = Tally(window_s=DISCOVERY_S, most_keys=MOST_DISCOVERED)
+        self._unsent = Tally()
 
     def malformed(self, why: str) -> None:
         data = {"why": Why.MALFORMED.value, "detail": why}
@@ -69,6 +74,12 @@ class Notes:
         ms = round((now - begun) * 1000, 3)
         data = {**_asked(request), **_told(request, reply), "ms": ms}
         self._rows.append(_row(kind, time.time(), known, request.mac, data))
+
+    def unsent(self, reply: Reply, exc: OSError) -> None:
+        """Count a *reply* that could not leave; the first of each kind in a minute is logged."""
+        reason = exc.strerror or "unknown"
+        if self._unsent.take(reason, "dhcp unsent", time.monotonic()) is not None:
+            log.warning("dhcp.unsent", to=reply.to[0], reason=reason)
 
     def discovered(self, request: Request, reply: Reply | None) -> None:
         """Note that a machine which nobody knows asks to boot, and what address it was offered."""
@@ -101,7 +112,7 @@ class Notes:
 
     def flush(self) -> None:
         """Write down the counts too: what strangers did since, and what was held back."""
-        for tally in (self._answers, self._found):
+        for tally in (self._answers, self._found, self._unsent):
             self._journal.count(tally.counts)
             tally.counts.clear()
         self._journal.count(self._counts)

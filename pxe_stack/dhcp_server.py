@@ -220,7 +220,7 @@ class DhcpServer:
             try:
                 self._send(sock, each.reply)
             except OSError as exc:
-                log.warning("dhcp.unsent", to=each.reply.to[0], reason=str(exc))
+                self._notes.unsent(each.reply, exc)
                 continue
             self._notes.answered(each.request, each.known, each.reply, each.begun)
         self._notes.write()

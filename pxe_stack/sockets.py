@@ -16,6 +16,9 @@ T = TypeVar("T")
 
 NAMESPACES: Final = Path("/run/netns")
 _CLONE_NEWNET: Final = 0x40000000
+_SO_SNDBUFFORCE: Final = 32
+_UNRESOLVED_BYTES: Final = 32 * 1024 * 1024
+"""The kernel doubles it: enough for 80,000 replies."""
 _SIOCSARP: Final = 0x8955
 _ATF_COMPLETE: Final = 0x02
 _ETHERNET: Final = 1
@@ -68,6 +71,7 @@ def udp(address: str, port: int, *, interface: str | None = None) -> socket.sock
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 * 1024 * 1024)
+        _make_room(sock)
         if interface is not None:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
         sock.bind((address, port))
@@ -76,6 +80,18 @@ def udp(address: str, port: int, *, interface: str | None = None) -> socket.sock
         sock.close()
         raise
     return sock
+
+
+def _make_room(sock: socket.socket) -> None:
+    """Let many packets wait for the MAC of an address that nobody may have.
+
+    For three seconds the kernel keeps them, on the socket's account: in less room than is sent in
+    that time, whoever invents addresses has nobody answered.  Wants CAP_NET_ADMIN for all of it.
+    """
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _UNRESOLVED_BYTES)
+    except OSError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _UNRESOLVED_BYTES)
 
 
 def tcp(address: str, port: int) -> socket.socket:

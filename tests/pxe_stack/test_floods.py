@@ -17,11 +17,14 @@ from tests.fuzz.dhcp import packet
 from tests.pxe_stack import make
 from tests.pxe_stack.dns_make import query
 from tests.pxe_stack.lab import SERVER_ADDRESS, serving, until
-from tests.pxe_stack.nets import network
+from tests.pxe_stack.nets import network, whole
 from tests.pxe_stack.tftp_lab import rrq
 
 pytestmark = pytest.mark.services
 
+UEFI = [(60, b"PXEClient:Arch:00007:UNDI:003016"), (93, b"\0\7")]
+NOBODY = 0x0A4D0032
+"""10.77.0.50, and so on: no machine has these addresses."""
 TFTP = (SERVER_ADDRESS, 69)
 SIZE = 54_000
 ROUND = 32
@@ -66,6 +69,24 @@ def test_dhcp_counts_every_stranger_and_writes_of_few(wire, site):
     assert counts["dhcp-ignored not-ours"] == len(many)
     assert counts["dhcp-ignored malformed"] == len(junk)
     assert len(rows) <= MOST_KEYS
+
+
+def test_relays_that_are_not_there_hold_up_no_client(wire, site):
+    """Replies to them wait for their MACs, and may fill no room that others need."""
+    flood = [packet(8, UEFI, n=2, ciaddr=NOBODY + n % 200) for n in range(6000)]
+    with serving(site, "dhcp") as boot, udp(wire) as sock:
+        net = network(Mode.FULL)
+        boot.stores.plans.put(make.plan())
+        boot.stores.plans.put_networks([net], version=1, ranges=[whole(net)])
+        asked(wire, sock, flood, ("255.255.255.255", 67))
+        went = wire.run(
+            "busybox", "udhcpc", "-i", "c0", "-n", "-q", "-f", "-t", "2", "-s", "/bin/true"
+        )
+        counts, _ = ended(boot, "dhcp")
+
+    assert f"lease of {make.ADDRESS} obtained" in went.stderr
+    assert counts["dhcp-acked stranger"] == len(flood)
+    assert "dhcp unsent" not in counts
 
 
 def test_tftp_counts_every_refusal_and_every_download_and_writes_of_few(wire, site):
