@@ -1,7 +1,8 @@
 """Which tasks are this agent's now: no side effect happens without a lease.
 
-Rule 1: a lease runs LEASE_S on the monotonic clock from the sending of a renewal that control
-        answered with the task in its list; control waits longer before it grants to another.
+Rule 1: a lease runs LEASE_S, on the clock of the running kernel, from the sending of a renewal that
+        control answered with the task in its list; control waits longer before it grants to
+        another.  Time in which this computer slept counts.
 Rule 2: a task that an answered renewal no longer lists is not this agent's any more.
 Rule 3: renewals that nobody answers let every lease run out: a site that is cut off starts nothing.
 """
@@ -37,6 +38,11 @@ Key = tuple[UUID, int]
 """A task and its epoch."""
 
 
+def _running() -> float:
+    """Return the seconds since the kernel started; CLOCK_MONOTONIC stands while it sleeps."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
 class Gone(StrEnum):
     """Why a task is this agent's no longer."""
 
@@ -46,7 +52,7 @@ class Gone(StrEnum):
 
 @dataclass(slots=True)
 class _Lease:
-    """*asked* is the first renewal that listed the task; *until* on the monotonic clock."""
+    """*asked* is the first renewal that listed the task; *until* on the clock of the kernel."""
 
     ready: Callable[[], None] | None
     asked: int | None = None
@@ -57,7 +63,7 @@ class _Lease:
 class Leases:
     """The tasks that were accepted and have not ended.  Safe to share between threads."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = _running) -> None:
         self._clock = clock
         self._lock = threading.Lock()
         self._held: dict[Key, _Lease] = {}

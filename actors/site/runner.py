@@ -6,8 +6,10 @@ Rule 3: nothing begins, and nothing is written to a BMC, without a lease.
 Rule 4: a task ends before control stops waiting for it, so that its reason is heard.
 """
 
+import sqlite3
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -38,6 +40,9 @@ SHARE: Final = 0.9
 
 READ_BACK_S: Final = 30.0
 """Seconds that reading back may take, however little of the deadline is left."""
+
+WRITE_PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
+"""Between tries to write a task's end down: a full disk may have room again."""
 
 Ended = tuple[Seen, dict[str, Any]]
 """How a task ended, in the words of its observation."""
@@ -80,6 +85,7 @@ class Runner:
         self._keep = keep
         self._lanes = Lanes(THREADS)
         self._forgot_at = float("-inf")
+        self._closing = threading.Event()
 
     def accept(self, body: Mapping[str, Any]) -> None:
         """Keep a task and have it run; one that is known already does nothing.  Raises Invalid."""
@@ -115,6 +121,7 @@ class Runner:
 
     def close(self) -> None:
         """Let what runs end, and start nothing more."""
+        self._closing.set()
         self._lanes.close()
 
     def _forget(self) -> None:
@@ -143,11 +150,26 @@ class Runner:
             if ended is None:
                 self._line_up(order, accepted)  # the lease ran out while it waited for its turn
                 return
-            kind, data = ended
-            self._tell(order, kind, data)
-            self._store.move(order.task, order.epoch, State.ENDED)
-            self._leases.drop(order.task, order.epoch)
-            log.info("task.ended", outcome=kind.value)
+            try:
+                self._conclude(order, *ended)
+            finally:  # an end that was not told lapses at control, which has the BMC read
+                self._leases.drop(order.task, order.epoch)
+
+    def _conclude(self, order: Order, kind: Seen, data: Mapping[str, Any]) -> None:
+        """Tell of a task's end, held until it lies on the disk or all patience is over."""
+        self._written(lambda: self._tell(order, kind, data))
+        self._written(lambda: self._store.move(order.task, order.epoch, State.ENDED))
+        log.info("task.ended", outcome=kind.value)
+
+    def _written(self, write: Callable[[], None]) -> None:
+        """Call *write* until the disk takes it.  Raises sqlite3.Error when it never does."""
+        for pause in WRITE_PAUSES_S:
+            try:
+                return write()
+            except sqlite3.Error as exc:
+                log.warning("task.unwritten", why=str(exc), again_s=pause)
+            self._closing.wait(pause)
+        return write()
 
     def _ended(self, order: Order, accepted: Accepted) -> Ended | None:
         """Do what can be done; None for a task that must wait for its lease again."""
@@ -160,6 +182,8 @@ class Runner:
             return _gone(str(exc), self._leases.gone(order.task, order.epoch) or Gone.LOST)
         except DriverError as exc:
             return _failed(str(exc), retryable=exc.retryable)
+        except sqlite3.Error as exc:  # nothing is done that cannot be written down first
+            return _failed(f"the agent's store cannot be written: {exc}", retryable=True)
         except Exception as exc:
             log.exception("task.broke")
             return _failed(f"a fault in Sprout: {type(exc).__name__}", retryable=False)

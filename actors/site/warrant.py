@@ -19,6 +19,12 @@ REPEAT_S: Final = 15.0
 """Least seconds between two reports of the same."""
 
 
+NOT_SENT: Final = 0
+"""The outcome of a write that was permitted and then, its lease being over, never sent."""
+
+_OVER: Final = "the lease on this task is over; nothing more is done by this agent"
+
+
 class Ledger(Protocol):
     """Where intents and outcomes are written down."""
 
@@ -64,8 +70,12 @@ class Warrant:
     def permit(self, method: str, url: str) -> None:
         """Return when the write may be sent, its intent being on the disk.  Raises LeaseLost."""
         if not self._leases.valid(self._task, self._epoch):
-            raise LeaseLost("the lease on this task is over; nothing more is done by this agent")
-        self._open = self._ledger.intend(self._task, self._epoch, method, url)
+            raise LeaseLost(_OVER)
+        intent = self._ledger.intend(self._task, self._epoch, method, url)
+        if not self._leases.valid(self._task, self._epoch):  # the disk may have hung meanwhile
+            self._ledger.conclude(intent, NOT_SENT)
+            raise LeaseLost(_OVER)
+        self._open = intent
 
     def answered(self, status: int) -> None:
         """The BMC answered the write that was permitted last with HTTP *status*; 0: it did not."""

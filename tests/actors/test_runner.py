@@ -1,16 +1,18 @@
 import json
+import sqlite3
 import threading
 from uuid import UUID, uuid4
 
 import pytest
 
 from actors.drivers.errors import Refused, Unreachable
-from actors.site import warrant
+from actors.site import runner, warrant
 from actors.site.lanes import Lanes
 from actors.site.leases import Leases
 from actors.site.runner import THREADS, Runner
 from actors.site.store import AgentStore, Intent, State
 from models.errors import Invalid
+from models.observations import Seen
 from tests.actors.lane import until
 from tests.actors.site_lab import Folder
 
@@ -282,6 +284,78 @@ def test_every_write_is_on_the_disk_before_it_is_sent(lab):
     assert lab.store.intents() == (
         Intent(UUID(body["task"]), 1, "POST", "http://bmc/reset", status=None),
     )
+
+
+def test_a_write_whose_intent_took_longer_than_its_lease_is_not_sent(lab, monkeypatch):
+    intend = lab.store.intend
+
+    def hang(task, epoch, method, url):
+        lab.leases.cancel(task, epoch)
+        return intend(task, epoch, method, url)
+
+    monkeypatch.setattr(lab.store, "intend", hang)
+    body = a_task()
+    lab.work.does = lambda _: lab.work.warrant.permit("POST", "http://bmc/reset") or {}
+
+    lab.run(body)
+
+    assert lab.site.kinds()[-1] == FAILED
+    assert lab.store.intents() == (
+        Intent(UUID(body["task"]), 1, "POST", "http://bmc/reset", status=warrant.NOT_SENT),
+    )
+
+
+def full(*_):
+    raise sqlite3.OperationalError("database or disk is full")
+
+
+def test_an_end_that_the_disk_does_not_take_is_told_when_it_does(lab, monkeypatch):
+    append, refused = lab.site.journal.append, []
+
+    def later(seen):
+        if seen.kind is Seen.TASK_DONE and len(refused) < 2:
+            refused.append(seen)
+            full()
+        return append(seen)
+
+    monkeypatch.setattr(runner, "WRITE_PAUSES_S", (0.0,) * 3)
+    monkeypatch.setattr(lab.site.journal, "append", later)
+
+    lab.run(a_task())
+
+    assert lab.site.kinds() == [STARTED, CALL, DONE]
+
+
+@pytest.mark.parametrize("broken", ["journal.append", "store.move"])
+def test_a_task_whose_end_is_never_written_is_renewed_no_more(lab, monkeypatch, broken):
+    whose, name = broken.split(".")
+    monkeypatch.setattr(runner, "WRITE_PAUSES_S", (0.0,) * 3)
+
+    def break_it(_):
+        monkeypatch.setattr({"journal": lab.site.journal, "store": lab.store}[whose], name, full)
+        return {}
+
+    lab.work.does = break_it
+
+    lab.runner.accept(a_task())
+    until(lambda: lab.leases.renewal()["tasks"] == [])
+
+    [accepted] = lab.store.unfinished()
+    assert accepted.state is State.STARTED
+
+
+def test_a_task_whose_beginning_the_disk_does_not_take_may_be_tried_again(lab, monkeypatch):
+    move = lab.store.move
+
+    def refuse(task, epoch, state):
+        return full() if state is State.STARTED else move(task, epoch, state)
+
+    monkeypatch.setattr(lab.store, "move", refuse)
+
+    lab.run(a_task())
+
+    [(kind, data)] = lab.site.seen()
+    assert (kind, data["retryable"], lab.work.done) == (FAILED, True, [])
 
 
 def test_a_long_task_tells_of_its_progress(lab, monkeypatch):

@@ -1,5 +1,6 @@
 """Leases on a clock that the test turns."""
 
+import time
 from uuid import uuid4
 
 import pytest
@@ -164,3 +165,16 @@ def test_a_renewal_fits_a_message_however_many_tasks_wait(lab):
 
     assert lab.leases.valid(tasks[0], 1)
     assert (lab.leases.valid(tasks[-1], 1), lab.leases.gone(tasks[-1], 1)) == (False, None)
+
+
+def test_a_lease_runs_out_while_the_computer_sleeps(monkeypatch):
+    clocks = {time.CLOCK_MONOTONIC: 0.0, time.CLOCK_BOOTTIME: 0.0}
+    monkeypatch.setattr(time, "clock_gettime", clocks.__getitem__)
+    leases, task = Leases(), uuid4()
+    leases.hold(task, 1, lambda: None)
+    leases.answered(leases.renewal())
+    assert leases.valid(task, 1)
+
+    clocks[time.CLOCK_BOOTTIME] += LEASE_S
+
+    assert not leases.valid(task, 1)
