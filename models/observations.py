@@ -4,11 +4,15 @@ An observation is a fact with a place and a time, never an order.  The engine mo
 an observation that comes late, twice or from a stranger is kept and moves nothing.
 """
 
-from collections.abc import Mapping
+import json
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
+
+_Value = TypeVar("_Value")
 
 
 class Source(StrEnum):
@@ -62,6 +66,7 @@ class Seen(StrEnum):
     STATE_MOVED = "state-moved"
     PHASE_MOVED = "phase-moved"
     GAVE_UP = "gave-up"
+    UNREADABLE = "unreadable"
 
 
 DURABLE: Final = frozenset(
@@ -81,6 +86,13 @@ DURABLE: Final = frozenset(
     }
 )
 """Kinds that are fsynced at the site before anybody is answered."""
+
+
+URGENT: Final = frozenset({Seen.TASK_STARTED, Seen.TASK_DONE, Seen.TASK_FAILED})
+"""Kinds that somebody waits for: they go by the way of the renewals too, past any flood."""
+
+SHORT: Final = 2000
+"""Characters of an unreadable row's data that are kept with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,17 +129,63 @@ def decode(body: Mapping[str, Any]) -> Observation:
     return Observation(
         kind=Seen(body["kind"]),
         source=Source(body["source"]),
-        at=float(body["at"]),
-        mac=body.get("mac"),
+        at=_finite(body["at"]),
+        mac=_mac(body.get("mac")),
         machine=_uuid(body.get("machine")),
         run=_uuid(body.get("run")),
         data=dict(body.get("data") or {}),
     )
 
 
+def read(body: Mapping[str, Any]) -> Observation:
+    """Return the observation that *body* is, or one that shows what could not be read.
+
+    A newer version knows kinds that this one does not: they are kept, by what they say of
+    themselves, and move nothing.
+    """
+    try:
+        return decode(body)
+    except (KeyError, TypeError, ValueError, OverflowError) as exc:
+        why = f"{type(exc).__name__}: {exc}"[:200]
+    told: dict[str, Any] = {"was": str(body.get("kind"))[:64], "why": why}
+    data = body.get("data")
+    if isinstance(data, dict) and len(json.dumps(data)) <= SHORT:
+        told["said"] = data
+    return Observation(
+        kind=Seen.UNREADABLE,
+        source=_readable(Source, body.get("source")) or Source.AGENT,
+        at=_readable(_finite, body.get("at")) or 0.0,
+        machine=_readable(_uuid, body.get("machine")),
+        run=_readable(_uuid, body.get("run")),
+        data=told,
+    )
+
+
+def _readable(read_as: Callable[[Any], _Value], value: Any) -> _Value | None:
+    try:
+        return read_as(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+def _finite(value: Any) -> float:
+    seconds = float(value)
+    if not math.isfinite(seconds):
+        raise ValueError("a time that never comes")
+    return seconds
+
+
+def _mac(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError("the MAC is no text")
+    return value
+
+
 def _text(value: UUID | None) -> str | None:
     return None if value is None else str(value)
 
 
-def _uuid(value: str | None) -> UUID | None:
+def _uuid(value: Any) -> UUID | None:
+    if value is not None and not isinstance(value, str):
+        raise TypeError("an id is no text")
     return None if value is None else UUID(value)

@@ -11,13 +11,14 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID, uuid4
 
 from models import observations
 from models.bootplan import Access, opens
-from models.observations import DURABLE, Observation, Seen
+from models.observations import DURABLE, URGENT, Observation, Seen
 from models.phases import Phase, advance
 from pxe_stack import moment, sqlite
 from pxe_stack.allowance import Allowance
@@ -55,13 +56,26 @@ MOST_STRANGERS: Final = 600
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS observations (
-    seq INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, body TEXT NOT NULL, incarnation TEXT
 ) STRICT;
 CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, phase TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS acks (mac TEXT PRIMARY KEY, at REAL NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS ready (service TEXT PRIMARY KEY, pid INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS counters (label TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT
 """
+
+
+_ROWS: Final = "SELECT seq, coalesce(incarnation, ?), body FROM observations WHERE seq > ?"
+_URGENT: Final = " OR ".join(f"""body LIKE '{{"kind":"{kind}",%'""" for kind in sorted(URGENT))
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as it is reported; *body* is an observation's JSON form, of whichever version."""
+
+    seq: int
+    incarnation: str
+    body: Mapping[str, Any]
 
 
 class JournalStore:
@@ -80,6 +94,7 @@ class JournalStore:
                 "INSERT OR IGNORE INTO meta VALUES ('incarnation', ?)", (str(uuid4()),)
             )
             self.incarnation = UUID(_meta(connection, "incarnation"))
+            _know_incarnations(connection)
             _skip_what_a_power_cut_lost(connection, boot)
 
     def close(self) -> None:
@@ -142,12 +157,40 @@ class JournalStore:
 
     def pending(self, after: int, limit: int) -> tuple[tuple[int, Observation], ...]:
         """Return up to *limit* numbered rows after number *after*, oldest first."""
+        return tuple((row.seq, observations.read(row.body)) for row in self.rows(after, limit))
+
+    def rows(self, after: int, limit: int) -> tuple[Row, ...]:
+        """Return up to *limit* rows after number *after*, oldest first, as they were written."""
+        sql = f"{_ROWS} ORDER BY seq LIMIT ?"
         with self._db.reading() as connection:
-            rows = connection.execute(
-                "SELECT seq, body FROM observations WHERE seq > ? ORDER BY seq LIMIT ?",
-                (after, limit),
-            ).fetchall()
-        return tuple((seq, observations.decode(json.loads(body))) for seq, body in rows)
+            rows = connection.execute(sql, (str(self.incarnation), after, limit)).fetchall()
+        return tuple(Row(seq, incarnation, _body(text)) for seq, incarnation, text in rows)
+
+    def urgent(self, after: int, limit: int) -> tuple[tuple[Row, ...], int]:
+        """Return up to *limit* rows of URGENT kinds after *after*, and how far that was looked."""
+        sql = f"{_ROWS} AND seq <= ? AND ({_URGENT}) ORDER BY seq LIMIT ?"
+        with self._db.reading() as connection:
+            last = sqlite.one(connection, "SELECT max(seq) FROM observations") or after
+            values = (str(self.incarnation), after, last, limit)
+            found = connection.execute(sql, values).fetchall()
+        rows = tuple(Row(seq, incarnation, _body(text)) for seq, incarnation, text in found)
+        return rows, rows[-1].seq if len(rows) == limit else max(after, last)
+
+    def begin(self) -> None:
+        """Begin another incarnation: a supervisor's first act, with nobody else in the file.
+
+        It may be an older copy of the file, and control drops a number that it has seen of the
+        same incarnation.  What waits to be sent keeps its own.
+        """
+        before, self.incarnation = self.incarnation, uuid4()
+        with self._db.writing() as connection:
+            connection.execute(
+                "UPDATE observations SET incarnation = ? WHERE incarnation IS NULL", (str(before),)
+            )
+            connection.execute(
+                "INSERT OR REPLACE INTO meta VALUES ('incarnation', ?)", (str(self.incarnation),)
+            )
+            connection.execute("DELETE FROM ready")  # process ids come again
 
     def forget(self, upto: int) -> None:
         """Drop the rows up to and with number *upto*: control has applied them."""
@@ -166,11 +209,6 @@ class JournalStore:
         with self._db.reading() as connection:
             rows = connection.execute("SELECT service, pid FROM ready").fetchall()
         return {service: pid for service, pid in rows if Path(f"/proc/{pid}").exists()}
-
-    def clear_ready(self) -> None:
-        """Forget who was ready: a supervisor's first act, since process ids come again."""
-        with self._db.writing(durable=False) as connection:
-            connection.execute("DELETE FROM ready")
 
     def counters(self) -> Mapping[str, int]:
         """Return how often each damped kind of thing was seen by all processes, up to flush."""
@@ -235,6 +273,22 @@ def _skip_what_a_power_cut_lost(connection: sqlite3.Connection, boot: str) -> No
             (MOST_LOST,),
         )
         connection.execute("DELETE FROM observations WHERE body = ''")
+
+
+def _know_incarnations(connection: sqlite3.Connection) -> None:
+    """Give the rows of an older version's file a place for their incarnation."""
+    columns = connection.execute("SELECT name FROM pragma_table_info('observations')").fetchall()
+    if ("incarnation",) not in columns:
+        connection.execute("ALTER TABLE observations ADD COLUMN incarnation TEXT")
+
+
+def _body(text: str) -> Mapping[str, Any]:
+    """Return what a row says; what is no JSON object is told of, and holds nothing up."""
+    try:
+        body = json.loads(text)
+    except ValueError:
+        body = None
+    return body if isinstance(body, dict) else {"kind": "no JSON", "data": {"text": text[:200]}}
 
 
 def _meta(connection: sqlite3.Connection, name: str) -> str | None:

@@ -4,7 +4,7 @@ plans.db    written by the agent alone; read by every serving process, changes s
 journal.db  written by all of them; the agent reports its rows and then forgets them
 """
 
-from pxe_stack.journal import BELL, DAMPED, JOURNAL, MOST_LOST, JournalStore
+from pxe_stack.journal import BELL, DAMPED, JOURNAL, MOST_LOST, JournalStore, Row
 from pxe_stack.net_store import Range
 from pxe_stack.plan_store import PLANS, PlanStore
 
@@ -17,4 +17,5 @@ __all__ = [
     "JournalStore",
     "PlanStore",
     "Range",
+    "Row",
 ]

@@ -25,9 +25,13 @@ from models.messages import (
     opened,
     site_of,
 )
+from models.observations import URGENT
 
 _PAUSE_S: Final = (0.1, 0.5, 1.0, 2.0)
 """Between tries while the database is away; the last is repeated."""
+
+AT_ONCE: Final = -1
+"""Before all other messages that this process has fetched; theirs is 0."""
 
 log = structlog.get_logger()
 
@@ -70,9 +74,10 @@ def report(message: Mapping[str, Any]) -> None:
     actor_name=Actor.RENEW.value,
     queue_name=ACTORS[Actor.RENEW].queue,
     time_limit=ACTORS[Actor.RENEW].limit_s * 1000,
+    priority=AT_ONCE,
 )
 def renew(message: Mapping[str, Any]) -> None:
-    """Extend the leases that an agent asks for, and answer it."""
+    """Extend the leases that an agent asks for, and answer it; take in what it says in haste."""
     patiently(lambda: _renew(message))
 
 
@@ -84,6 +89,9 @@ def _opened(message: Mapping[str, Any]) -> Envelope:
 
 def _renew(message: Mapping[str, Any]) -> None:
     envelope = _opened(message)
+    if envelope.kind is Kind.OBSERVATIONS:
+        reports.receive(envelope, documents, only=URGENT)
+        return
     if envelope.kind is not Kind.RENEW:
         raise Invalid(f"no renewal: {envelope.kind.value}", field="/envelope/kind")
     with database.atomic():

@@ -174,7 +174,7 @@ def _site(settings: Settings, enrolled: Enrolment, where: Place) -> serve.Site:
     store = AgentStore(settings.site_dir)
     store.close()
     journal = JournalStore(settings.site_dir / JOURNAL)
-    journal.clear_ready()
+    journal.begin()
     journal.close()
     return serve.Site(
         directory=settings.site_dir,

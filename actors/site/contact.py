@@ -7,7 +7,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 ANSWER_S: Final = 20.0
 """How long control has to answer a registration, before it is said that it did not."""
@@ -60,16 +60,28 @@ class Spool:
     """
 
     def __init__(self) -> None:
-        self._lately: deque[tuple[float, int, int, int]] = deque()
+        self._lately: deque[tuple[float, str, int, int, int]] = deque()
 
-    def sent(self, seqs: Sequence[int]) -> None:
-        self._lately.append((time.monotonic(), seqs[0], seqs[-1], len(seqs)))
+    def sent(self, incarnation: str, seqs: Sequence[int]) -> None:
+        self._lately.append((time.monotonic(), incarnation, seqs[0], seqs[-1], len(seqs)))
 
-    def told(self) -> dict[str, int]:
-        """Return the first and the last number, and how many rows that were."""
+    def told(self, incarnation: str) -> dict[str, Any]:
+        """Return the first and the last number, and how many rows that were.
+
+        Of *incarnation*; what was sent for earlier ones, whose rows waited, is told beside it.
+        """
         while self._lately and self._lately[0][0] < time.monotonic() - LATELY_S:
             self._lately.popleft()
-        if not self._lately:
-            return {"first": 0, "last": 0, "rows": 0}
-        rows = sum(count for *_, count in self._lately)
-        return {"first": self._lately[0][1], "last": self._lately[-1][2], "rows": rows}
+        each = {name: self._of(name) for _, name, *_ in self._lately}
+        own = each.pop(incarnation, {"incarnation": incarnation, "first": 0, "last": 0, "rows": 0})
+        return own | ({"earlier": list(each.values())} if each else {})
+
+    def _of(self, incarnation: str) -> dict[str, Any]:
+        sent = [each for each in self._lately if each[1] == incarnation]
+        rows = sum(count for *_, count in sent)
+        return {
+            "incarnation": incarnation,
+            "first": sent[0][2],
+            "last": sent[-1][3],
+            "rows": rows,
+        }

@@ -2,6 +2,8 @@
 
 Rule 1: a row is forgotten only after the broker confirmed it; it may go twice, and is never lost.
 Rule 2: while the broker is away the journal is the spool; nothing else waits for it.
+Rule 3: what somebody waits for is said twice: by the way of the renewals at once, for the queue of
+        reports may be long, even by another site's doing; and in its turn.
 """
 
 import json
@@ -10,11 +12,11 @@ import selectors
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -26,8 +28,7 @@ from actors.site.contact import Registration, Spool
 from actors.site.identity import Sign
 from actors.site.leases import Leases
 from models.messages import ACTORS, Actor, Envelope, Kind, encoded, sealed
-from models.observations import Observation
-from pxe_stack.store import BELL, JournalStore
+from pxe_stack.store import BELL, JournalStore, Row
 
 HEARTBEAT_S: Final = 10.0
 LOOK_S: Final = 1.0
@@ -60,7 +61,9 @@ class Voice:
     key: bytes = field(repr=False)
     sign: Sign | None = None
 
-    def message(self, kind: Kind, body: Mapping[str, Any]) -> tuple[str, bytes]:
+    def message(
+        self, kind: Kind, body: Mapping[str, Any], *, urgent: bool = False
+    ) -> tuple[str, bytes]:
         """Return the queue and the signed and encoded message for control.
 
         Raises Unconfirmed when it cannot be proved who says it.
@@ -68,7 +71,7 @@ class Voice:
         envelope = Envelope(kind=kind, site=self.site, agent=self.agent, body=body)
         message = sealed(envelope, self.key)
         kwargs = {"message": self.sign(message) if self.sign else message}
-        actor = Actor.RENEW if kind is Kind.RENEW else Actor.REPORT
+        actor = Actor.RENEW if urgent else Actor.REPORT
         queue = ACTORS[actor].queue
         return queue, encoded(actor, queue, kwargs, now=time.time())
 
@@ -94,6 +97,7 @@ class Uplink:
         self._leases = leases
         self._registration = Registration()
         self._spool = Spool()
+        self._hurried = 0
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._beat_at = 0.0
         self._quiet_until = 0.0
@@ -153,9 +157,9 @@ class Uplink:
             self._registration.due = True
         if self._registration.due:
             self._register()
-        self._renew()
+        self._hurry()
         while self._report():
-            self._renew()
+            self._hurry()
             self._beat()
         self._beat()
 
@@ -170,10 +174,16 @@ class Uplink:
         self._leases.ask_again()
         log.info("uplink.registered")
 
-    def _renew(self) -> None:
-        """Ask for all leases: before anything else, for they run out."""
+    def _hurry(self) -> None:
+        """Ask for all leases, for they run out, and say what is new and waited for."""
         if self._leases.due_in() <= 0:
-            self._say(Kind.RENEW, self._leases.renewal())
+            self._say(Kind.RENEW, self._leases.renewal(), urgent=True)
+        rows, looked = self._journal.urgent(self._hurried, BATCH_ROWS)
+        while rows:
+            batch = _fitting(rows)
+            self._say(Kind.OBSERVATIONS, _body(batch), urgent=True)
+            rows = rows[len(batch.reports) :]
+        self._hurried = looked
 
     def _beat(self) -> None:
         if self._registration.said and time.monotonic() >= self._beat_at:
@@ -182,45 +192,58 @@ class Uplink:
 
     def _told_of_spool(self) -> dict[str, Any]:
         """Return what control must have taken in before it judges a deadline."""
-        pending = len(self._journal.pending(0, BATCH_ROWS))
-        incarnation = str(self._journal.incarnation)
-        return {"incarnation": incarnation, "pending": pending, **self._spool.told()}
+        pending = len(self._journal.rows(0, BATCH_ROWS))
+        return {"pending": pending, **self._spool.told(str(self._journal.incarnation))}
 
     def _report(self) -> bool:
         """Publish the oldest rows; return whether there may be more."""
-        pending = self._journal.pending(0, BATCH_ROWS)
+        pending = self._journal.rows(0, BATCH_ROWS)
         if not pending:
             return False
-        reports = _fitting(pending)
-        body = {"incarnation": str(self._journal.incarnation), "reports": reports}
-        self._say(Kind.OBSERVATIONS, body)
-        self._journal.forget(reports[-1]["seq"])
-        self._spool.sent([report["seq"] for report in reports])
-        return len(reports) < len(pending) or len(pending) == BATCH_ROWS
+        batch = _fitting(pending)
+        self._say(Kind.OBSERVATIONS, _body(batch))
+        seqs = [report["seq"] for report in batch.reports]
+        self._journal.forget(seqs[-1])
+        self._spool.sent(batch.incarnation, seqs)
+        return len(seqs) < len(pending) or len(pending) == BATCH_ROWS
 
-    def _say(self, kind: Kind, body: Mapping[str, Any]) -> None:
-        self._publisher.publish([self._voice.message(kind, body)])
+    def _say(self, kind: Kind, body: Mapping[str, Any], *, urgent: bool = False) -> None:
+        self._publisher.publish([self._voice.message(kind, body, urgent=urgent)])
 
 
-def _fitting(pending: Iterable[tuple[int, Observation]]) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """Rows of one message: of one incarnation."""
+
+    incarnation: str
+    reports: list[dict[str, Any]]
+
+
+def _body(batch: _Batch) -> dict[str, Any]:
+    return {"incarnation": batch.incarnation, "reports": batch.reports}
+
+
+def _fitting(pending: Sequence[Row]) -> _Batch:
     """Return the first rows that fit in one message; at least one, shortened if it must be."""
-    reports: list[dict[str, Any]] = []
+    batch = _Batch(pending[0].incarnation, [])
     room = BATCH_BYTES
-    for seq, observation in pending:
-        report = {"seq": seq, **observation.encode()}
+    for row in takewhile(lambda row: row.incarnation == batch.incarnation, pending):
+        report = {**row.body, "seq": row.seq}
         size = len(json.dumps(report))
         if size > BATCH_BYTES:
-            report["data"] = _cut(observation.data) | {"cut": True, "bytes": size}
+            report["data"] = _cut(row.body.get("data")) | {"cut": True, "bytes": size}
             size = len(json.dumps(report))
-        if reports and size > room:
+        if batch.reports and size > room:
             break
         room -= size
-        reports.append(report)
-    return reports
+        batch.reports.append(report)
+    return batch
 
 
-def _cut(data: Mapping[str, Any]) -> dict[str, Any]:
+def _cut(data: object) -> dict[str, Any]:
     """Return what is short in *data*: the ids that tell what it is about, above all."""
+    if not isinstance(data, dict):
+        return {}
     small = {key: value for key, value in data.items() if len(json.dumps(value)) <= SHORT}
     return dict(islice(small.items(), 32))
 

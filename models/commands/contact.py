@@ -72,8 +72,13 @@ def spool(envelope: Envelope) -> None:
 
 
 def _arrived(agent_id: UUID, told: Mapping[str, Any]) -> bool:
+    """Whether all of *told* is here; rows of an agent's former lives are told of as `earlier`."""
     if int(told.get("pending", 0)) > 0:
         return False
+    return all(_has(agent_id, each) for each in (told, *told.get("earlier", ())))
+
+
+def _has(agent_id: UUID, told: Mapping[str, Any]) -> bool:
     rows = int(told.get("rows", 0))
     if rows == 0:
         return True

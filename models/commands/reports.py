@@ -1,6 +1,6 @@
 """What a site reports: kept once each, in any order; some of it carries a workflow on."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -14,16 +14,14 @@ from models.commands.runs import Render
 from models.database import database
 from models.errors import DomainError, Invalid
 from models.messages import Envelope
-from models.observations import Observation, Seen, decode
+from models.observations import URGENT, Observation, Seen, read
 from models.phases import REACHED_BY
 from models.tables import Interface, Machine, Plan, Run, Workflow
 from models.tables import Observation as Row
 from models.workflows import TABLES, Progress
 
-OF_TASKS: Final = frozenset({Seen.TASK_STARTED, Seen.TASK_DONE, Seen.TASK_FAILED})
-
 MOVERS: Final = (
-    OF_TASKS
+    URGENT
     | {Seen.PLAN_WITHDRAWN}
     | set(REACHED_BY)
     | {step.until for table in TABLES.values() for step in table.steps if step.until}
@@ -51,12 +49,18 @@ class Letter:
     render: Render
 
 
-def receive(envelope: Envelope, render: Render) -> None:
+def receive(
+    envelope: Envelope, render: Render, *, only: Collection[Seen] = frozenset(Seen)
+) -> None:
     """Keep the reports of one message, and let each do what it does.  Safe to repeat.
 
-    Raises Invalid for a body that is not what an agent sends; nothing of it is kept then.
+    A row that cannot be read is kept as that.  Raises Invalid for a body that is not what an agent
+    sends, for kinds that are not in *only*, and, after the others are kept, for rows without a
+    number.
     """
-    incarnation, reports = _parsed(envelope.body)
+    incarnation, reports, lost = _parsed(envelope.body)
+    if any(seen.kind not in only for _, seen in reports):
+        raise Invalid("a report that is not urgent came as one", field="/body/reports")
     contact.reports(envelope)
     letter = Letter(envelope, incarnation, render)
     for batch in _batches(reports):
@@ -67,6 +71,8 @@ def receive(envelope: Envelope, render: Render) -> None:
             for each in batch:
                 _receive_alone(letter, each)
     checks.keep(envelope, [seen for _, seen in reports if seen.kind is Seen.SITE_CHECKED])
+    if lost:
+        raise Invalid(f"{lost} of the reports have no number", field="/body/reports")
 
 
 def _receive_alone(letter: Letter, report: Report) -> None:
@@ -106,12 +112,19 @@ def _receive_all(letter: Letter, batch: Sequence[Report]) -> None:
         announce(owner)
 
 
-def _parsed(body: Mapping[str, Any]) -> tuple[str, list[Report]]:
+def _parsed(body: Mapping[str, Any]) -> tuple[str, list[Report], int]:
+    """Return the incarnation, the rows, and how many had no number and thus no place."""
     try:
-        reports: Sequence[Mapping[str, Any]] = body["reports"]
-        return str(body["incarnation"]), [(int(r["seq"]), decode(r)) for r in reports]
-    except (KeyError, TypeError, ValueError, AttributeError) as exc:
-        raise Invalid(f"a report is malformed: {exc}", field="/body/reports") from exc
+        said: list[Any] = list(body["reports"])
+        incarnation = str(body["incarnation"])
+    except (KeyError, TypeError) as exc:
+        raise Invalid(f"the reports are malformed: {exc}", field="/body/reports") from exc
+    numbered = [row for row in said if isinstance(row, Mapping) and _numbered(row.get("seq"))]
+    return incarnation, [(row["seq"], read(row)) for row in numbered], len(said) - len(numbered)
+
+
+def _numbered(seq: object) -> bool:
+    return type(seq) is int and 0 <= seq < 2**63
 
 
 def _receive_one(
@@ -197,7 +210,7 @@ def _applied(machine: Machine, agent: UUID, seen: Observation, render: Render) -
     if seen.kind is Seen.PLAN_WITHDRAWN:
         runs.withdrawn(machine, agent, int(seen.data.get("version", 0)))
         return True
-    if seen.kind in OF_TASKS:
+    if seen.kind in URGENT:
         flow = tasks.reported(machine, agent, seen.kind, seen.data)
     else:
         flow = _of_run(machine, agent, seen)

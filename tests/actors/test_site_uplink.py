@@ -10,7 +10,7 @@ from actors.broker_contract import Unconfirmed
 from actors.site import uplink as speech
 from actors.site.leases import Leases
 from actors.site.uplink import Uplink, Voice
-from models.messages import LIMIT, REPORT_QUEUE, Kind, opened
+from models.messages import LEASE_QUEUE, LIMIT, REPORT_QUEUE, Kind, opened
 from models.observations import Observation, Seen, Source
 from tests.actors.site_lab import KEY, SITE, Folder
 
@@ -24,15 +24,19 @@ class Broker:
         self.away = False
         self.sizes = []
         self.heard = []
+        self.hurried = []
         self.arrived = threading.Condition()
 
     def publish(self, batch):
         if self.away:
             raise Unconfirmed("away")
         for queue, body in batch:
-            assert queue == REPORT_QUEUE
             self.sizes.append(len(body))
             envelope = opened(json.loads(body)["kwargs"]["message"], KEY)
+            if queue != REPORT_QUEUE:
+                assert queue == LEASE_QUEUE
+                self.hurried.append((envelope.kind, envelope.body))
+                continue
             with self.arrived:
                 self.heard.append((envelope.kind, envelope.body, time.monotonic()))
                 self.arrived.notify_all()
@@ -280,3 +284,46 @@ def test_what_was_sent_is_told_with_every_heartbeat_since_the_registration(uplin
         "first": numbers[0],
         "last": numbers[-1],
     }
+
+
+def test_the_end_of_a_task_goes_past_what_waits_and_again_in_its_turn(uplink, queue, site):
+    before = [see(site) for _ in range(450)]
+    done = see(site, kind=Seen.TASK_DONE)
+
+    uplink.turn()
+    uplink.turn()
+
+    [(kind, body)] = queue.hurried
+    assert (kind, [row["seq"] for row in body["reports"]]) == (Kind.OBSERVATIONS, [done])
+    assert [row["seq"] for row in queue.reports()] == [*before, done]
+
+
+def test_the_end_of_a_task_that_the_broker_did_not_take_goes_when_it_does(uplink, queue, site):
+    uplink.turn()
+    queue.away = True
+    done = see(site, kind=Seen.TASK_DONE)
+    uplink.turn()
+    queue.away = False
+
+    uplink.turn()
+
+    assert [row["seq"] for _, body in queue.hurried for row in body["reports"]] == [done]
+
+
+def test_rows_of_an_earlier_life_are_sent_as_such_and_told_of(uplink, queue, site, monkeypatch):
+    monkeypatch.setattr(speech, "HEARTBEAT_S", 0.0)
+    first = str(site.journal.incarnation)
+    waited = see(site)
+    site.journal.begin()
+    new = see(site)
+
+    uplink.turn()
+
+    now = str(site.journal.incarnation)
+    told = [(b["incarnation"], b["reports"][0]["seq"]) for b in queue.bodies(Kind.OBSERVATIONS)]
+    assert told == [(first, waited), (now, new)]
+    beat = queue.bodies(Kind.HEARTBEAT)[-1]
+    assert (beat["spool"]["incarnation"], beat["spool"]["rows"]) == (now, 1)
+    assert beat["spool"]["earlier"] == [
+        {"incarnation": first, "first": waited, "last": waited, "rows": 1}
+    ]

@@ -46,6 +46,21 @@ def test_a_deadline_that_passes_while_the_owner_is_out_of_contact_is_not_judged(
 
 
 @pytest.mark.services
+def test_rows_of_an_agents_former_life_are_waited_for_too(scene):
+    scene.agent.silent(3600)
+    row = {"incarnation": "before", "first": 7, "last": 7, "rows": 1}
+    spool = {"incarnation": "now", "pending": 0, "rows": 0, "earlier": [row]}
+
+    scene.agent.beat(spool=spool)
+    assert not Agent.get_by_id(scene.agent.id).drained
+
+    scene.agent.incarnation = "before"
+    scene.agent.report(Seen.ARTIFACT_SERVED, scene.machine, seq=7)
+    scene.agent.beat(spool=spool)
+    assert Agent.get_by_id(scene.agent.id).drained
+
+
+@pytest.mark.services
 def test_a_machine_that_finished_during_a_cut_longer_than_its_deadlines_becomes_active(scene):
     flow = scene.provision()
     scene.powered(flow)

@@ -14,7 +14,7 @@ from models.commands import agents, asks, moves, reports, walks
 from models.errors import IllegalTransition, Invalid, NotReady, Unknown
 from models.lifecycle import State
 from models.messages import Kind as MessageKind
-from models.observations import Seen
+from models.observations import URGENT, Seen
 from models.phases import Phase
 from models.tables import Agent, Allocation, Audit, Machine, Outbox, Plan, Run, Task, Workflow
 from models.why import why
@@ -337,11 +337,52 @@ def test_an_agent_speaks_for_machines_of_its_own_site_alone(scene):
     assert queries.workflow(flow).step.name == "plan-served"
 
 
-def test_a_malformed_report_is_refused_whole(scene):
-    body = {"incarnation": "x", "reports": [{"seq": 1, "kind": "no-such-kind"}]}
-
+@pytest.mark.parametrize("body", [{}, {"reports": 7}, {"incarnation": "x", "reports": None}])
+def test_reports_that_are_none_are_refused(scene, body):
     with pytest.raises(Invalid):
         reports.receive(scene.agent.envelope(MessageKind.OBSERVATIONS, body), make.render)
+
+
+def test_a_row_that_cannot_be_read_takes_no_other_with_it_and_is_kept_as_that(scene):
+    flow = scene.provision()
+    scene.powered(flow)
+    run, machine = str(scene.view.run_id), str(scene.machine)
+    usual = {"source": "http", "at": 1.0, "run": run, "machine": machine}
+    rows = [
+        {"seq": 900, "kind": "script-served", **usual},
+        {"seq": 901, "kind": "of-next-year", **usual, "data": {"speed": 7}},
+        {"seq": 902, "kind": "phoned-home", **usual, "at": "noon", "mac": 7},
+        {"seq": 903, "kind": "install-started", **usual},
+        {"seq": 904, "kind": "installed", **usual},
+    ]
+    body = {"incarnation": scene.agent.incarnation, "reports": rows}
+
+    reports.receive(scene.agent.envelope(MessageKind.OBSERVATIONS, body), make.render)
+
+    assert queries.workflow(flow).step.name == "phoned-home"
+    kept = [row for row in queries.timeline(scene.machine) if row.kind == "unreadable"]
+    assert [row.data["was"] for row in kept] == ["of-next-year", "phoned-home"]
+    assert kept[0].data["said"] == {"speed": 7}
+
+
+def test_rows_without_a_number_are_refused_after_the_others_are_kept(scene):
+    flow = scene.provision()
+    scene.powered(flow)
+    usual = {"source": "http", "at": 1.0, "run": str(scene.view.run_id)}
+    rows = [7, {"kind": "installed", **usual}, {"seq": 900, "kind": "script-served", **usual}]
+    body = {"incarnation": scene.agent.incarnation, "reports": rows}
+
+    with pytest.raises(Invalid, match="2 of the reports have no number"):
+        reports.receive(scene.agent.envelope(MessageKind.OBSERVATIONS, body), make.render)
+
+    assert queries.workflow(flow).step.name == "installing"
+
+
+def test_in_haste_only_what_is_urgent_is_taken(scene):
+    message = scene.agent.report(Seen.SCRIPT_SERVED, scene.machine)
+
+    with pytest.raises(Invalid, match="not urgent"):
+        reports.receive(message, make.render, only=URGENT)
 
 
 def test_a_row_that_the_database_refuses_takes_neither_the_others_nor_its_meaning_with_it(scene):

@@ -102,7 +102,7 @@ def until(true: Callable[[], object], seconds: float = 15.0) -> None:
 def serving(site: Site, *services: str) -> Iterator[Boot]:
     """The real processes of *site* for the block, ended by SIGTERM as a supervisor would."""
     stores = Stores(site.directory, site.agent)
-    stores.journal.clear_ready()
+    stores.journal.begin()
     boot = Boot(site, stores, {}, site.directory)
     try:
         for service in services:

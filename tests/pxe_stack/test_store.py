@@ -1,7 +1,9 @@
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 from uuid import uuid4
 
@@ -127,6 +129,80 @@ def test_after_a_power_cut_no_number_is_given_twice(tmp_path):
     assert lives[2] > lives[1] + 100_000
 
 
+def test_an_older_copy_of_the_journal_numbers_what_it_sees_apart(tmp_path):
+    """A backup that is put back knows nothing of the rows that were sent since."""
+    lives = []
+    for copy in ("as it was", "put back"):
+        (tmp_path / copy).mkdir()
+        path = tmp_path / copy / "journal.db"
+        if lives:
+            path.write_bytes((tmp_path / "backup.db").read_bytes())
+        journal = JournalStore(path)
+        if not lives:
+            journal.begin()
+            journal.append(make.seen(Seen.SCRIPT_SERVED))
+            journal.close()
+            (tmp_path / "backup.db").write_bytes(path.read_bytes())
+            journal = JournalStore(path)
+        journal.begin()
+        journal.append(make.seen(Seen.INSTALLED))
+        lives.append([(row.incarnation, row.seq) for row in journal.rows(0, 10)])
+        journal.close()
+
+    assert lives[0][0] == lives[1][0]
+    assert len({number for life in lives for number in life}) == 3
+
+
+def test_what_waits_to_be_sent_keeps_the_incarnation_that_it_was_seen_in(journal):
+    first = str(journal.incarnation)
+    journal.append(make.seen(Seen.SCRIPT_SERVED))
+
+    journal.begin()
+    journal.append(make.seen(Seen.INSTALLED))
+
+    assert [row.incarnation for row in journal.rows(0, 9)] == [first, str(journal.incarnation)]
+
+
+def test_a_journal_of_an_older_version_is_opened_with_its_rows(tmp_path):
+    path = tmp_path / "journal.db"
+    journal = JournalStore(path)
+    journal.append(make.seen(Seen.INSTALLED))
+    journal.close()
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("ALTER TABLE observations DROP COLUMN incarnation")
+
+    journal = JournalStore(path)
+    told = [row.incarnation for row in journal.rows(0, 9)]
+    journal.close()
+
+    assert told == [str(journal.incarnation)]
+
+
+def test_a_row_of_a_newer_version_holds_no_other_up_and_is_sent_as_it_is(journal, tmp_path):
+    journal.append(make.seen(Seen.SCRIPT_SERVED))
+    with closing(sqlite3.connect(tmp_path / "journal.db")) as newer:
+        newer.execute('INSERT INTO observations (body) VALUES (\'{"kind": "of-next-year"}\')')
+        newer.execute("INSERT INTO observations (body) VALUES ('no JSON')")
+        newer.commit()
+    journal.append(make.seen(Seen.INSTALLED))
+
+    kinds = [row.body["kind"] for row in journal.rows(0, 9)]
+
+    assert kinds == ["script-served", "of-next-year", "no JSON", "installed"]
+    assert [seen.kind for _, seen in journal.pending(1, 2)] == [Seen.UNREADABLE] * 2
+
+
+def test_what_somebody_waits_for_is_found_in_a_long_journal(journal):
+    journal.append_all([make.seen(Seen.ARTIFACT_SERVED)] * 50)
+    done = journal.append(make.seen(Seen.TASK_DONE))
+    journal.append_all([make.seen(Seen.ARTIFACT_SERVED)] * 50)
+
+    rows, looked = journal.urgent(0, 10)
+
+    assert ([row.seq for row in rows], looked) == ([done], 101)
+    assert journal.urgent(looked, 10) == ((), looked)
+
+
 def test_what_was_seen_comes_back_as_it_was(journal):
     seen = make.seen(Seen.INSTALL_PROGRESS, run=uuid4(), data={"written": "5"})
 
@@ -203,7 +279,7 @@ def test_only_living_processes_are_ready(journal):
     journal.mark_ready("tftp", gone.pid)
 
     assert journal.ready_services() == {"dhcp": os.getpid()}
-    journal.clear_ready()
+    journal.begin()
     assert journal.ready_services() == {}
 
 
