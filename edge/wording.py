@@ -81,6 +81,7 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
         Seen.PLAN_SERVED: _said("The site holds boot plan", " {version}", ", files verified"),
         Seen.PLAN_REFUSED: _said("The site refuses the boot plan", ": {reason}"),
         Seen.PLAN_WITHDRAWN: _said("The site boots it from its own disk", ", plan {version}"),
+        Seen.PLAN_OUTDATED: _said("The site holds a newer boot plan", ": {held}, not {version}"),
         Seen.TASK_STARTED: _said("The agent begins", " {kind}"),
         Seen.TASK_DONE: _said("The agent has done", " {kind}", " (power {result[power]})"),
         Seen.TASK_FAILED: _said("The agent failed", " {kind}", ": {reason}"),

@@ -51,6 +51,7 @@ class Seen(StrEnum):
     PLAN_SERVED = "plan-served"
     PLAN_REFUSED = "plan-refused"
     PLAN_WITHDRAWN = "plan-withdrawn"
+    PLAN_OUTDATED = "plan-outdated"
     TASK_STARTED = "task-started"
     TASK_DONE = "task-done"
     TASK_FAILED = "task-failed"
@@ -78,6 +79,7 @@ DURABLE: Final = frozenset(
         Seen.PLAN_SERVED,
         Seen.PLAN_REFUSED,
         Seen.PLAN_WITHDRAWN,
+        Seen.PLAN_OUTDATED,
         Seen.TASK_STARTED,
         Seen.TASK_DONE,
         Seen.TASK_FAILED,

@@ -111,6 +111,12 @@ class PlanStore(NetStore):
         """Return the plan of *machine*."""
         return self._find("machine", str(machine))
 
+    def highest(self, machine: UUID) -> int:
+        """Return the highest version of *machine*'s plan that was ever here, 0 for none."""
+        with self._db.reading() as connection:
+            sql = "SELECT version FROM plans WHERE machine = ?"
+            return int(sqlite.one(connection, sql, str(machine)) or 0)
+
     def reservations(self) -> Mapping[str, str]:
         """Return the address that each machine's plan gives it, by the MAC that it boots from."""
         with self._db.reading() as connection:

@@ -130,8 +130,12 @@ class Desk:
                 self._inbox.settle(plan)
                 return True
         newly = self._plans.put(plan, since)
-        if not self._held(plan):
-            log.info("plan.outdated", machine=str(plan.machine), version=plan.version)
+        held = self._plans.by_machine(plan.machine)
+        digest = "" if held is None else held.plan.digest
+        if digest != plan.digest:
+            # Older, or of a control that was restored: it must go beyond what is held here.
+            known = self._plans.highest(plan.machine)
+            self._tell(plan, Seen.PLAN_OUTDATED, held=known, held_digest=digest)
         elif plan.owner == self._agent:  # another's is served without authority, and unsaid
             if missing:
                 return False
@@ -140,11 +144,6 @@ class Desk:
             self._tell(plan, Seen.PLAN_WITHDRAWN)
         self._inbox.settle(plan)
         return True
-
-    def _held(self, plan: BootPlan) -> bool:
-        """Whether *plan* is what the site holds now: it may have been there before."""
-        held = self._plans.by_machine(plan.machine)
-        return held is not None and held.plan.version == plan.version
 
     def _tell(self, plan: BootPlan, kind: Seen, **data: Any) -> None:
         log.info("plan.settled", outcome=kind.value, machine=str(plan.machine), **data)

@@ -102,7 +102,8 @@ class Runner:
             self._line_up(order, Accepted(dict(body), State.ACCEPTED, time.time()))
         elif verdict is Verdict.SUPERSEDED:
             reason = "superseded: a later task of this machine was here before"
-            self._tell(order, *_gone(reason, Gone.CANCELLED))
+            kind, data = _gone(reason, Gone.CANCELLED)
+            self._tell(order, kind, data | {"fence": self._store.fence(order.machine)})
 
     def cancel(self, task: UUID, epoch: int) -> None:
         """Have a task do nothing more; one that is not here needs nothing."""

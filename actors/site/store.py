@@ -184,6 +184,12 @@ class AgentStore:
             )
         return Verdict.ACCEPTED
 
+    def fence(self, machine: UUID) -> int:
+        """Return the highest epoch of a task of *machine* that was here, 0 for none."""
+        with self._db.reading() as connection:
+            sql = "SELECT epoch FROM fences WHERE machine = ?"
+            return int(sqlite.one(connection, sql, str(machine)) or 0)
+
     def overtaken(self, machine: UUID, epoch: int) -> tuple[tuple[UUID, int], ...]:
         """Return the machine's tasks of a lower epoch that have not ended, and their epochs."""
         with self._db.reading() as connection:

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from peewee import DataError
 
-from models.commands import checks, contact, discoveries, runs, tasks, walks
+from models.commands import checks, contact, discoveries, restored, runs, tasks, walks
 from models.commands.moves import announce, further, locked
 from models.commands.runs import Render
 from models.database import database
@@ -22,7 +22,7 @@ from models.workflows import TABLES, Progress
 
 MOVERS: Final = (
     URGENT
-    | {Seen.PLAN_WITHDRAWN}
+    | {Seen.PLAN_WITHDRAWN, Seen.PLAN_OUTDATED}
     | set(REACHED_BY)
     | {step.until for table in TABLES.values() for step in table.steps if step.until}
     | {bad for table in TABLES.values() for step in table.steps for bad in step.fails_on}
@@ -210,7 +210,10 @@ def _applied(machine: Machine, agent: UUID, seen: Observation, render: Render) -
     if seen.kind is Seen.PLAN_WITHDRAWN:
         runs.withdrawn(machine, agent, int(seen.data.get("version", 0)))
         return True
+    if seen.kind is Seen.PLAN_OUTDATED:
+        return restored.plan(machine, seen.data)
     if seen.kind in URGENT:
+        restored.fence(machine, seen.data)
         flow = tasks.reported(machine, agent, seen.kind, seen.data)
     else:
         flow = _of_run(machine, agent, seen)

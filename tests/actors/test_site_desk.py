@@ -13,7 +13,7 @@ from pxe_stack import moment
 from pxe_stack.store import Range
 from tests.actors.site_lab import Folder, a_plan, an_artifact
 
-SERVED, REFUSED = "plan-served", "plan-refused"
+SERVED, REFUSED, OUTDATED = "plan-served", "plan-refused", "plan-outdated"
 
 
 class Lab:
@@ -127,14 +127,14 @@ def test_anothers_plan_is_stored_without_its_artifacts_and_unsaid(lab):
     assert lab.site.plans.by_mac(plan.mac).plan == plan
 
 
-def test_a_lower_version_is_dropped(lab):
+def test_a_lower_version_is_dropped_and_told_of(lab):
     lab.serving("dhcp", "http")
     plan = a_plan(lab.store.agent, version=5)
     lab.receive(plan)
 
     lab.receive(replace(plan, version=4, hostname="old"))
 
-    assert lab.site.kinds() == [SERVED]
+    assert lab.site.kinds() == [SERVED, OUTDATED]
     assert lab.site.plans.by_mac(plan.mac).plan.hostname == "node1"
 
 
@@ -248,3 +248,29 @@ def test_of_two_versions_that_wait_the_higher_is_settled(lab):
     lab.desk.settle_all()
 
     assert [data["version"] for _, data in lab.site.seen()] == [3]
+
+
+def test_a_plan_of_the_same_version_and_other_content_is_told_of_and_not_acknowledged(lab):
+    lab.serving("dhcp", "http")
+    served = a_plan(lab.store.agent, version=3)
+    other = replace(served, run=uuid4())
+
+    lab.receive(served)
+    lab.receive(other)
+
+    assert lab.site.seen() == [
+        (SERVED, {"version": 3, "digest": served.digest}),
+        (OUTDATED, {"version": 3, "held": 3, "held_digest": served.digest}),
+    ]
+    assert lab.site.plans.by_machine(served.machine).plan == served
+
+
+def test_a_plan_below_one_that_a_snapshot_ended_is_told_of(lab):
+    plan = a_plan(lab.store.agent, version=9)
+    lab.serving("dhcp", "http")
+    lab.receive(plan)
+    lab.receive(whole=Snapshot("s", 0, 1))
+
+    lab.receive(replace(plan, version=2, run=uuid4()))
+
+    assert lab.site.seen()[-1] == (OUTDATED, {"version": 2, "held": 9, "held_digest": ""})
