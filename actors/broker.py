@@ -80,10 +80,11 @@ def broker_for(
     """Return a dramatiq broker on *url*; it connects when it is used.
 
     With *consume* it carries the middleware of a worker.  *fenced*: by a site's account, which
-    declares nothing and says what it says through one exchange.  Raises ValueError for other
-    schemes.
+    declares nothing, says what it says through one exchange, and judges the ages of messages
+    itself.  Raises ValueError for other schemes.
     """
-    made = _transport(url).broker(url, middleware.for_workers() if consume else [], fenced)
+    around = middleware.for_workers(judges_ages=fenced) if consume else []
+    made = _transport(url).broker(url, around, fenced)
     for queue in queues:
         made.declare_queue(queue)
     return made

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import dramatiq
 import structlog
-from dramatiq.middleware import Middleware, SkipMessage, TimeLimit
+from dramatiq.middleware import CurrentMessage, Middleware, SkipMessage, TimeLimit
 
 from actors.broker_contract import Reason, Unworkable
 from models.errors import DomainError
@@ -61,7 +61,7 @@ class FailureIsFinal(Middleware):
     """
 
     def after_declare_actor(self, broker: dramatiq.Broker, actor: Any) -> None:
-        actor.options.setdefault("throws", DomainError)
+        actor.options.setdefault("throws", (DomainError, Unworkable))
 
     def after_process_message(
         self,
@@ -97,12 +97,15 @@ class MessageContext(Middleware):
     after_skip_message = after_process_message
 
 
-def for_workers() -> list[Middleware]:
-    """Return the middleware of a broker that a worker consumes from."""
+def for_workers(*, judges_ages: bool = False) -> list[Middleware]:
+    """Return the middleware of a broker that a worker consumes from.
+
+    *judges_ages*: the actor itself does, by another clock than this computer's.
+    """
     return [
         MessageContext(),
         StillOurs(),
-        Expiry(),
+        CurrentMessage() if judges_ages else Expiry(),
         FailureIsFinal(),
         TimeLimit(time_limit=TIME_LIMIT_MS),
     ]

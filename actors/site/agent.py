@@ -16,15 +16,17 @@ from uuid import UUID
 
 import dramatiq
 import structlog
+from dramatiq.middleware import CurrentMessage
 
 from actors import broker
-from actors.broker_contract import DETAIL_LIMIT, ConnectionLost
+from actors.broker_contract import DETAIL_LIMIT, ConnectionLost, Unworkable
 from actors.drivers.edge_line import Edge, Tls
 from actors.drivers.reach import Rules
 from actors.site import networks
 from actors.site.artifacts import Artifacts
 from actors.site.cache import Cache
 from actors.site.checks import Checks
+from actors.site.control_clock import Age, ControlClock
 from actors.site.desk import Desk, Snapshot
 from actors.site.enrolment import Enrolment
 from actors.site.evidence import Evidence
@@ -84,6 +86,7 @@ class Agent:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self.store = AgentStore(setup.directory)
+        self.clock = ControlClock(self.store)
         self.plans = PlanStore(setup.directory / PLANS)
         self.journal = JournalStore(setup.directory / JOURNAL)
         edge = Edge(setup.enrolment.edge, setup.tls)
@@ -106,15 +109,18 @@ class Agent:
         for store in (self.store, self.plans, self.journal):
             store.close()
 
-    def command(self, message: dict[str, Any]) -> None:
+    def command(self, message: dict[str, Any], age: Age | None = None) -> None:
         """Take one message of control.
 
-        Raises Denied for a wrong signature or another's message, and Invalid for what is
-        malformed: both end as dead letters that say why.
+        Raises Denied for a wrong signature or another's message, Invalid for what is malformed, and
+        Unworkable for what is past its time: all end as dead letters that say why.
         """
         envelope = opened(message, self._setup.enrolment.signing_key)
         if (envelope.site, envelope.agent) != (self._setup.enrolment.site, self.id):
             raise Denied("the message is for another site or agent", field="/envelope/agent")
+        if age is not None:
+            self.clock.hear(age.made_at, answers=str(envelope.body.get("answers", "")))
+            self.clock.demand(age)
         heard = {
             Kind.PLAN: self._take_plans,
             Kind.TASK: self._take_task,
@@ -135,15 +141,17 @@ class Agent:
             "capabilities": [REDFISH, *sorted(self._setup.services)],
             "advertise": {"boot_base_url": self._setup.boot_base_url},
             "incarnation": str(self.journal.incarnation),
+            "asked": self.clock.ask(),
         }
 
     def pulse(self) -> dict[str, Any]:
         """Return what a heartbeat says."""
+        offset = self.clock.offset_ms()
         return {
             "plan_digest": self.plans.digest(),
             "networks_version": self.plans.networks_version(),
             "clock": time.time(),
-        }
+        } | ({} if offset is None else {"clock_offset_ms": offset})
 
     def uplink(self) -> Uplink:
         """Return the way to control."""
@@ -250,10 +258,14 @@ def _hear(agent: Agent, setup: Setup, uplink: Uplink, stop: threading.Event) -> 
     queues = broker.broker_for(setup.broker_url, queues=[queue], consume=True, fenced=True)
 
     def command(message: dict[str, Any]) -> None:
+        current = CurrentMessage.get_current_message()
         try:
-            agent.command(message)
+            agent.command(message, None if current is None else Age.of(current))
         except DomainError as exc:
             log.warning("command.refused", why=str(exc)[:DETAIL_LIMIT], field=exc.field)
+            raise
+        except Unworkable:
+            uplink.doubt()  # control's answer tells whether it is the clock that is wrong
             raise
         uplink.heard()
 

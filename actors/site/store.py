@@ -140,6 +140,18 @@ class AgentStore:
                 [(sha256.lower(), url) for sha256, url in urls.items()],
             )
 
+    def keep(self, name: str, value: Any) -> None:
+        """Write down *value*, plain JSON, as *name*."""
+        with self._db.writing() as connection:
+            row = (name, json.dumps(value))
+            connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", row)
+
+    def kept(self, name: str) -> Any:
+        """Return what was written down as *name*, None for nothing."""
+        with self._db.reading() as connection:
+            text = sqlite.one(connection, "SELECT value FROM meta WHERE name = ?", name)
+        return None if text is None else json.loads(text)
+
     def received(self) -> tuple[BootPlan, ...]:
         """Return the plans that wait to be settled, in the order they came."""
         return tuple(plan for plan, _ in self.waiting())

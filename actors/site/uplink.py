@@ -34,6 +34,9 @@ HEARTBEAT_S: Final = 10.0
 LOOK_S: Final = 1.0
 """How long a lost ring of the bell can delay a report."""
 
+DOUBT_S: Final = 30.0
+"""Least seconds between two registrations that only ask what time it is."""
+
 FIRST_PAUSE_S: Final = 0.25
 LONGEST_PAUSE_S: Final = 2.0
 
@@ -98,6 +101,7 @@ class Uplink:
         self._registration = Registration()
         self._spool = Spool()
         self._hurried = 0
+        self._doubted_at = float("-inf")
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._beat_at = 0.0
         self._quiet_until = 0.0
@@ -116,6 +120,12 @@ class Uplink:
         agent's queue when it answers, and its answer waits there.
         """
         if not self._registration.under_way:
+            self.greet()
+
+    def doubt(self) -> None:
+        """Register, if that was not done lately: what control says seems to be of another time."""
+        if time.monotonic() >= self._doubted_at + DOUBT_S:
+            self._doubted_at = time.monotonic()
             self.greet()
 
     def heard(self) -> None:

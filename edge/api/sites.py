@@ -26,7 +26,7 @@ from edge.api.fields import (
     example,
 )
 from edge.api.site_checks import Check
-from models import accounts, lists, queries
+from models import accounts, clocks, lists, queries
 from models.bootnet import Mode
 from models.commands import inventory
 from models.errors import NotReady
@@ -152,8 +152,8 @@ Status = Literal["healthy", "degraded", "down", "unserved"]
 
 
 class Health(Answer):
-    """healthy: all agents live, and what they serve boots machines; degraded: some, or some of it;
-    down: none live; unserved: there never was one.
+    """healthy: all agents live, and what they serve boots machines; degraded: some, or some of it,
+    or some of their clocks are wrong; down: none live; unserved: there never was one.
     """
 
     model_config = ConfigDict(
@@ -296,10 +296,21 @@ def judged(agents: Sequence[AgentView], networks: Sequence[NetworkView]) -> tupl
         return "unserved", "no agent was ever here: sprout sites enrol SITE, then sprout site"
     detail += _unanswered(agents, networks) if live else ""
     boots, met = site_checks.summary(agents)
-    detail += met
-    if live == len(agents) and boots:
+    unfit = _unfit(agents)
+    detail += met + unfit
+    if live == len(agents) and boots and not unfit:
         return "healthy", detail
     return ("degraded" if live else "down"), detail
+
+
+def _unfit(agents: Sequence[AgentView]) -> str:
+    """Return what is to be said of live agents that are given no work."""
+    told = ((a.hostname, clocks.apart(a.clock_offset_ms)) for a in agents if a.live)
+    return "".join(
+        f"; the clock of {name} is {wrong}, so that it is given no work until it is set"
+        for name, wrong in told
+        if wrong
+    )
 
 
 def _unanswered(agents: Sequence[AgentView], networks: Sequence[NetworkView]) -> str:

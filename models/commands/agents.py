@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 
 import peewee
 
-from models import messages, outbox
+from models import clocks, messages, outbox
 from models.bootplan import BootPlan
 from models.commands import blobs, contact, impostors, site_networks
 from models.commands.contact import LIVE_S
@@ -101,12 +101,12 @@ def register(envelope: Envelope) -> None:
             .execute()
         )
         _tell_networks(envelope)
-        snapshot(envelope.agent, envelope.site)
+        snapshot(envelope.agent, envelope.site, answers=str(body.get("asked", ""))[:64])
 
 
 def heartbeat(envelope: Envelope) -> None:
     """Record that an agent lives; an agent that control forgot is asked to register by silence."""
-    offset = int((float(envelope.body.get("clock", time.time())) - time.time()) * 1000)
+    offset = _offset_ms(envelope.body)
     told = str(envelope.body.get("plan_digest", ""))
     with database.atomic():
         if not contact.beat(envelope):
@@ -118,6 +118,17 @@ def heartbeat(envelope: Envelope) -> None:
         ).where((Agent.id == envelope.agent) & (Agent.site_id == envelope.site)).execute()
         _compare(envelope, told)
         _compare_networks(envelope)
+
+
+def _offset_ms(body: Mapping[str, Any]) -> int:
+    """Return the agent's clock less ours: as it knows by our messages, else by its heartbeat.
+
+    A heartbeat may have waited in its queue, so that only a clock that is ahead is told by it.
+    """
+    known = body.get("clock_offset_ms")
+    if type(known) is int:
+        return known
+    return max(0, int((float(body.get("clock", time.time())) - time.time()) * 1000))
 
 
 def _compare(envelope: Envelope, told: str) -> None:
@@ -171,11 +182,14 @@ def tell_networks(agent_id: UUID, site_id: UUID) -> None:
     send(agent_id, site_id, Kind.PLAN, body, expires_in_s=PLAN_S)
 
 
-def snapshot(agent_id: UUID, site_id: UUID) -> None:
-    """Send an agent all plans of its site, in as many messages as they need."""
+def snapshot(agent_id: UUID, site_id: UUID, *, answers: str = "") -> None:
+    """Send an agent all plans of its site, in as many messages as they need.
+
+    *answers* is the question that its registration asked.
+    """
     plans = [p.body for p in Plan.select(Plan.body).where(Plan.site_id == site_id)]
     parts = list(_parts(plans))
-    head = {"snapshot": True, "snapshot_id": str(uuid4()), "parts": len(parts)}
+    head = {"snapshot": True, "snapshot_id": str(uuid4()), "parts": len(parts), "answers": answers}
     for number, part in enumerate(parts):
         send_plans(agent_id, site_id, part, {**head, "part": number})
     Agent.update(snapshot_at=now()).where(Agent.id == agent_id).execute()
@@ -225,9 +239,13 @@ def newest_live(
 ) -> Agent:
     """Return the live agent with *capability* that was heard last, or *sticky* while it lives.
 
-    *avoid* is taken only when there is no other.  Raises NotReady with the command to run.
+    *avoid* is taken only when there is no other.  Raises NotReady with the command to run, also
+    when each one's clock is wrong.
     """
-    rows = [a for a in live(site_id) if capability in a.capabilities]
+    able = [a for a in live(site_id) if capability in a.capabilities]
+    rows = [a for a in able if not clocks.apart(a.clock_offset_ms)]
+    if able and not rows:
+        demand_clock(able[0])
     if not rows:
         raise NotReady(
             f"no live agent of the site can do {capability}",
@@ -236,6 +254,16 @@ def newest_live(
         )
     others = [a for a in rows if a.id != avoid] or rows
     return next((a for a in others if a.id == sticky), others[0])
+
+
+def demand_clock(agent: Agent) -> None:
+    """Raise NotReady for an agent whose clock is wrong: it is given no work."""
+    if wrong := clocks.apart(agent.clock_offset_ms):
+        raise NotReady(
+            f"the clock of agent {agent.hostname} is {wrong}",
+            field="/siteId",
+            hint="Set it there: timedatectl set-ntp true, or see: chronyc tracking.",
+        )
 
 
 def live(site_id: UUID) -> list[Agent]:

@@ -159,6 +159,7 @@ def owner(machine: Machine) -> Agent:
             field="/siteId",
             hint="Bring the agent back, or wait until then.",
         )
+    agents.demand_clock(holder)
     return agents.newest_live(machine.site_id, BOOT, sticky=holder.id)
 
 

@@ -120,12 +120,14 @@ class Control:
                 found.setdefault(number, report)
         return [report for report in found.values() if not kinds or report["kind"] in kinds]
 
-    def send(self, kind, body, to=None):
+    def send(self, kind, body, to=None, *, age_s=0.0, lives_s=None):
+        """Send a command, made *age_s* seconds ago, that dies *lives_s* seconds after that."""
         agent = to or self.agent()
         envelope = Envelope(kind=kind, site=SITE, agent=agent, body=body)
         queue = agent_queue(SITE, agent)
         message = {"message": sealed(envelope, self.key)}
-        data = encoded(Actor.COMMAND, queue, message, now=time.time())
+        made_at = time.time() - age_s
+        data = encoded(Actor.COMMAND, queue, message, now=made_at, expires_in_s=lives_s)
         broker.declare(self.url, [queue])
         self._publisher.publish([(queue, data)])
 
@@ -169,7 +171,7 @@ class Site:
         path.touch(mode=0o600)
         path.write_text(json.dumps(body | {"broker": url, "edge": self._edge}))
 
-    def start(self, **more):
+    def start(self, module="actors.site", **more):
         settings = {
             "ENROLMENT_FILE": str(self.folder / "enrolment.json"),
             "DATA_DIR": str(self.folder),
@@ -182,7 +184,7 @@ class Site:
         env = os.environ | {f"SPROUT_{name}": value for name, value in settings.items()}
         with (self.folder / "log").open("a") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "actors.site"],
+                [sys.executable, "-m", module],
                 env=env | {"dramatiq_restart_delay": "200"},
                 stdout=log,
                 stderr=log,

@@ -69,6 +69,18 @@ def test_workers_neither_retry_nor_delay_nor_pipe():
     assert names == {"MessageContext", "StillOurs", "Expiry", "FailureIsFinal", "TimeLimit"}
 
 
+def test_a_site_judges_the_ages_of_messages_itself():
+    names = {type(each).__name__ for each in for_workers(judges_ages=True)}
+
+    assert names == {
+        "MessageContext",
+        "StillOurs",
+        "CurrentMessage",
+        "FailureIsFinal",
+        "TimeLimit",
+    }
+
+
 def test_a_message_whose_connection_ended_is_left_to_its_next_delivery():
     ours, lost = (Message(consumer=SimpleNamespace(closed=closed)) for closed in (False, True))
 

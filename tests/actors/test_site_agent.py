@@ -1,12 +1,14 @@
 import threading
+import time
 from ipaddress import IPv4Network, ip_network
 from uuid import uuid4
 
 import pytest
 
-from actors.broker_contract import ConnectionLost
+from actors.broker_contract import ConnectionLost, Unworkable
 from actors.drivers.reach import Rules
 from actors.site.agent import Agent, Setup, patient
+from actors.site.control_clock import Age
 from actors.site.enrolment import Enrolment
 from models.bootnet import BootNetwork
 from models.errors import Denied, Invalid
@@ -147,3 +149,29 @@ def test_a_queue_that_is_not_there_yet_is_tried_again_soon_and_control_is_told_e
 
     assert consume("q") == "a consumer"
     assert said == ["register"] * 3
+
+
+def test_a_task_that_control_has_stopped_waiting_for_is_not_taken(agent, monkeypatch):
+    monkeypatch.setattr(agent.runner, "accept", lambda body: pytest.fail("it was taken"))
+    agent.command(message(agent), Age(made_at=2000.0))
+
+    with pytest.raises(Unworkable, match="too late by control's clock"):
+        agent.command(message(agent, Kind.TASK), Age(made_at=1900.0, expires_at=1935.0))
+
+
+def test_a_heartbeat_says_how_wrong_the_clock_is(agent):
+    assert "clock_offset_ms" not in agent.pulse()
+
+    agent.command(message(agent), Age(made_at=time.time() - 7200))
+
+    assert 7_199_000 < agent.pulse()["clock_offset_ms"] < 7_260_000
+
+
+def test_the_answer_to_a_registration_tells_the_time(agent):
+    agent.command(message(agent), Age(made_at=time.time() + 7200))
+    asked = agent.greeting()["asked"]
+
+    answer = message(agent, body={"plans": [], "answers": asked})
+    agent.command(answer, Age(made_at=time.time()))
+
+    assert abs(agent.pulse()["clock_offset_ms"]) < 60_000

@@ -159,6 +159,28 @@ def test_a_site_registers_again_when_the_broker_was_restarted(rabbitmq_server, t
 
 
 @ONE_BROKER
+@pytest.mark.parametrize("wrong", [7200, -7200], ids=["ahead", "behind"])
+def test_a_site_with_a_wrong_clock_does_what_is_fresh_and_says_that_it_is_wrong(
+    tmp_path, control, bmc, wrong
+):
+    site = Site(tmp_path, control)
+    site.start("tests.actors.skewed_site", SKEW_S=str(wrong))
+    try:
+        control.agent()
+        stale, fresh = a_task(bmc, "power-off"), a_task(bmc, "power-on")
+        control.send(Kind.TASK, fresh, lives_s=35)
+        control.send(Kind.TASK, stale, age_s=60, lives_s=35)
+        until(lambda: control.reports("task-done"))
+        until(lambda: control.of(Kind.HEARTBEAT) and len(control.of(Kind.REGISTER)) > 1)
+    finally:
+        site.end()
+
+    assert [done["data"]["task"] for done in control.reports("task-done")] == [fresh["task"]]
+    offsets = [beat.body.get("clock_offset_ms", 0) for beat in control.of(Kind.HEARTBEAT)]
+    assert abs(offsets[-1] - wrong * 1000) < 60_000
+
+
+@ONE_BROKER
 def test_a_second_site_over_one_store_names_the_first_and_leaves_it_serving(site, control):
     control.agent()
     env = psutil.Process(site.process.pid).environ()

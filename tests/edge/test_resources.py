@@ -244,8 +244,9 @@ def test_the_health_of_a_site_tells_what_its_canary_met(api, agent):
 
 
 class Beat:
-    def __init__(self, *, live, capabilities=(), checked=None):
+    def __init__(self, *, live, capabilities=(), checked=None, offset_ms=0):
         self.live, self.capabilities, self.checked = live, capabilities, checked
+        self.hostname, self.clock_offset_ms = "boot-01", offset_ms
 
 
 class Net:
@@ -276,6 +277,14 @@ def test_a_site_where_nobody_answers_dhcp_says_so_where_it_is_wanted(agents, net
     _, detail = judged(agents, [network])
 
     assert ("SPROUT_DHCP_BIND_INTERFACE" in detail) is said
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_site_says_whose_clock_is_wrong_and_what_comes_of_it(live):
+    status, detail = judged([Beat(live=live, offset_ms=-90_000)], [])
+
+    said = "; the clock of boot-01 is 1.5 minutes behind control's, so that it is given no work"
+    assert (status == "degraded", said in detail) == (live, live)
 
 
 def test_an_enrolment_holds_what_an_agent_needs_and_is_audited(api, site):

@@ -1,5 +1,6 @@
 """Sites out of contact: clocks stand, plans are made whole, owners keep what they may serve."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from itertools import pairwise
@@ -8,12 +9,13 @@ import pytest
 
 from models import queries, ranges
 from models.bootplan import BootPlan, snapshot_digest
-from models.commands import asks, runs, walks
+from models.commands import agents, asks, runs, walks
 from models.errors import NotReady
 from models.lifecycle import State
 from models.messages import Kind as MessageKind
 from models.observations import Seen
-from models.tables import Agent, Allocation, Plan, Range, Run, Workflow
+from models.tables import Agent, Allocation, Machine, Plan, Range, Run, Workflow
+from models.workflows import Kind as Verb
 from models.workflows import Progress
 from tests.models import make
 
@@ -287,3 +289,45 @@ def test_a_spool_that_still_arrives_is_waited_for_though_not_for_ever(scene, min
     make.overdue(flow)
 
     assert scene.view.state is state
+
+
+@pytest.mark.services
+@pytest.mark.parametrize(
+    ("offset_ms", "said"),
+    [(7_200_000, "2 hours ahead of control's"), (-90_000, "1.5 minutes behind control's")],
+)
+def test_an_agent_whose_clock_is_wrong_is_given_no_work(scene, offset_ms, said):
+    scene.agent.beat(clock_offset_ms=offset_ms)
+
+    with pytest.raises(NotReady, match=said):
+        asks.power(make.ADA, scene.machine, Verb.POWER_ON)
+
+    other = make.Agent(scene.site)
+    assert agents.newest_live(scene.site, "http", sticky=scene.agent.id).id == other.id
+
+
+@pytest.mark.services
+def test_an_agent_whose_clock_was_set_right_is_given_work_again(scene):
+    scene.agent.beat(clock_offset_ms=7_200_000)
+    scene.agent.beat(clock_offset_ms=-400)
+
+    assert agents.newest_live(scene.site, "http").id == scene.agent.id
+
+
+@pytest.mark.services
+def test_the_owner_of_an_installer_whose_clock_is_wrong_is_not_passed_over(scene):
+    flow = scene.provision()
+    scene.powered(flow)
+    asks.cancel(make.ADA, flow, reason="again")
+    make.Agent(scene.site)
+    scene.agent.beat(clock_offset_ms=7_200_000)
+
+    with pytest.raises(NotReady, match="clock"):
+        runs.owner(Machine.get_by_id(scene.machine))
+
+
+@pytest.mark.services
+def test_a_heartbeat_that_waited_does_not_make_a_clock_wrong(scene):
+    scene.agent.beat(clock=time.time() - 3600)
+
+    assert agents.newest_live(scene.site, "http").id == scene.agent.id
