@@ -57,6 +57,21 @@ CATALOGUE: Final[Mapping[str, ProblemType]] = MappingProxyType(
         "denied": ProblemType(
             S.FORBIDDEN, "The rules forbid it", "Ask somebody who may, or have the rule changed."
         ),
+        "policy-denied": ProblemType(
+            S.FORBIDDEN,
+            "The policy in force forbids it",
+            "The hint says what would change that; `sprout policy-decisions show` shows all.",
+        ),
+        "approval-needed": ProblemType(
+            S.FORBIDDEN,
+            "It needs an approval",
+            "Have it approved with `sprout approvals create`, and name the approval.",
+        ),
+        "approval-unfit": ProblemType(
+            S.FORBIDDEN,
+            "The approval is not good for this",
+            "An approval is for one action on one machine, good once, and expires: make another.",
+        ),
         "exhausted": ProblemType(
             S.CONFLICT, "Nothing is left to hand out", "Release what is not used, or add more."
         ),

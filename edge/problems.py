@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,8 +15,9 @@ from werkzeug.exceptions import HTTPException
 from edge import plain, refusals
 from edge.errors import BY_STATUS, CATALOGUE, Fault, Refusal
 from edge.exchange import methods_of, request_id
-from models.database import Unavailable
-from models.errors import DomainError, NotFound
+from models.commands import policy
+from models.database import Unavailable, borrowed
+from models.errors import DomainError, Forbidden, NotFound
 
 log = structlog.get_logger()
 
@@ -45,6 +46,7 @@ class Problem:
     detail: str
     faults: tuple[Fault, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
+    decision: str = ""
 
     def encode(self, instance: str) -> dict[str, Any]:
         """Return the JSON form for the request *instance*."""
@@ -58,6 +60,7 @@ class Problem:
                 for fault in self.faults
             ],
             "requestId": instance,
+            **({"policyDecisionId": self.decision} if self.decision else {}),
         }
 
 
@@ -83,7 +86,20 @@ def show(code: str) -> ResponseReturnValue:
 
 def _domain(exc: DomainError) -> Response:
     fault = Fault(exc.field, str(exc), exc.hint)
-    return _answer(_of(exc.code, str(exc), (fault,) if exc.field or exc.hint else ()))
+    problem = _of(exc.code, str(exc), (fault,) if exc.field or exc.hint else ())
+    if isinstance(exc, Forbidden):
+        problem = replace(problem, decision=_kept(exc))
+    return _answer(problem)
+
+
+def _kept(exc: Forbidden) -> str:
+    """Keep the judgement, which the refusal has rolled back; return its id."""
+    try:
+        with borrowed():
+            return str(policy.keep(exc))
+    except Unavailable as lost:
+        log.warning("policy.lost-decision", why=str(lost))
+        return ""
 
 
 def _refusal(exc: Refusal) -> Response:

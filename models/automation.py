@@ -23,14 +23,28 @@ class Form:
     may: tuple[str, ...] = ()
 
 
+def _verb(*needs: str, may: tuple[str, ...] = ()) -> Form:
+    """Return the form of a verb on a machine: each may name the approval that it rests on."""
+    return Form(needs=needs, may=(*may, "approvalId"))
+
+
 FORMS: Final[Mapping[str, Form]] = MappingProxyType(
     {
-        "machine.commission": Form(),
-        "machine.provision": Form(needs=("imageRef", "profileRef"), may=("networkId",)),
-        "machine.power-on": Form(),
-        "machine.power-off": Form(),
-        "machine.reboot": Form(),
-        "machine.boot-source": Form(needs=("bootSource",), may=("persistent",)),
+        "machine.commission": _verb(),
+        "machine.provision": _verb("imageRef", "profileRef", may=("networkId",)),
+        "machine.reprovision": _verb(may=("imageRef", "profileRef", "networkId")),
+        "machine.image": _verb("mediaUrl", may=("bootSource",)),
+        "machine.power-on": _verb(),
+        "machine.power-off": _verb(),
+        "machine.reboot": _verb(),
+        "machine.boot-source": _verb("bootSource", may=("persistent",)),
+        "machine.remote-task": _verb("command"),
+        "machine.release": _verb(),
+        "machine.retire": _verb(),
+        "machine.maintenance": _verb(),
+        "machine.resume": _verb(),
+        "machine.clear": _verb(),
+        "machine.deallocate": _verb(),
         "workflow.cancel": Form(target="workflow"),
     }
 )

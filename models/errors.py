@@ -6,8 +6,12 @@
     + Unknown             a reference inside a body names nothing
   x Taken                 the name, MAC or address belongs to somebody else
   x IllegalTransition     the thing is in the wrong state
+    + Conflict            it was changed meanwhile
   x NotReady              the site or machine lacks what the verb needs
   x Denied                the rules forbid it, whatever the state
+    + Forbidden           the policy in force forbids it
+      - ApprovalNeeded    an approval would let it happen
+      - ApprovalUnfit     the approval that was named is not good for this
   x Exhausted             nothing is left to hand out
 """
 
@@ -55,6 +59,10 @@ class IllegalTransition(DomainError):
     code = "illegal-transition"
 
 
+class Conflict(IllegalTransition):
+    """The record was changed since the caller read it."""
+
+
 class NotReady(DomainError):
     """The site or the machine lacks what the verb needs."""
 
@@ -65,6 +73,28 @@ class Denied(DomainError):
     """The rules forbid it, whatever the state."""
 
     code = "denied"
+
+
+class Forbidden(Denied):
+    """The policy in force forbids it; *decision* is kept by whoever answers the caller."""
+
+    code = "policy-denied"
+
+    def __init__(self, message: str, *, decision: object, field: str = "", hint: str = "") -> None:
+        super().__init__(message, field=field, hint=hint)
+        self.decision = decision
+
+
+class ApprovalNeeded(Forbidden):
+    """An approval would let it happen."""
+
+    code = "approval-needed"
+
+
+class ApprovalUnfit(Forbidden):
+    """The approval that was named is not good for this."""
+
+    code = "approval-unfit"
 
 
 class Exhausted(DomainError):

@@ -1,9 +1,12 @@
 """What a BMC tells of a machine, held against what a person entered."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from models.errors import NotReady
+
+_MOST_MIB: Final = 2**31 - 1
+_MOST_BYTES: Final = 2**63 - 1
 
 
 def differences(
@@ -21,13 +24,27 @@ def differences(
         for mac in sorted(macs)
         if known and mac not in known
     ]
-    memory = facts.get("memory_mib")
-    if memory_mib is not None and memory is not None and memory < memory_mib:
-        found.append(_difference("warning", "memoryMib", memory_mib, memory))
-    largest = max((int(d.get("bytes") or 0) for d in facts.get("disks", ())), default=None)
-    if disk_bytes is not None and largest is not None and largest < disk_bytes:
-        found.append(_difference("warning", "diskBytes", disk_bytes, largest))
+    memory, largest = sizes(facts)
+    for what, entered, seen in (
+        ("memoryMib", memory_mib, memory),
+        ("diskBytes", disk_bytes, largest),
+    ):
+        if entered is not None and seen is not None and seen != entered:
+            severity = "warning" if seen < entered else "info"
+            found.append(_difference(severity, what, entered, seen))
     return found
+
+
+def sizes(facts: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Return the memory in MiB and the bytes of the largest disk; None: not told, or nonsense."""
+    disks = facts.get("disks", ())
+    each = [_size(disk.get("bytes"), _MOST_BYTES) for disk in disks]
+    largest = max((size for size in each if size is not None), default=None)
+    return _size(facts.get("memory_mib"), _MOST_MIB), largest
+
+
+def _size(told: Any, most: int) -> int | None:
+    return told if isinstance(told, int) and 0 < told <= most else None
 
 
 def _difference(severity: str, what: str, entered: Any, seen: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 Rule 1: a move that is not in TRANSITIONS cannot happen.
 Rule 2: this module knows no database, no clock and no operator.
-Rule 3: two moves lead back to where the machine came from; they say so with a Recall.
+Rule 3: some moves lead back to where the machine came from; they say so with a Recall.
 """
 
 from collections.abc import Mapping
@@ -59,6 +59,7 @@ _S, _E = State, Event
 # fmt: off
 TRANSITIONS: Final[Mapping[tuple[State, Event], State | Recall]] = MappingProxyType({
     (_S.REGISTERED,    _E.COMMISSION):   _S.COMMISSIONING,
+    (_S.REGISTERED,    _E.ALLOCATE):     _S.ALLOCATED,
     (_S.REGISTERED,    _E.PROVISION):    _S.PROVISIONING,
     (_S.REGISTERED,    _E.RETIRE):       _S.RETIRED,
     (_S.COMMISSIONING, _E.COMMISSIONED): _S.AVAILABLE,
@@ -70,7 +71,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], State | Recall]] = MappingProxyT
     (_S.AVAILABLE,     _E.MAINTAIN):     _S.MAINTENANCE,
     (_S.AVAILABLE,     _E.RETIRE):       _S.RETIRED,
     (_S.ALLOCATED,     _E.PROVISION):    _S.PROVISIONING,
-    (_S.ALLOCATED,     _E.DEALLOCATE):   _S.AVAILABLE,
+    (_S.ALLOCATED,     _E.DEALLOCATE):   Recall.IDLE,
     (_S.PROVISIONING,  _E.PROVISIONED):  _S.ACTIVE,
     (_S.PROVISIONING,  _E.GAVE_UP):      _S.FAILED,
     (_S.PROVISIONING,  _E.CANCEL):       _S.FAILED,
@@ -98,7 +99,8 @@ def next_state(
     """Return where *event* leads from *state*.
 
     *came_from* is the state before maintenance; *commissioned* says whether the machine ever
-    finished commissioning, which decides where a cleared failure goes.  Raises IllegalTransition.
+    finished commissioning, which decides where a cleared failure and
+    a machine that is given back go.  Raises IllegalTransition.
     """
     match TRANSITIONS.get((state, event)):
         case State() as after:

@@ -1,6 +1,6 @@
 """What is known, as frozen values: the number of statements does not grow with the fleet."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
@@ -135,6 +135,12 @@ def machine_rows() -> Any:
     )
 
 
+def machines_of(ids: Sequence[UUID]) -> list[MachineView]:
+    """Return the machines with these *ids*, by host name."""
+    query = machine_rows().where(t.Machine.id.in_(ids)).order_by(t.Machine.hostname, t.Machine.id)
+    return machine_views(list(query.objects())) if ids else []
+
+
 def machine(ref: str | UUID) -> MachineView:
     """Return the machine with this id or host name.  Raises NotFound, also for several."""
     uuid = _uuid(ref)
@@ -158,6 +164,8 @@ def machine_views(rows: list[Any]) -> list[MachineView]:
         filled(
             MachineView,
             row,
+            memory_mib=row.found_memory_mib or row.memory_mib,
+            disk_bytes=row.found_disk_bytes or row.disk_bytes,
             state=State(row.state),
             phase=Phase(row.phase),
             interfaces=tuple(view for _, view in interfaces.get(row.id, ())),

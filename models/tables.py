@@ -7,6 +7,7 @@ column, and a test compares the two.
 from typing import Final
 
 from models.rows.access import ApiToken, LoginAttempt, Session
+from models.rows.day2 import ActionExecution, Approval, PolicyDecision
 from models.rows.discoveries import Discovery, DiscoveryDrop
 from models.rows.engine import (
     AutomationCommand,
@@ -35,9 +36,11 @@ from models.rows.ledger import Audit, AuditSeal, Key, SignInCode
 
 __all__ = [
     "ALL",
+    "ActionExecution",
     "Agent",
     "Allocation",
     "ApiToken",
+    "Approval",
     "Artifact",
     "Audit",
     "AuditSeal",
@@ -55,6 +58,7 @@ __all__ = [
     "Observation",
     "Outbox",
     "Plan",
+    "PolicyDecision",
     "Profile",
     "Range",
     "Run",
@@ -94,4 +98,7 @@ ALL: Final = (
     DeadLetter,
     Discovery,
     DiscoveryDrop,
+    PolicyDecision,
+    Approval,
+    ActionExecution,
 )

@@ -90,6 +90,9 @@ PLACES: Final[Mapping[str, Callable[[str, Sites], Place | None]]] = MappingProxy
         "network": _by_id(t.Network),
         "workflow": _by_id(t.Workflow),
         "discovery": _by_id(t.Discovery),
+        "approval": _by_id(t.Approval),
+        "decision": _by_id(t.PolicyDecision),
+        "execution": _by_id(t.ActionExecution),
     }
 )
 """How a thing is found by what stands for it in a URL, by the name of the URL's part.

@@ -20,10 +20,19 @@ class Kind(StrEnum):
 
     COMMISSION = "commission"
     PROVISION = "provision"
+    REPROVISION = "reprovision"
+    IMAGE = "image"
     POWER_ON = "power-on"
     POWER_OFF = "power-off"
     REBOOT = "reboot"
     BOOT_SOURCE = "boot-source"
+    REMOTE_TASK = "remote-task"
+    RELEASE = "release"
+    RETIRE = "retire"
+    MAINTENANCE = "maintenance"
+    RESUME = "resume"
+    CLEAR = "clear"
+    DEALLOCATE = "deallocate"
     CLEAN_UP = "clean-up"
     """What follows a failure: control asks for it, nobody else."""
 
@@ -61,6 +70,17 @@ class Task(StrEnum):
     POWER_OFF = "power-off"
     REBOOT = "reboot"
     BOOT_SOURCE = "boot-source"
+    VIRTUAL_MEDIA = "virtual-media"
+    REMOTE_TASK = "remote-task"
+
+
+REDFISH: Final = "redfish"
+"""The capability of an agent that drives BMCs."""
+
+CAPABILITY: Final[Mapping[Task, str]] = MappingProxyType(
+    {Task.VIRTUAL_MEDIA: "virtual-media", Task.REMOTE_TASK: "remote-task"}
+)
+"""The capability that a task wants of its agent, where it is not REDFISH."""
 
 
 class Decision(StrEnum):
@@ -68,6 +88,8 @@ class Decision(StrEnum):
 
     PREPARE_RUN = "prepare-run"
     RECORD_INVENTORY = "record-inventory"
+    FIND_ABLE = "find-able"
+    LET_GO = "let-go"
     FINISH = "finish"
 
 
@@ -109,7 +131,7 @@ class Table:
     clean_up: Kind | None = None
 
 
-def _decide(name: str, decision: Decision, expects: str) -> Step:
+def _decide(name: str, decision: Decision, expects: str, **params: Any) -> Step:
     return Step(
         name=name,
         kind=StepKind.DECISION,
@@ -117,6 +139,7 @@ def _decide(name: str, decision: Decision, expects: str) -> Step:
         expects=expects,
         party=Party.CONTROL,
         deadline_s=60,
+        params=params,
     )
 
 
@@ -161,6 +184,12 @@ def _expect(
         fails_on=frozenset(fails_on),
         settles=settles,
     )
+
+
+def _able(task: Task) -> Step:
+    capability = CAPABILITY[task]
+    expects = f"an agent of the site that can {capability}"
+    return _decide("agent-found", Decision.FIND_ABLE, expects, capability=capability)
 
 
 _MACHINE, _AGENT = Party.MACHINE, Party.AGENT
@@ -246,6 +275,39 @@ _CLEAN_UP: Final = Table(
 """A machine that may still be writing its disk is switched off, and boots by its own order."""
 
 
+_IMAGE: Final = Table(
+    steps=(
+        _able(Task.VIRTUAL_MEDIA),
+        _assign("media-inserted", Task.VIRTUAL_MEDIA, "the BMC to show the media as inserted"),
+        _assign("boot-override", Task.BOOT_SOURCE, "the BMC to keep the override", source="cd"),
+    ),
+)
+
+_REMOTE_TASK: Final = Table(
+    steps=(
+        _able(Task.REMOTE_TASK),
+        _assign("command-run", Task.REMOTE_TASK, "the command to end, and its output", 900),
+    ),
+)
+
+_RELEASE: Final = Table(
+    begins=Event.RELEASE,
+    ends=Event.RELEASED,
+    steps=(
+        _assign("switched-off", Task.POWER_OFF, "the BMC to report power off", force=True),
+        _assign("override-cleared", Task.BOOT_SOURCE, "the BMC to drop it", source="none"),
+        _decide("let-go", Decision.LET_GO, "its address and its plan given back"),
+        _decide("released", Decision.FINISH, "the machine becomes available"),
+    ),
+)
+"""What is on its disk stays there until the next provisioning: no driver wipes it yet."""
+
+
+def _moved(event: Event, expects: str, *first: Step) -> Table:
+    """Return the table of what is done as soon as it is asked."""
+    return Table(begins=event, steps=(*first, _decide("done", Decision.FINISH, expects)))
+
+
 def _single(task: Task, expects: str) -> Table:
     return Table(steps=(_assign(task.value, task, expects),))
 
@@ -254,13 +316,31 @@ TABLES: Final[Mapping[Kind, Table]] = MappingProxyType(
     {
         Kind.COMMISSION: _COMMISSION,
         Kind.PROVISION: _PROVISION,
+        Kind.REPROVISION: _PROVISION,
+        Kind.IMAGE: _IMAGE,
         Kind.POWER_ON: _single(Task.POWER_ON, "the BMC to report power on"),
         Kind.POWER_OFF: _single(Task.POWER_OFF, "the BMC to report power off"),
         Kind.REBOOT: _single(Task.REBOOT, "the BMC to report off, then on"),
         Kind.BOOT_SOURCE: _single(Task.BOOT_SOURCE, "the BMC to keep the boot source"),
+        Kind.REMOTE_TASK: _REMOTE_TASK,
+        Kind.RELEASE: _RELEASE,
+        Kind.RETIRE: _moved(
+            Event.RETIRE,
+            "the machine is out of use",
+            _decide("let-go", Decision.LET_GO, "its address and its plan given back"),
+        ),
+        Kind.MAINTENANCE: _moved(Event.MAINTAIN, "the machine is in maintenance"),
+        Kind.RESUME: _moved(Event.RESUME, "the machine is where it came from"),
+        Kind.CLEAR: _moved(Event.CLEAR, "the machine is at rest"),
+        Kind.DEALLOCATE: _moved(Event.DEALLOCATE, "the machine is free"),
         Kind.CLEAN_UP: _CLEAN_UP,
     }
 )
 
 LIFECYCLE: Final = frozenset(kind for kind, table in TABLES.items() if table.begins is not None)
 """Workflows of which a machine has at most one."""
+
+AT_ONCE: Final = frozenset(
+    {Kind.RETIRE, Kind.MAINTENANCE, Kind.RESUME, Kind.CLEAR, Kind.DEALLOCATE}
+)
+"""Workflows that nobody is waited for: they end in the transaction that begins them."""

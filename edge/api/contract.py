@@ -48,7 +48,7 @@ def operation(
 
     Args:
         api: the resource that it belongs to.
-        method: "get" or "post".
+        method: "get", "post", "patch" or "delete".
         rule: Flask's URL rule.
         name: the operation's id in the contract.
         answer: the model of the answer.

@@ -71,6 +71,9 @@ class Problem(BaseModel):
     detail: str
     errors: list[Fault]
     request_id: str = Field(alias="requestId")
+    policy_decision_id: str | None = Field(
+        default=None, alias="policyDecisionId", description="The policy decision that refused it."
+    )
 
 
 def sent(body: type[BaseModel]) -> RequestBody:

@@ -148,6 +148,35 @@ class NewMachine(Body):
     root_disk: NewRootDisk | None = None
 
 
+class ChangedMachine(Body):
+    """What is named is changed, interfaces as a whole; null takes it away."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example({"version": 1, "labels": {"role": "worker"}, "memoryMib": 65536})
+    )
+
+    version: Annotated[
+        Int32 | None, Field(description="Which version is changed; else it is refused.")
+    ] = None
+    labels: Labels = Field(default_factory=dict)
+    memory_mib: Int32 | None = None
+    disk_bytes: Int64 | None = None
+    bmc: NewBmc | None = None
+    root_disk: NewRootDisk | None = None
+    interfaces: Annotated[list[NewInterface], Field(min_length=1, max_length=64)] = Field(
+        default_factory=list
+    )
+
+    def asked(self) -> dict[str, Any]:
+        """Return the columns that were given, and are to change."""
+        given = {name: getattr(self, name) for name in self.model_fields_set - {"version"}}
+        if given.get("bmc") is not None:
+            given["bmc"] = given["bmc"].stored()
+        if given.get("root_disk") is not None:
+            given["root_disk"] = given["root_disk"].model_dump(by_alias=True)
+        return given
+
+
 class Interface(Answer):
     id: UUID
     name: str

@@ -2,59 +2,44 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
-from typing import Any, Final, Literal
+from typing import Any, Final
 from uuid import UUID
 
 from flask import Response
-from pydantic import ConfigDict, Field
 
 from edge import auth, refusals
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Body, Reason, Ref, example
-from edge.api.machine_forms import MachineRef
+from edge.api.machine_forms import Machine, MachineRef, Machines
+from edge.api.verb_forms import (
+    Ask,
+    BootImage,
+    BootSource,
+    Provision,
+    RemoteTask,
+    Reprovision,
+    WantedMachines,
+)
 from edge.api.workflows import Workflow
 from models import queries
-from models.commands import asks
+from models.commands import allocating, asks
 from models.views import MachineView
 from models.workflows import Kind
 
 api: Final = resource("machine verbs", "What is asked of a machine; a workflow does it.")
 
-_REFUSES: Final = ("illegal-transition", "not-ready", "invalid", "denied")
+_REFUSES: Final = (
+    "illegal-transition",
+    "not-ready",
+    "invalid",
+    "denied",
+    "unknown-reference",
+    "policy-denied",
+    "approval-needed",
+    "approval-unfit",
+)
 
 
-class Ask(Body):
-    model_config = ConfigDict(json_schema_extra=example({"reason": "rack 4 is new"}))
-
-    reason: Reason = ""
-
-
-class Provision(Body):
-    model_config = ConfigDict(
-        json_schema_extra=example(
-            {"imageRef": "debian-12", "profileRef": "base", "networkId": None, "reason": ""}
-        )
-    )
-
-    image_ref: Ref
-    profile_ref: Ref
-    network_id: UUID | None = Field(
-        default=None, description="Left out: the site's only network for provisioning."
-    )
-    reason: Reason = ""
-
-
-class BootSource(Body):
-    model_config = ConfigDict(
-        json_schema_extra=example({"bootSource": "pxe", "persistent": False, "reason": ""})
-    )
-
-    boot_source: Literal["pxe", "disk", "cd", "http", "bios"]
-    persistent: bool = Field(default=False, description="Always, instead of at the next boot.")
-    reason: Reason = ""
-
-
-def _verb(kind: Kind, name: str, *refuses: str) -> Callable[..., Any]:
+def _verb(kind: Kind, name: str) -> Callable[..., Any]:
     return operation(
         api,
         "post",
@@ -62,7 +47,7 @@ def _verb(kind: Kind, name: str, *refuses: str) -> Callable[..., Any]:
         name,
         answer=Workflow,
         status=HTTPStatus.ACCEPTED,
-        refuses=(*_REFUSES, *refuses),
+        refuses=_REFUSES,
         action=f"machine.{kind.value}",
     )
 
@@ -70,24 +55,49 @@ def _verb(kind: Kind, name: str, *refuses: str) -> Callable[..., Any]:
 @_verb(Kind.COMMISSION, "commissionMachine")
 def commission(path: MachineRef, body: Ask) -> Response:
     """Read the machine's inventory from its BMC; leads to available."""
-    machine = _asked_of(path)
-    return _begun(asks.commission(auth.caller(), machine.id, reason=body.reason))
+    return _begun(asks.commission(auth.caller(), _asked_of(path).id, **_why(body)))
 
 
-@_verb(Kind.PROVISION, "provisionMachine", "unknown-reference")
+@_verb(Kind.PROVISION, "provisionMachine")
 def provision(path: MachineRef, body: Provision) -> Response:
-    """Write an image to the machine's disk and boot it; leads to active.  Wipes that disk."""
-    machine = _asked_of(path)
+    """Write an image to the machine's disk and boot it; leads to active.  Wipes that disk.
+
+    Of a machine that is active this is the action `reprovision`.
+    """
     return _begun(
         asks.provision(
             auth.caller(),
-            machine.id,
+            _asked_of(path).id,
             image_ref=body.image_ref,
             profile_ref=body.profile_ref,
             network_id=body.network_id,
-            reason=body.reason,
+            **_why(body),
         )
     )
+
+
+@_verb(Kind.REPROVISION, "reprovisionMachine")
+def reprovision(path: MachineRef, body: Reprovision) -> Response:
+    """Provision a machine that is active anew.  Wipes its disk."""
+    return _begun(
+        asks.reprovision(
+            auth.caller(),
+            _asked_of(path).id,
+            image_ref=body.image_ref,
+            profile_ref=body.profile_ref,
+            network_id=body.network_id,
+            **_why(body),
+        )
+    )
+
+
+@_verb(Kind.IMAGE, "bootMachineImage")
+def image(path: MachineRef, body: BootImage) -> Response:
+    """Insert an image as virtual media, and have the machine boot from it next.
+
+    Ends failed where no agent of the site can insert media.
+    """
+    return _begun(asks.media(auth.caller(), _asked_of(path).id, body.media_url, **_why(body)))
 
 
 @_verb(Kind.POWER_ON, "powerOnMachine")
@@ -111,21 +121,98 @@ def reboot(path: MachineRef, body: Ask) -> Response:
 @_verb(Kind.BOOT_SOURCE, "setMachineBootSource")
 def boot_source(path: MachineRef, body: BootSource) -> Response:
     """Choose what the machine boots from next, or always."""
-    machine = _asked_of(path)
     return _begun(
         asks.boot_source(
             auth.caller(),
-            machine.id,
+            _asked_of(path).id,
             body.boot_source,
             persistent=body.persistent,
-            reason=body.reason,
+            **_why(body),
         )
     )
 
 
+@_verb(Kind.REMOTE_TASK, "runMachineTask")
+def remote_task(path: MachineRef, body: RemoteTask) -> Response:
+    """Run a command on the machine's system; its output becomes evidence.
+
+    Ends failed where no agent of the site can run commands.
+    """
+    return _begun(asks.remote_task(auth.caller(), _asked_of(path).id, body.command, **_why(body)))
+
+
+@_verb(Kind.RELEASE, "releaseMachine")
+def release(path: MachineRef, body: Ask) -> Response:
+    """Switch the machine off and give its address back; leads to available.
+
+    What is on its disk stays there until the machine is provisioned again.
+    """
+    return _begun(asks.release(auth.caller(), _asked_of(path).id, **_why(body)))
+
+
+@_verb(Kind.RETIRE, "retireMachine")
+def retire(path: MachineRef, body: Ask) -> Response:
+    """Take the machine out of use for good.  Release it first."""
+    return _moved(Kind.RETIRE, path, body)
+
+
+@_verb(Kind.MAINTENANCE, "maintainMachine")
+def maintenance(path: MachineRef, body: Ask) -> Response:
+    """Put the machine into maintenance."""
+    return _moved(Kind.MAINTENANCE, path, body)
+
+
+@_verb(Kind.RESUME, "resumeMachine")
+def resume(path: MachineRef, body: Ask) -> Response:
+    """Bring the machine back from maintenance to where it came from."""
+    return _moved(Kind.RESUME, path, body)
+
+
+@_verb(Kind.CLEAR, "clearMachine")
+def clear(path: MachineRef, body: Ask) -> Response:
+    """Say that what failed is mended: the machine is available, or registered, again."""
+    return _moved(Kind.CLEAR, path, body)
+
+
+@_verb(Kind.DEALLOCATE, "deallocateMachine")
+def deallocate(path: MachineRef, body: Ask) -> Response:
+    """Give an allocated machine back."""
+    return _moved(Kind.DEALLOCATE, path, body)
+
+
+@operation(
+    api,
+    "post",
+    "/v1/machines/allocate",
+    "allocateMachines",
+    answer=Machines,
+    refuses=("unknown-reference", "exhausted", "policy-denied", "approval-needed"),
+    action="machine.allocate",
+)
+def allocate(body: WantedMachines) -> Response:
+    """Hand out as many free machines as are asked for, or none; those first that are available."""
+    wanted = allocating.Wanted(
+        site_id=body.site_id,
+        count=body.count,
+        labels=body.labels,
+        architecture=body.architecture,
+        min_memory_mib=body.min_memory_mib,
+        min_disk_bytes=body.min_disk_bytes,
+    )
+    found = allocating.allocate(auth.caller(), wanted, reason=body.reason)
+    return answered(Machines(items=[Machine.of(view) for view in queries.machines_of(found)]))
+
+
+def _why(body: Ask) -> dict[str, Any]:
+    return {"reason": body.reason, "approval_id": body.approval_id}
+
+
 def _power(kind: Kind, path: MachineRef, body: Ask) -> Response:
-    machine = _asked_of(path)
-    return _begun(asks.power(auth.caller(), machine.id, kind, reason=body.reason))
+    return _begun(asks.power(auth.caller(), _asked_of(path).id, kind, **_why(body)))
+
+
+def _moved(kind: Kind, path: MachineRef, body: Ask) -> Response:
+    return _begun(asks.moved(auth.caller(), _asked_of(path).id, kind, **_why(body)))
 
 
 def _asked_of(path: MachineRef) -> MachineView:

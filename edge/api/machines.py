@@ -7,9 +7,10 @@ from typing import Final
 
 from flask import Response
 
-from edge import access, auth
+from edge import access, auth, refusals
 from edge.api.contract import answered, operation, resource
 from edge.api.machine_forms import (
+    ChangedMachine,
     Machine,
     MachineFilter,
     MachineRef,
@@ -21,6 +22,7 @@ from edge.api.machine_forms import (
 from edge.api.workflows import Observations, SeenFilter
 from models import lists, queries
 from models.commands import inventory
+from models.commands import machines as commands
 from models.why import why as judged
 
 api: Final = resource("machines", "Physical machines, from registration to retirement.")
@@ -85,6 +87,43 @@ def index(query: MachineFilter) -> Response:
 def show(path: MachineRef) -> Response:
     """Show one machine."""
     return answered(Machine.of(queries.machine(path.machine)))
+
+
+@operation(
+    api,
+    "patch",
+    "/v1/machines/<machine>",
+    "updateMachine",
+    answer=Machine,
+    refuses=("invalid", "taken", "illegal-transition"),
+    action="machine.update",
+)
+def update(path: MachineRef, body: ChangedMachine) -> Response:
+    """Change what was entered of a machine; what its BMC told wins, and `differences` shows it."""
+    machine = queries.machine(path.machine)
+    refusals.concerns(machine)
+    changes = body.asked()
+    if "interfaces" in changes:
+        changes["interfaces"] = _interfaces(body.interfaces)
+    commands.update_machine(auth.caller(), machine.id, changes, version=body.version)
+    return answered(Machine.of(queries.machine(machine.id)))
+
+
+@operation(
+    api,
+    "delete",
+    "/v1/machines/<machine>",
+    "deleteMachine",
+    answer=Machine,
+    refuses=("illegal-transition",),
+    action="machine.delete",
+)
+def delete(path: MachineRef) -> Response:
+    """Forget a machine that was never used, or is retired; answers what it was."""
+    machine = queries.machine(path.machine)
+    refusals.concerns(machine)
+    commands.delete_machine(auth.caller(), machine.id)
+    return answered(Machine.of(machine))
 
 
 @operation(

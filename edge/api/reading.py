@@ -1,5 +1,6 @@
 """A request is read whole, or refused with every fault at its place."""
 
+import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -50,6 +51,18 @@ def from_body(model: type[_Model]) -> _Model:
         return model.model_validate_json(raw or b"{}")
     except ValidationError as exc:
         raise _refused(exc.errors(include_url=False, include_context=False)) from None
+
+
+def from_part(model: type[_Model], values: Mapping[str, Any], place: str) -> _Model:
+    """Return the part of a body that stands at the pointer *place*, as *model*.
+
+    Raises Unreadable.
+    """
+    try:
+        return model.model_validate_json(json.dumps(values))
+    except ValidationError as exc:
+        found = exc.errors(include_url=False, include_context=False)
+        raise _refused([{**each, "loc": (place, *each["loc"])} for each in found]) from None
 
 
 def from_text(model: type[_Model], values: Mapping[str, str]) -> _Model:

@@ -5,24 +5,30 @@ from typing import Any, Final
 from uuid import UUID
 
 from models import audit, facts
+from models.actions import ACTIONS
 from models.audit import Caller
-from models.commands import agents, begin, runs, tasks, walks
+from models.commands import agents, runs, verbs, walks
 from models.commands.moves import locked
+from models.commands.policy import Order
 from models.database import database
 from models.errors import IllegalTransition, Invalid, NotFound, NotReady, Unknown
 from models.lifecycle import Event, State, next_state
 from models.tables import Image, Machine, Profile, Workflow
-from models.workflows import LIFECYCLE, Kind, Progress
+from models.workflows import AT_ONCE, REDFISH, TABLES, Kind, Progress
 
 BOOT_SOURCES: Final = ("pxe", "disk", "cd", "http", "bios")
+MEDIA_SOURCE: Final = "virtual-media"
 
 
-def commission(caller: Caller, machine_id: UUID, *, reason: str = "") -> UUID:
+def commission(
+    caller: Caller, machine_id: UUID, *, reason: str = "", approval_id: UUID | None = None
+) -> UUID:
     """Ask for the BMC's inventory; leads to available.  Raises DomainError."""
+    order = Order(reason=reason, approval_id=approval_id)
     with database.atomic():
         machine = locked(machine_id)
         _judge(machine, Event.COMMISSION)
-        return _begin(machine, Kind.COMMISSION, caller, reason=reason)
+        return verbs.begun(caller, machine, Kind.COMMISSION, order)
 
 
 def provision(
@@ -33,33 +39,75 @@ def provision(
     profile_ref: str,
     network_id: UUID | None = None,
     reason: str = "",
+    approval_id: UUID | None = None,
 ) -> UUID:
-    """Ask for an operating system on the machine's disk.  Raises DomainError."""
+    """Ask for an operating system on the machine's disk; of an active one, that is to reprovision.
+
+    Raises DomainError.
+    """
+    asked = {
+        "imageRef": image_ref,
+        "profileRef": profile_ref,
+        "networkId": None if network_id is None else str(network_id),
+    }
+    order = Order(reason=reason, approval_id=approval_id, parameters=asked)
     with database.atomic():
         machine = locked(machine_id)
-        _judge(machine, Event.PROVISION)
-        image = _image(image_ref, machine)
-        profile: Profile | None = Profile.get_or_none(Profile.ref == profile_ref)
-        if profile is None:
-            raise Unknown(
-                f"no profile {profile_ref}",
-                field="/profileRef",
-                hint="List them with: sprout profiles list",
-            )
-        runs.pxe_interface(machine)
-        network = runs.provisioning_network(machine, network_id)
-        disk = facts.root_disk(machine.root_disk, machine.facts)
-        runs.owner(machine)
-        params = {
-            "image_id": str(image.id),
-            "profile_id": str(profile.id),
-            "network_id": str(network.id),
-            "image": image.ref,
-            "profile": profile.ref,
-            "network": network.name,
-            "disk": disk,
-        }
-        return _begin(machine, Kind.PROVISION, caller, reason=reason, params=params)
+        return _provisioned(caller, machine, order)
+
+
+def reprovision(
+    caller: Caller,
+    machine_id: UUID,
+    *,
+    image_ref: str | None = None,
+    profile_ref: str | None = None,
+    network_id: UUID | None = None,
+    reason: str = "",
+    approval_id: UUID | None = None,
+) -> UUID:
+    """Provision an active machine anew: with what it has, where nothing else is said.
+
+    Raises DomainError.
+    """
+    with database.atomic():
+        machine = locked(machine_id)
+        _in_state(machine, Kind.REPROVISION)
+        image = image_ref or Image.get_by_id(machine.image_id).ref
+        profile = profile_ref or Profile.get_by_id(machine.profile_id).ref
+        network = network_id or machine.network_id
+        asked = {"imageRef": image, "profileRef": profile, "networkId": str(network)}
+        order = Order(reason=reason, approval_id=approval_id, parameters=asked)
+        return _provisioned(caller, machine, order)
+
+
+def _provisioned(caller: Caller, machine: Machine, order: Order) -> UUID:
+    _judge(machine, Event.PROVISION)
+    asked = order.parameters
+    image = _image(asked["imageRef"], machine)
+    profile: Profile | None = Profile.get_or_none(Profile.ref == asked["profileRef"])
+    if profile is None:
+        raise Unknown(
+            f"no profile {asked['profileRef']}",
+            field="/profileRef",
+            hint="List them with: sprout profiles list",
+        )
+    runs.pxe_interface(machine)
+    named = asked.get("networkId")
+    network = runs.provisioning_network(machine, None if named is None else UUID(named))
+    disk = facts.root_disk(machine.root_disk, machine.facts)
+    runs.owner(machine)
+    params = {
+        "image_id": str(image.id),
+        "profile_id": str(profile.id),
+        "network_id": str(network.id),
+        "image": image.ref,
+        "profile": profile.ref,
+        "network": network.name,
+        "disk": disk,
+    }
+    kind = Kind.REPROVISION if machine.state == State.ACTIVE.value else Kind.PROVISION
+    return verbs.begun(caller, machine, kind, order, params)
 
 
 def _image(ref: str, machine: Machine) -> Image:
@@ -77,17 +125,26 @@ def _image(ref: str, machine: Machine) -> Image:
     return image
 
 
-def power(caller: Caller, machine_id: UUID, kind: Kind, *, reason: str = "") -> UUID:
+def power(
+    caller: Caller,
+    machine_id: UUID,
+    kind: Kind,
+    *,
+    reason: str = "",
+    approval_id: UUID | None = None,
+) -> UUID:
     """Ask for power on, power off or a reboot.  Raises DomainError."""
-    with database.atomic():
-        machine = locked(machine_id)
-        _reachable(machine)
-        _undisturbed(machine)
-        return _begin(machine, kind, caller, reason=reason)
+    return _beside(caller, machine_id, kind, Order(reason=reason, approval_id=approval_id))
 
 
 def boot_source(
-    caller: Caller, machine_id: UUID, source: str, *, persistent: bool = False, reason: str = ""
+    caller: Caller,
+    machine_id: UUID,
+    source: str,
+    *,
+    persistent: bool = False,
+    reason: str = "",
+    approval_id: UUID | None = None,
 ) -> UUID:
     """Ask the BMC to boot from *source* next, or always.  Raises DomainError."""
     if source not in BOOT_SOURCES:
@@ -96,12 +153,81 @@ def boot_source(
             field="/bootSource",
             hint=f"Choose one of {', '.join(BOOT_SOURCES)}.",
         )
+    asked = {"bootSource": source, "persistent": persistent}
+    order = Order(reason=reason, approval_id=approval_id, parameters=asked)
     params = {"source": source, "persistent": persistent}
+    return _beside(caller, machine_id, Kind.BOOT_SOURCE, order, params)
+
+
+def media(
+    caller: Caller,
+    machine_id: UUID,
+    url: str,
+    *,
+    source: str = MEDIA_SOURCE,
+    reason: str = "",
+    approval_id: UUID | None = None,
+) -> UUID:
+    """Ask the BMC to insert the image at *url*, and to boot from it next.  Raises DomainError."""
+    if source != MEDIA_SOURCE:
+        raise Invalid(
+            f"an image is booted from {MEDIA_SOURCE}, not from {source!r}", field="/bootSource"
+        )
+    if not url.startswith(("http://", "https://")):
+        raise Invalid(
+            "a BMC fetches media by HTTP",
+            field="/mediaUrl",
+            hint="Give a URL that begins with http:// or https://.",
+        )
+    asked = {"mediaUrl": url, "bootSource": source}
+    order = Order(reason=reason, approval_id=approval_id, parameters=asked)
+    return _beside(caller, machine_id, Kind.IMAGE, order, {"url": url})
+
+
+def remote_task(
+    caller: Caller,
+    machine_id: UUID,
+    command: str,
+    *,
+    reason: str = "",
+    approval_id: UUID | None = None,
+) -> UUID:
+    """Ask for *command* to be run on the machine's system.  Raises DomainError."""
+    order = Order(reason=reason, approval_id=approval_id, parameters={"command": command})
     with database.atomic():
         machine = locked(machine_id)
-        _reachable(machine)
+        _in_state(machine, Kind.REMOTE_TASK)
         _undisturbed(machine)
-        return _begin(machine, Kind.BOOT_SOURCE, caller, reason=reason, params=params)
+        return verbs.begun(caller, machine, Kind.REMOTE_TASK, order, {"command": command})
+
+
+def release(
+    caller: Caller, machine_id: UUID, *, reason: str = "", approval_id: UUID | None = None
+) -> UUID:
+    """Ask for the machine back: switched off, its address free; leads to available."""
+    order = Order(reason=reason, approval_id=approval_id)
+    with database.atomic():
+        machine = locked(machine_id)
+        _judge(machine, Event.RELEASE)
+        return verbs.begun(caller, machine, Kind.RELEASE, order)
+
+
+def moved(
+    caller: Caller,
+    machine_id: UUID,
+    kind: Kind,
+    *,
+    reason: str = "",
+    approval_id: UUID | None = None,
+) -> UUID:
+    """Ask for what only moves the machine's state: one of AT_ONCE; its workflow has ended."""
+    order = Order(reason=reason, approval_id=approval_id)
+    event = TABLES[kind].begins
+    assert kind in AT_ONCE and event is not None  # noqa: S101, PT018 - for the type checker
+    with database.atomic():
+        machine = locked(machine_id)
+        _legal(machine, event)
+        return verbs.begun(caller, machine, kind, order)
 
 
 def cancel(caller: Caller, workflow_id: UUID, *, reason: str = "") -> None:
@@ -129,10 +255,41 @@ def cancel(caller: Caller, workflow_id: UUID, *, reason: str = "") -> None:
         walks.end(machine, flow, Progress.CANCELLED, Event.CANCEL, caller, detail=detail)
 
 
-def _judge(machine: Machine, event: Event) -> None:
+def _beside(
+    caller: Caller,
+    machine_id: UUID,
+    kind: Kind,
+    order: Order,
+    params: Mapping[str, Any] | None = None,
+) -> UUID:
+    """Ask a BMC for what leaves the machine's state alone."""
+    with database.atomic():
+        machine = locked(machine_id)
+        _in_state(machine, kind)
+        _reachable(machine)
+        _undisturbed(machine)
+        return verbs.begun(caller, machine, kind, order, params)
+
+
+def _in_state(machine: Machine, kind: Kind) -> None:
+    states = ACTIONS[kind.value].states
+    if State(machine.state) not in states:
+        _undisturbed(machine)  # what is under way says more than the state does
+        raise IllegalTransition(
+            f"a machine that is {machine.state} cannot {kind}",
+            hint=f"It is for machines that are {', '.join(sorted(states))}.",
+        )
+
+
+def _legal(machine: Machine, event: Event) -> None:
     """Refuse now what the move would refuse, before anything is written."""
+    came_from = None if machine.came_from is None else State(machine.came_from)
     commissioned = machine.commissioned_at is not None
-    next_state(State(machine.state), event, commissioned=commissioned)
+    next_state(State(machine.state), event, came_from=came_from, commissioned=commissioned)
+
+
+def _judge(machine: Machine, event: Event) -> None:
+    _legal(machine, event)
     _reachable(machine)
 
 
@@ -143,7 +300,7 @@ def _reachable(machine: Machine) -> None:
             field="/bmc",
             hint="Give the machine a BMC with its address and a reference to its password.",
         )
-    agents.newest_live(machine.site_id, tasks.REDFISH)
+    agents.newest_live(machine.site_id, REDFISH)
 
 
 def _undisturbed(machine: Machine) -> None:
@@ -155,29 +312,3 @@ def _undisturbed(machine: Machine) -> None:
             f"the machine is in the middle of {running.kind}",
             hint=f"Wait for it, or cancel it: sprout workflows cancel {running.id}",
         )
-
-
-def _begin(
-    machine: Machine,
-    kind: Kind,
-    caller: Caller,
-    *,
-    reason: str,
-    params: Mapping[str, Any] | None = None,
-) -> UUID:
-    if kind in LIFECYCLE:
-        _supersede(machine, kind, caller)
-    flow = begin.begun(machine, kind, caller, reason=reason, params=params)
-    return UUID(str(flow.id))
-
-
-def _supersede(machine: Machine, kind: Kind, caller: Caller) -> None:
-    """End what else is done to the machine: a late power-off must not meet an installation."""
-    running = Workflow.select().where(
-        (Workflow.machine_id == machine.id)
-        & (Workflow.state == Progress.RUNNING.value)
-        & ~Workflow.lifecycle
-    )
-    for flow in list(running):
-        detail = f"superseded by {kind.value}"
-        walks.end(machine, flow, Progress.CANCELLED, Event.CANCEL, caller, detail=detail)

@@ -9,12 +9,12 @@ from uuid import UUID
 from models import audit, automation, queries
 from models.audit import Caller
 from models.automation import Command
-from models.commands import asks
+from models.commands import asks, policy
 from models.database import database
-from models.errors import Denied, DomainError, Invalid
+from models.errors import Denied, DomainError, Forbidden, Invalid
 from models.roles import Grant
 from models.tables import AutomationCommand, Site
-from models.workflows import Kind
+from models.workflows import AT_ONCE, Kind
 
 Answer = dict[str, Any]
 Grants = Mapping[str, Sequence[Grant]]
@@ -29,7 +29,9 @@ def obey(
     nothing but the audit.
     """
     caller = Caller(
-        name=f"amqp:{user or 'anonymous'}", request_id=automation.shown(message_id or "")
+        name=f"amqp:{user or 'anonymous'}",
+        request_id=automation.shown(message_id or ""),
+        grants=tuple(grants.get(user or "", ())),
     )
     try:
         if not user:
@@ -85,16 +87,17 @@ def _found(command: Command) -> tuple[UUID, UUID]:
     return flow.id, flow.site_id
 
 
-def _provision(caller: Caller, machine: UUID, command: Command) -> UUID:
-    network = command.params.get("networkId")
-    return asks.provision(
-        caller,
-        machine,
-        image_ref=command.params["imageRef"],
-        profile_ref=command.params["profileRef"],
-        network_id=None if network is None else _uuid(network, "/params/networkId"),
-        reason=command.reason,
-    )
+def _why(command: Command) -> dict[str, Any]:
+    return {"reason": command.reason, "approval_id": _id(command, "approvalId")}
+
+
+def _system(command: Command) -> dict[str, Any]:
+    return {
+        "image_ref": command.params.get("imageRef"),
+        "profile_ref": command.params.get("profileRef"),
+        "network_id": _id(command, "networkId"),
+        **_why(command),
+    }
 
 
 def _boot_source(caller: Caller, machine: UUID, command: Command) -> UUID:
@@ -103,8 +106,13 @@ def _boot_source(caller: Caller, machine: UUID, command: Command) -> UUID:
         machine,
         command.params["bootSource"],
         persistent=command.params.get("persistent", False),
-        reason=command.reason,
+        **_why(command),
     )
+
+
+def _image(caller: Caller, machine: UUID, command: Command) -> UUID:
+    source = command.params.get("bootSource", asks.MEDIA_SOURCE)
+    return asks.media(caller, machine, command.params["mediaUrl"], source=source, **_why(command))
 
 
 def _cancel(caller: Caller, flow: UUID, command: Command) -> UUID:
@@ -112,23 +120,46 @@ def _cancel(caller: Caller, flow: UUID, command: Command) -> UUID:
     return flow
 
 
-def _power(kind: Kind) -> Callable[[Caller, UUID, Command], UUID]:
-    return lambda caller, machine, command: asks.power(caller, machine, kind, reason=command.reason)
+Verb = Callable[[Caller, UUID, Command], UUID]
 
 
-_VERBS: Final[Mapping[str, Callable[[Caller, UUID, Command], UUID]]] = MappingProxyType(
+def _power(kind: Kind) -> Verb:
+    return lambda caller, machine, command: asks.power(caller, machine, kind, **_why(command))
+
+
+def _moved(kind: Kind) -> Verb:
+    return lambda caller, machine, command: asks.moved(caller, machine, kind, **_why(command))
+
+
+_VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
     {
         "machine.commission": lambda caller, machine, command: asks.commission(
-            caller, machine, reason=command.reason
+            caller, machine, **_why(command)
         ),
-        "machine.provision": _provision,
-        "machine.power-on": _power(Kind.POWER_ON),
-        "machine.power-off": _power(Kind.POWER_OFF),
-        "machine.reboot": _power(Kind.REBOOT),
+        "machine.provision": lambda caller, machine, command: asks.provision(
+            caller, machine, **_system(command)
+        ),
+        "machine.reprovision": lambda caller, machine, command: asks.reprovision(
+            caller, machine, **_system(command)
+        ),
+        "machine.image": _image,
         "machine.boot-source": _boot_source,
+        "machine.remote-task": lambda caller, machine, command: asks.remote_task(
+            caller, machine, command.params["command"], **_why(command)
+        ),
+        "machine.release": lambda caller, machine, command: asks.release(
+            caller, machine, **_why(command)
+        ),
         "workflow.cancel": _cancel,
     }
+    | {f"machine.{kind}": _power(kind) for kind in (Kind.POWER_ON, Kind.POWER_OFF, Kind.REBOOT)}
+    | {f"machine.{kind}": _moved(kind) for kind in AT_ONCE}
 )
+
+
+def _id(command: Command, name: str) -> UUID | None:
+    given = command.params.get(name)
+    return None if given is None else _uuid(given, f"/params/{name}")
 
 
 def _uuid(text: str, where: str) -> UUID:
@@ -142,6 +173,7 @@ def _refused(caller: Caller, body: Mapping[str, Any], why: DomainError) -> Answe
     verb = body.get("command")
     target = body.get("machine", body.get("workflow", ""))
     action = verb if isinstance(verb, str) and verb in automation.FORMS else "automation.command"
+    told = {"policyDecisionId": str(policy.keep(why))} if isinstance(why, Forbidden) else {}
     with database.atomic():
         audit.record(
             caller,
@@ -152,4 +184,4 @@ def _refused(caller: Caller, body: Mapping[str, Any], why: DomainError) -> Answe
             refused=True,
         )
     problem = {"code": why.code, "detail": str(why), "field": why.field, "hint": why.hint}
-    return {"v": 1, "ok": False, "problem": {n: v for n, v in problem.items() if v}}
+    return {"v": 1, "ok": False, "problem": {n: v for n, v in problem.items() if v} | told}

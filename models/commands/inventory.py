@@ -159,16 +159,7 @@ class NewMachine:
 
 def create_machine(caller: Caller, new: NewMachine) -> UUID:
     """Record a machine, state registered.  Raises Invalid, Unknown or Taken."""
-    macs = [
-        names.mac(i.mac, field=f"/interfaces/{n}/macAddress") for n, i in enumerate(new.interfaces)
-    ]
-    for number, mac in enumerate(macs):
-        if mac in macs[:number]:
-            raise Taken(
-                f"{mac} stands twice",
-                field=f"/interfaces/{number}/macAddress",
-                hint="Each interface has a MAC of its own.",
-            )
+    macs = macs_of(new.interfaces)
     with recorded():
         locked_site(new.site_id, "/siteId")
         row = Machine.create(
@@ -190,6 +181,19 @@ def create_machine(caller: Caller, new: NewMachine) -> UUID:
         noted(row, Seen.ASKED, {"verb": "register", "by": caller.name})
         announce(row.id)
     return UUID(str(row.id))
+
+
+def macs_of(interfaces: Sequence[NewInterface]) -> list[str]:
+    """Return the canonical MACs of *interfaces*.  Raises Invalid, or Taken for one twice."""
+    macs = [names.mac(i.mac, field=f"/interfaces/{n}/macAddress") for n, i in enumerate(interfaces)]
+    for number, mac in enumerate(macs):
+        if mac in macs[:number]:
+            raise Taken(
+                f"{mac} stands twice",
+                field=f"/interfaces/{number}/macAddress",
+                hint="Each interface has a MAC of its own.",
+            )
+    return macs
 
 
 def _interface(machine_id: UUID, new: NewInterface, mac: str, number: int) -> None:

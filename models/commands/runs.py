@@ -11,7 +11,7 @@ from models.bootplan import Action, Addressing, BootPlan, Document, File
 from models.commands import agents, contact
 from models.commands.moves import now
 from models.database import database
-from models.errors import Invalid, NotReady, Unknown
+from models.errors import Denied, Invalid, NotReady, Unknown
 from models.phases import Phase
 from models.tables import (
     Agent,
@@ -176,11 +176,13 @@ def withdrawn(machine: Machine, agent_id: UUID, version: int) -> None:
 _FREE: Final = """
 UPDATE allocations SET state = 'released', released_at = now()
 WHERE state = 'releasing' AND NOT EXISTS (
-    SELECT FROM plans
-    JOIN networks ON networks.id = allocations.network_id
+    SELECT FROM networks
     JOIN agents ON agents.site_id = networks.site_id
-    WHERE plans.machine_id = allocations.machine_id
-        AND (agents.held_before IS NULL OR agents.held_before <= plans.changed)
+    LEFT JOIN plans ON plans.machine_id = allocations.machine_id
+    WHERE networks.id = allocations.network_id
+        AND coalesce(plans.changed, allocations.let_go) IS NOT NULL
+        AND (agents.held_before IS NULL
+            OR agents.held_before <= coalesce(plans.changed, allocations.let_go))
         AND agents.last_seen_at > now() - %s * interval '1 second')
 """
 
@@ -188,6 +190,7 @@ WHERE state = 'releasing' AND NOT EXISTS (
 _RENUMBER: Final = (
     "UPDATE agents SET held_before = NULL WHERE held_before > pg_current_xact_id()",
     "UPDATE plans SET changed = DEFAULT WHERE changed > pg_current_xact_id()",
+    "UPDATE allocations SET let_go = pg_current_xact_id() WHERE let_go > pg_current_xact_id()",
 )
 
 
@@ -224,6 +227,7 @@ def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
         image=image,
         profile=profile,
     )
+    documents = _as_approved(flow, render(intent))
     epoch = machine.epoch + 1
     plan = BootPlan(
         machine=machine.id,
@@ -237,7 +241,7 @@ def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
         run=run_id,
         epoch=epoch,
         owner=boots.id,
-        documents=render(intent),
+        documents=documents,
         files=_files(intent, image.checksums),
         valid_for=VALID_FOR_S,
     )
@@ -256,6 +260,14 @@ def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
     machine.epoch, machine.run_id, flow.run_id = epoch, run_id, run_id
     machine.image_id, machine.profile_id, machine.network_id = image.id, profile.id, network.id
     publish(machine, plan, request_id=flow.request_id)
+
+
+def _as_approved(flow: Workflow, documents: tuple[Document, ...]) -> tuple[Document, ...]:
+    """Return *documents*, if they are those that an approval names, where one does."""
+    named = flow.params.get("receipts")
+    if named is not None and named != {each.name: each.receipt for each in documents}:
+        raise Denied("what was rendered is not what was approved: its receipts differ")
+    return documents
 
 
 def _intent(

@@ -20,10 +20,8 @@ from models.errors import NotReady
 from models.messages import Envelope, Kind
 from models.observations import Seen
 from models.tables import Interface, Machine, Run, Task, Workflow
-from models.workflows import Progress, Step
-
-REDFISH: Final = "redfish"
-"""The capability of an agent that drives BMCs."""
+from models.workflows import CAPABILITY, REDFISH, Progress, Step
+from models.workflows import Task as TaskKind
 
 LEASE_S: Final = 30
 RENEWED_S: Final = LEASE_S + 5
@@ -43,7 +41,9 @@ def grant(machine: Machine, flow: Workflow, step: Step) -> None:
         return
     try:
         owner = Run.get_by_id(flow.run_id).owner_id if flow.run_id else None
-        agent = agents.newest_live(machine.site_id, REDFISH, sticky=owner, avoid=_last_loser(flow))
+        agent = agents.newest_live(
+            machine.site_id, needed(step.task), sticky=owner, avoid=_last_loser(flow)
+        )
     except NotReady as exc:
         _later(flow, now() + timedelta(seconds=LOOK_S), str(exc))
         return
@@ -51,6 +51,11 @@ def grant(machine: Machine, flow: Workflow, step: Step) -> None:
     flow.task_id, flow.detail, flow.wake_at = task.id, "", flow.deadline_at
     flow.away_s = agent.away_s
     _send(machine, flow, task, step)
+
+
+def needed(task: str | None) -> str:
+    """Return the capability that an agent must have for *task*."""
+    return CAPABILITY.get(TaskKind(task), REDFISH) if task else REDFISH
 
 
 def _last_loser(flow: Workflow) -> UUID | None:
@@ -198,7 +203,7 @@ def lose(machine: Machine, task: Task) -> Workflow | None:
     in its spool, and nobody could do it again anyway.
     """
     holder = contact.of(task.agent_id)
-    able = [a for a in agents.live(machine.site_id) if REDFISH in a.capabilities]
+    able = [a for a in agents.live(machine.site_id) if needed(task.kind) in a.capabilities]
     if not able or (not holder.judged and all(a.id == task.agent_id for a in able)):
         _if_lapsed(task, lease_expires_at=now() + timedelta(seconds=LOOK_S))
         return None

@@ -8,15 +8,16 @@ from uuid import UUID
 
 from models import engine, facts
 from models.audit import ENGINE, REAPER, Caller
-from models.commands import begin, contact, events, runs, tasks
+from models.commands import agents, begin, contact, events, letting_go, runs, tasks
+from models.commands.machines import differences
 from models.commands.moves import locked, move, noted, now
 from models.commands.runs import Render
 from models.database import database
 from models.engine import Begin, Cursor, Finish, GiveUp, Outcome, Pass, Rest, Wait
-from models.errors import DomainError
+from models.errors import DomainError, NotReady
 from models.lifecycle import Event
 from models.observations import Seen
-from models.tables import Agent, Interface, Machine, Observation, Run, Task, Workflow
+from models.tables import Agent, Machine, Observation, Run, Task, Workflow
 from models.workflows import TABLES, Decision, Kind, Progress, Step, StepKind, Table
 
 
@@ -272,15 +273,20 @@ def _prepare_run(walk: Walk) -> None:
 def _record_inventory(walk: Walk) -> None:
     machine = walk.machine
     machine.facts = tasks.last_result(walk.flow)
-    rows = list(Interface.select().where(Interface.machine_id == machine.id))
-    machine.differences = facts.differences(
-        machine.facts,
-        macs=[row.mac for row in rows],
-        pxe_macs=[row.mac for row in rows if row.pxe_enabled],
-        memory_mib=machine.memory_mib,
-        disk_bytes=machine.disk_bytes,
-    )
+    machine.found_memory_mib, machine.found_disk_bytes = facts.sizes(machine.facts)
+    machine.differences = differences(machine)
     machine.save()
+
+
+def _find_able(walk: Walk) -> None:
+    """Find an agent now: what no agent of the site can do is not waited for.  Raises NotReady."""
+    capability = walk.table.steps[walk.flow.step].params["capability"]
+    if not any(capability in agent.capabilities for agent in agents.live(walk.machine.site_id)):
+        raise NotReady(f"the site has no agent with the capability {capability}")
+
+
+def _let_go(walk: Walk) -> None:
+    letting_go.all_of(walk.machine)
 
 
 def _end_well(walk: Walk) -> None:
@@ -296,6 +302,8 @@ _DECISIONS: Final = MappingProxyType(
     {
         Decision.PREPARE_RUN: _prepare_run,
         Decision.RECORD_INVENTORY: _record_inventory,
+        Decision.FIND_ABLE: _find_able,
+        Decision.LET_GO: _let_go,
         Decision.FINISH: _end_well,
     }
 )

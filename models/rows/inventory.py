@@ -150,6 +150,8 @@ class Machine(Stamped):
     labels = jsonb()
     memory_mib = IntegerField(null=True)
     disk_bytes = BigIntegerField(null=True)
+    found_memory_mib = IntegerField(null=True)
+    found_disk_bytes = BigIntegerField(null=True)
     bmc = jsonb(null=True)
     root_disk = jsonb(null=True)
     state = TextField()
@@ -196,6 +198,7 @@ class Allocation(Table):
     state = TextField()
     created_at = DateTimeTZField()
     released_at = DateTimeTZField(null=True)
+    let_go = Transaction(null=True)
 
     class Meta:
         table_name = "allocations"

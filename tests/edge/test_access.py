@@ -10,8 +10,8 @@ import pytest
 
 from edge import access, auth
 from edge.app import create_app
-from models import queries
-from models.commands import asks, dead_letters, discoveries, tokens
+from models import day2_queries, queries
+from models.commands import approvals, asks, dead_letters, discoveries, tokens
 from models.roles import LEAST, ORDER, Reach, Role
 from tests.edge import make
 from tests.edge.conftest import Api, config
@@ -21,6 +21,8 @@ from tests.models.test_discoveries import Teller, sighting
 OWN, FOREIGN = "own-1", "far-1"
 TWIN = "52:54:00:00:77:01"
 UNKNOWN = "7d0c1a52-c1e8-4f0f-8a4c-0f5b6a1d2e3f"
+DAY_TWO = ("policy-decisions", "action-executions")
+POLICY = {f"/problems/{each}" for each in ("policy-denied", "approval-needed", "approval-unfit")}
 CALLERS = tuple(itertools.product(Role, (OWN, "all")))
 
 
@@ -36,6 +38,10 @@ class Place:
         flow = asks.commission(domain.ADA, machine)
         Teller(agent).tell(sighting(f"52:54:00:99:{number:02x}:01"))
         (found,) = discoveries.listed(site_id=site, limit=1)
+        approval = approvals.create_approval(
+            domain.ADMIN,
+            approvals.NewApproval(machine_id=machine, action="release", decision="approved"),
+        )
         token, _ = tokens.create(
             domain.ADA, name=slug, role=Role.VIEWER, sites=[site], life=timedelta(days=1)
         )
@@ -46,6 +52,9 @@ class Place:
             "workflow": flow,
             "discovery": found.id,
             "token": token,
+            "approval": approval,
+            "decision": day2_queries.policy_decisions(wanted={"site_id": site})[0].id,
+            "execution": day2_queries.executions(wanted={"site_id": site})[0].id,
         }
         self.things = {name: str(thing) for name, thing in things.items()}
         self.tells = {*self.things.values(), slug, hostname, mac} - {str(token)}
@@ -144,7 +153,8 @@ def wanted(action, role, where, target):
 def told(answer, *, by_body):
     """Return how *answer* reads beside the table."""
     problem = answer.get_json()["type"] if answer.mimetype == "application/problem+json" else ""
-    if answer.status_code == HTTPStatus.FORBIDDEN and "makes no tokens" not in answer.text:
+    judged = problem in POLICY or "makes no tokens" in answer.text
+    if answer.status_code == HTTPStatus.FORBIDDEN and not judged:
         return "forbidden"
     hidden = "/problems/unknown-reference" if by_body else "/problems/not-found"
     return "hidden" if problem == hidden and "no blob" not in answer.text else "through"
@@ -199,13 +209,15 @@ def test_a_filter_reaches_no_foreign_site(app, places, callers):
         assert caller.get(f"/v1/{path}?siteId={foreign['site']}").status_code == 404
         assert caller.get(f"/v1/{path}?siteId={FOREIGN}").status_code == 404
         assert caller.get(f"/v1/{path}?siteId={OWN}").status_code == 200
-    for path in ("workflows", "ip-allocations", "audit", "events"):
+    for path in ("workflows", "ip-allocations", "audit", "events", "approvals", *DAY_TWO):
         assert caller.get(f"/v1/{path}?machineId={foreign['machine']}").status_code == 404
         assert caller.get(f"/v1/{path}?machineId=own-1-node").status_code == 200
 
 
 @pytest.mark.services
-@pytest.mark.parametrize("kind", ["site", "machine", "network", "workflow", "discovery"])
+@pytest.mark.parametrize(
+    "kind", ["site", "machine", "network", "workflow", "discovery", "approval"]
+)
 def test_what_is_foreign_is_not_told_from_what_is_nowhere(app, places, callers, kind):
     caller = Api(app, callers[Role.ADMIN, OWN])
     foreign, path = places[FOREIGN].things[kind], plural(kind)

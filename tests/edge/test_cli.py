@@ -283,7 +283,6 @@ def test_what_can_be_looked_at_can_be_read_by_programs_and_people(sprout, invent
         ),
         ("power-on", "--reason", "new"),
         ("power-off",),
-        ("reboot",),
         ("boot-source", "--boot-source", "pxe"),
     ],
     ids=" ".join,

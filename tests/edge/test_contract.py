@@ -108,7 +108,7 @@ def test_verbs_answer_202_with_a_workflow(contract):
         if re.fullmatch(r"post /v1/machines/\{machine\}/[a-z-]+", name)
     ]
 
-    assert len(verbs) == 6
+    assert len(verbs) == 15
     for verb in verbs:
         assert "Location" in verb["responses"]["202"]["headers"]
 

@@ -311,9 +311,12 @@ VERBS = {
 
 @pytest.mark.parametrize(("verb", "body"), VERBS.items(), ids=VERBS)
 def test_a_verb_is_recorded_and_promised(api, agent, verb, body):
+    approved = {"machineId": "node-01", "action": verb, "decision": "approved"}
+    approval = api.made("/v1/approvals", approved)
+
     answer = api.post(
         f"/v1/machines/node-01/{verb}",
-        body | {"reason": "rack 4"},
+        body | {"reason": "rack 4", "approvalId": approval["id"]},
         headers={"X-Request-Id": "ask-1"},
     )
 

@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
 
@@ -11,10 +12,12 @@ from models.bootplan import Access, Document
 from models.commands import agents, asks, inventory, networks, reports, tasks, walks
 from models.messages import Envelope, Kind
 from models.observations import Observation, Seen, Source
+from models.roles import Grant, Role
 from models.tables import Agent as AgentRow
 from models.tables import Outbox, Workflow
 
 ADA = Caller(name="ada", request_id="r-1", source_ip="127.0.0.1")
+ADMIN = replace(ADA, grants=(Grant(Role.ADMIN),))
 MAC = "52:54:00:00:00:01"
 DISK = {"serial": "S1", "bytes": 4 << 30}
 

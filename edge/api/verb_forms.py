@@ -1,0 +1,150 @@
+"""The bodies of the verbs on a machine: each with why, and with the approval that it rests on."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from pydantic import ConfigDict, Field
+
+from edge.api.fields import Body, Int32, Int64, Labels, Line, Reason, Ref, example
+from edge.api.images import Architecture
+from models import actions
+from models.workflows import Kind
+
+_APPROVAL: Final = "018f6f48-6172-7384-8596-a70819304152"
+_SITE: Final = "018f6f3e-7d2a-7c11-9a55-0d6f5f3e2b10"
+
+
+class Ask(Body):
+    model_config = ConfigDict(json_schema_extra=example({"reason": "rack 4 is new"}))
+
+    reason: Reason = ""
+    approval_id: UUID | None = Field(
+        default=None, description="The approval that it rests on, where policy wants one."
+    )
+
+
+class Provision(Ask):
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {"imageRef": "debian-12", "profileRef": "base", "networkId": None, "reason": ""}
+        )
+    )
+
+    image_ref: Ref
+    profile_ref: Ref
+    network_id: UUID | None = Field(
+        default=None, description="Left out: the site's only network for provisioning."
+    )
+
+
+class Reprovision(Ask):
+    """What is left out is as the machine has it."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example({"imageRef": "debian-13", "approvalId": _APPROVAL, "reason": ""})
+    )
+
+    image_ref: Ref | None = None
+    profile_ref: Ref | None = None
+    network_id: UUID | None = None
+
+
+class BootSource(Ask):
+    model_config = ConfigDict(
+        json_schema_extra=example({"bootSource": "pxe", "persistent": False, "reason": ""})
+    )
+
+    boot_source: Literal["pxe", "disk", "cd", "http", "bios"]
+    persistent: bool = Field(default=False, description="Always, instead of at the next boot.")
+
+
+class BootImage(Ask):
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {"mediaUrl": "https://images.example/rescue.iso", "bootSource": "virtual-media"}
+        )
+    )
+
+    media_url: Annotated[
+        Line,
+        Field(
+            description="Where the BMC fetches the media: http:// or https://.",
+            examples=["https://images.example/rescue.iso"],
+            json_schema_extra={"pattern": "^https?://"},
+        ),
+    ]
+    boot_source: Literal["virtual-media"] = "virtual-media"
+
+
+class RemoteTask(Ask):
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {"command": "uptime", "approvalId": _APPROVAL, "reason": "see that it is up"}
+        )
+    )
+
+    command: Annotated[Line, Field(description="What is run.", examples=["uptime"])]
+
+
+class WantedMachines(Body):
+    """How many machines, and what each must have; what a BMC told of a machine wins."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example(
+            {
+                "siteId": _SITE,
+                "count": 2,
+                "labels": {"role": "worker"},
+                "architecture": "x86_64",
+                "minMemoryMib": 65536,
+                "minDiskBytes": 480103981056,
+                "reason": "",
+            }
+        )
+    )
+
+    site_id: UUID
+    count: Annotated[int, Field(ge=1, le=500, description="So many, or none.")]
+    labels: Labels = Field(default_factory=dict)
+    architecture: Architecture | None = None
+    min_memory_mib: Int32 | None = None
+    min_disk_bytes: Annotated[Int64 | None, Field(description="Of the machine's largest disk.")] = (
+        None
+    )
+    reason: Reason = ""
+
+
+FORMS: Final[Mapping[str, type[Body]]] = MappingProxyType(
+    dict.fromkeys(actions.ACTIONS, Ask)
+    | {
+        Kind.PROVISION.value: Provision,
+        Kind.REPROVISION.value: Reprovision,
+        Kind.BOOT_SOURCE.value: BootSource,
+        Kind.IMAGE.value: BootImage,
+        Kind.REMOTE_TASK.value: RemoteTask,
+        actions.ALLOCATE: WantedMachines,
+    }
+)
+"""The body of each action, by its name."""
+
+_NO_PARAMETERS: Final = frozenset({"reason", "approval_id"})
+
+
+def parameters(body: Body) -> dict[str, Any]:
+    """Return what *body* asks for, as an approval is bound to it."""
+    given = body.model_dump(mode="json", by_alias=True, exclude=set(_NO_PARAMETERS))
+    return actions.plain(given)
+
+
+def schema(form: type[Body]) -> dict[str, Any]:
+    """Return the JSON Schema of the parameters that *form* takes."""
+    whole = form.model_json_schema(by_alias=True)
+    hidden = {"reason", "approvalId"}
+    return {
+        "type": "object",
+        "additionalProperties": False,
+        "required": whole.get("required", []),
+        "properties": {n: each for n, each in whole["properties"].items() if n not in hidden},
+    }
