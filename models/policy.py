@@ -171,6 +171,20 @@ def judge(asked: Asked, policy: Policy) -> Judgement:
     )
 
 
+def judge_approver(asked: Asked, policy: Policy) -> Judgement | None:
+    """Return the no to who may not approve the action that *asked* names; None: he may."""
+    rule = policy.rule(asked.action, asked.site)
+    wanted = None if rule is None else rule.consent
+    if rule is None or wanted is None or enough(asked.role, wanted.role):
+        return None
+    return _no(
+        f"{rule.where}/approval/role",
+        f"to approve {asked.action} takes the role {wanted.role}, and {asked.actor} is "
+        f"{asked.role or 'nobody'}",
+        f"The role {wanted.role} at {asked.site}.",
+    )
+
+
 def consent(policy: Policy, action: str, site: str) -> Consent | None:
     """Return what approval *action* needs at *site*; None: it needs none."""
     rule = policy.rule(action, site)

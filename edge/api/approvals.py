@@ -152,7 +152,7 @@ class Approvals(Page):
     "createApproval",
     answer=Approval,
     status=HTTPStatus.CREATED,
-    refuses=("not-found", "invalid", "denied", "not-ready"),
+    refuses=("not-found", "invalid", "denied", "not-ready", "policy-denied"),
     action="approval.create",
 )
 def create(body: NewApproval) -> Response:

@@ -9,12 +9,11 @@ from uuid import UUID, uuid4
 from models import audit
 from models.actions import ACTIONS, ALLOCATE, digest, plain
 from models.audit import Caller
-from models.commands import policy as judge
+from models.commands import policy
 from models.commands.moves import announce, locked, now
 from models.database import database
-from models.errors import Denied, Invalid
-from models.policy import Consent, consent
-from models.roles import Role, enough
+from models.errors import Invalid
+from models.policy import Consent
 from models.tables import Approval, Machine, Site
 
 
@@ -32,7 +31,7 @@ class NewApproval:
 
 
 def create_approval(caller: Caller, new: NewApproval) -> UUID:
-    """Record an approval, or that it is denied.  Raises NotFound, Invalid or Denied."""
+    """Record an approval, or that it is denied.  Raises NotFound, Invalid or Forbidden."""
     if new.action not in ACTIONS or new.action == ALLOCATE:
         raise Invalid(
             f"there is no action {new.action}",
@@ -58,9 +57,8 @@ def create_approval(caller: Caller, new: NewApproval) -> UUID:
 
 def _written(caller: Caller, machine: Machine, new: NewApproval) -> Approval:
     slug = Site.get_by_id(machine.site_id).slug
-    wanted = consent(judge.in_force(), new.action, slug)
-    role = judge.role_of(caller, slug)
-    _may(caller, role, wanted, slug)
+    wanted = policy.to_approve(caller, machine, new.action)
+    role = policy.role_of(caller, slug)
     given = None if new.parameters is None else plain(new.parameters)
     return Approval.create(
         id=uuid4(),
@@ -75,16 +73,6 @@ def _written(caller: Caller, machine: Machine, new: NewApproval) -> Approval:
         parameters_sha256=None if given is None else digest(given),
         receipts=None if new.receipts is None else dict(new.receipts),
         expires_at=_expiry(new.expires_s, wanted),
-    )
-
-
-def _may(caller: Caller, role: Role | None, wanted: Consent | None, slug: str) -> None:
-    if wanted is None or enough(role, wanted.role):
-        return
-    raise Denied(
-        f"an approval of this takes the role {wanted.role} at {slug}, and {caller.name} is "
-        f"{role or 'nobody'} there",
-        hint="Ask somebody who has that role.",
     )
 
 

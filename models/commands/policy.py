@@ -14,7 +14,18 @@ from models.commands.moves import now
 from models.database import database
 from models.errors import ApprovalNeeded, ApprovalUnfit, Forbidden, Unknown
 from models.lifecycle import State
-from models.policy import Approval, Asked, Judgement, Policy, Refusal, inputs, judge
+from models.policy import (
+    Approval,
+    Asked,
+    Consent,
+    Judgement,
+    Policy,
+    Refusal,
+    consent,
+    inputs,
+    judge,
+    judge_approver,
+)
 from models.roles import Role
 from models.tables import Approval as ApprovalRow
 from models.tables import Machine, PolicyDecision, Site, Workflow
@@ -105,6 +116,29 @@ def permitted_at(
     return _decided(caller, asked, site.id, in_force())
 
 
+def to_approve(caller: Caller, machine: Machine, action: str) -> Consent | None:
+    """Return what policy wants of an approval of *action*, if *caller* may give it.
+
+    Raises Forbidden.
+    """
+    policy = in_force()
+    slug = Site.get_by_id(machine.site_id).slug
+    asked = Asked(
+        action=action,
+        actor=caller.name,
+        role=role_of(caller, slug),
+        site=slug,
+        at=now(),
+        machine=machine.id,
+        hostname=machine.hostname,
+        state=State(machine.state),
+    )
+    refused = judge_approver(asked, policy)
+    if refused is not None:
+        raise _refusal(_decision(caller, asked, machine.site_id, policy, refused))
+    return consent(policy, action, slug)
+
+
 def keep(refusal: Forbidden) -> UUID:
     """Keep the judgement of *refusal*, in a transaction of its own; return its id."""
     decision = refusal.decision
@@ -134,25 +168,36 @@ def use(decision: Decision, workflow: UUID) -> None:
 
 
 def _decided(caller: Caller, asked: Asked, site: UUID, policy: Policy) -> Decision:
-    found = judge(asked, policy)
-    decision = Decision(
+    decision = _decision(caller, asked, site, policy, judge(asked, policy))
+    if not decision.judgement.allowed:
+        raise _refusal(decision)
+    _write(decision)
+    return decision
+
+
+def _decision(
+    caller: Caller, asked: Asked, site: UUID, policy: Policy, judgement: Judgement
+) -> Decision:
+    return Decision(
         id=uuid4(),
         at=asked.at,
         caller=caller,
         asked=asked,
         site=site,
-        judgement=found,
+        judgement=judgement,
         policy=policy.digest,
     )
-    if found.refusal is not None:
-        raise _REFUSED[found.refusal](
-            found.reason,
-            decision=decision,
-            field="" if found.refusal is Refusal.DENIED else "/approvalId",
-            hint=f"{found.would_change} The rule is {found.rule}.",
-        )
-    _write(decision)
-    return decision
+
+
+def _refusal(decision: Decision) -> Forbidden:
+    found = decision.judgement
+    kind = found.refusal or Refusal.DENIED
+    return _REFUSED[kind](
+        found.reason,
+        decision=decision,
+        field="" if kind is Refusal.DENIED else "/approvalId",
+        hint=f"{found.would_change} The rule is {found.rule}.",
+    )
 
 
 def _write(decision: Decision) -> None:
