@@ -37,7 +37,7 @@ class Place:
         machine = domain.machine(site, hostname, [domain.interface(mac)])
         flow = asks.commission(domain.ADA, machine)
         Teller(agent).tell(sighting(f"52:54:00:99:{number:02x}:01"))
-        (found,) = discoveries.listed(site_id=site, limit=1)
+        (found,) = discoveries.listed(site_id=site)
         approval = approvals.create_approval(
             domain.ADMIN,
             approvals.NewApproval(machine_id=machine, action="release", decision="approved"),
