@@ -49,6 +49,26 @@ CATALOGUE: Final[Mapping[str, ProblemType]] = MappingProxyType(
             "The state does not allow this",
             "Look at the resource's state; the hint says what can be asked from there.",
         ),
+        "stale": ProblemType(
+            S.CONFLICT,
+            "It was changed since you read it",
+            "Read it again, and repeat what you want of it with its version.",
+        ),
+        "precondition-failed": ProblemType(
+            S.PRECONDITION_FAILED,
+            "It is no longer what If-Match says",
+            "Read it again, and repeat what you want of it with its ETag.",
+        ),
+        "idempotency-mismatch": ProblemType(
+            S.UNPROCESSABLE_ENTITY,
+            "The Idempotency-Key belongs to another request",
+            "Choose a new key for each thing that you want done.",
+        ),
+        "answer-not-kept": ProblemType(
+            S.CONFLICT,
+            "It was done, and the answer is not kept",
+            "The answer held a secret. Ask with a new Idempotency-Key for a new one.",
+        ),
         "not-ready": ProblemType(
             S.CONFLICT,
             "Something that the verb needs is missing",
@@ -210,6 +230,12 @@ class Unreadable(Refusal):
     """The body is JSON of another form than documented."""
 
     code = "validation"
+
+
+class PreconditionFailed(Refusal):
+    """What If-Match names is not what is there."""
+
+    code = "precondition-failed"
 
 
 class NotJson(Refusal):

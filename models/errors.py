@@ -6,7 +6,7 @@
     + Unknown             a reference inside a body names nothing
   x Taken                 the name, MAC or address belongs to somebody else
   x IllegalTransition     the thing is in the wrong state
-    + Conflict            it was changed meanwhile
+    + Stale               it was changed meanwhile
   x NotReady              the site or machine lacks what the verb needs
   x Denied                the rules forbid it, whatever the state
     + Forbidden           the policy in force forbids it
@@ -59,8 +59,10 @@ class IllegalTransition(DomainError):
     code = "illegal-transition"
 
 
-class Conflict(IllegalTransition):
+class Stale(IllegalTransition):
     """The record was changed since the caller read it."""
+
+    code = "stale"
 
 
 class NotReady(DomainError):

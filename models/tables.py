@@ -32,6 +32,7 @@ from models.rows.inventory import (
     Range,
     Site,
 )
+from models.rows.jobs import IdempotencyKey, IntegrationJob, IntegrationRun, SyncJob
 from models.rows.ledger import Audit, AuditSeal, Key, SignInCode
 
 __all__ = [
@@ -49,7 +50,10 @@ __all__ = [
     "Discovery",
     "DiscoveryDrop",
     "DomainEvent",
+    "IdempotencyKey",
     "Image",
+    "IntegrationJob",
+    "IntegrationRun",
     "Interface",
     "Key",
     "LoginAttempt",
@@ -65,6 +69,7 @@ __all__ = [
     "Session",
     "SignInCode",
     "Site",
+    "SyncJob",
     "Task",
     "Workflow",
 ]
@@ -101,4 +106,8 @@ ALL: Final = (
     PolicyDecision,
     Approval,
     ActionExecution,
+    IdempotencyKey,
+    SyncJob,
+    IntegrationJob,
+    IntegrationRun,
 )

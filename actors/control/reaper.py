@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from actors.control.rendering import documents
-from models.commands import discoveries, runs, tasks, walks
+from models.commands import discoveries, idempotency, runs, tasks, walks
 from models.database import LOST, Unavailable, borrowed
 
 EVERY_S: Final = 1.0
@@ -59,7 +59,8 @@ def forget() -> None:
     with borrowed():
         runs.renumber()
         gone = discoveries.prune()
-    log.debug("strangers.forgotten", rows=gone)
+        answers = idempotency.prune()
+    log.debug("reaper.forgot", strangers=gone, answers=answers)
 
 
 def _pause() -> float:

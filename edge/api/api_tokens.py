@@ -97,6 +97,7 @@ class MadeApiToken(ApiToken):
     status=HTTPStatus.CREATED,
     refuses=("unknown-reference",),
     action="api-token.create",
+    secret=True,
 )
 def create(body: NewApiToken) -> Response:
     """Make a token; the answer holds it, and nothing else ever will."""

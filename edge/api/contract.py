@@ -5,17 +5,19 @@ query and path strictly, borrows a database connection for the view, and names i
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
+from functools import partial, wraps
 from http import HTTPStatus
-from typing import Any, TypeVar, get_type_hints
+from types import MappingProxyType
+from typing import Any, Final, TypeVar, get_type_hints
 
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.tag import Tag
 from pydantic import BaseModel
 
-from edge import access
+from edge import access, conditions
 from edge.api import document, reading
+from edge.api.fields import Page
 from edge.auth import SAFE
 from edge.refusals import recorded_as
 from models.database import borrowed
@@ -43,6 +45,7 @@ def operation(
     status: HTTPStatus = HTTPStatus.OK,
     refuses: Sequence[str] = (),
     action: str,
+    secret: bool = False,
 ) -> Callable[[_View], _View]:
     """Declare a view.
 
@@ -55,6 +58,7 @@ def operation(
         status: of the answer when all is well.
         refuses: codes of CATALOGUE that the domain may answer with.
         action: `resource.verb`, of roles and audit; `resource.read` for what only reads.
+        secret: whether the answer holds what must not be kept for who asks again.
 
     Raises LookupError when the declared view has no row in the tables of `edge.access`.
     """
@@ -71,10 +75,12 @@ def operation(
         if "body" in wanted:
             codes |= {"malformed", "validation", "too-large", "unsupported-media-type"}
             extra["request_body"] = document.sent(wanted["body"])
+        bears = _borne(method, answer)
+        codes |= _CONDITIONS.get(method, frozenset()) if bears else frozenset()
         told = {str(status.value): document.told(answer, status), **document.problems(codes)}
         register = getattr(api, method)
         register(rule, operation_id=name, responses=told, **extra)(
-            recorded_as(action)(_reading(action, view, wanted))
+            recorded_as(action)(_reading(action, _once(view, bears, secret=secret), wanted))
         )
         api.components_schemas.update(document.components(answer))
         return view
@@ -86,12 +92,50 @@ def answered(
     answer: BaseModel, status: HTTPStatus = HTTPStatus.OK, *, location: str = ""
 ) -> Response:
     """Return *answer* as JSON, and where what was made can be found."""
-    response = Response(
-        answer.model_dump_json(by_alias=True), status=status, mimetype="application/json"
-    )
+    body = answer.model_dump_json(by_alias=True)
+    response = Response(body, status=status, mimetype="application/json")
+    if status in document.TAGGED and not isinstance(answer, Page):
+        response.headers["ETag"] = conditions.tag(answer, body)
     if location:
         response.headers["Location"] = location
     return response
+
+
+_CONDITIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "post": frozenset({"idempotency-mismatch", "answer-not-kept", "validation"}),
+        "patch": frozenset({"stale", "precondition-failed"}),
+        "delete": frozenset({"precondition-failed"}),
+    }
+)
+"""What a method may be refused with for the headers that it bears."""
+
+
+def _borne(method: str, answer: type[BaseModel]) -> type[BaseModel] | None:
+    """Return the headers that an operation takes: conditions are of what has a version."""
+    if method == "post":
+        return conditions.Once
+    versioned = method in _CONDITIONS and "version" in answer.model_fields
+    return conditions.Unchanged if versioned else None
+
+
+def _once(view: _View, bears: type[BaseModel] | None, *, secret: bool) -> _View:
+    """Return *view* under the conditions that stand in the headers that it *bears*."""
+    if bears is None:
+        return view
+
+    @wraps(view)
+    def held(**given: Any) -> Response:
+        asked = partial(view, **given)
+        return (
+            conditions.once(asked, secret=secret)
+            if bears is conditions.Once
+            else conditions.unchanged(asked)
+        )
+
+    held.__annotations__ = {**view.__annotations__, "header": bears}
+    del held.__wrapped__
+    return held  # type: ignore[return-value] # its signature
 
 
 def _reading(

@@ -32,6 +32,9 @@ SECURITY: Final[Mapping[str, SecurityScheme]] = MappingProxyType(
 EVERYWHERE: Final = ("unauthenticated", "csrf", "wrong-host", "internal", "unavailable")
 """Codes that any operation may answer with."""
 
+TAGGED: Final = frozenset({HTTPStatus.OK, HTTPStatus.CREATED})
+"""Statuses of answers that show a thing as it is, with its ETag."""
+
 EXAMPLE_REQUEST_ID: Final = "7d0c1a52c1e84f0f8a4c0f5b6a1d2e3f"
 
 
@@ -87,6 +90,8 @@ def told(answer: type[BaseModel], status: HTTPStatus) -> Documented:
     """Return what the contract says of a good answer."""
     content = MediaType.model_validate({"schema": _reference(answer), "example": _example(answer)})
     headers = {"X-Request-Id": _header("The id of this exchange, in logs and audit too.")}
+    if status in TAGGED and not issubclass(answer, Page):
+        headers["ETag"] = _header("Tells whether it was changed; for If-Match.")
     if status in {HTTPStatus.CREATED, HTTPStatus.ACCEPTED}:
         headers["Location"] = _header("Where to look at what was made or begun.")
     return Documented(

@@ -7,7 +7,7 @@ from typing import Final
 
 from flask import Response
 
-from edge import access, auth, refusals
+from edge import access, auth, conditions, refusals
 from edge.api.contract import answered, operation, resource
 from edge.api.machine_forms import (
     ChangedMachine,
@@ -105,7 +105,8 @@ def update(path: MachineRef, body: ChangedMachine) -> Response:
     changes = body.asked()
     if "interfaces" in changes:
         changes["interfaces"] = _interfaces(body.interfaces)
-    commands.update_machine(auth.caller(), machine.id, changes, version=body.version)
+    version = conditions.expected(body.version, demanded=False)
+    commands.update_machine(auth.caller(), machine.id, changes, version=version)
     return answered(Machine.of(queries.machine(machine.id)))
 
 
@@ -122,7 +123,8 @@ def delete(path: MachineRef) -> Response:
     """Forget a machine that was never used, or is retired; answers what it was."""
     machine = queries.machine(path.machine)
     refusals.concerns(machine)
-    commands.delete_machine(auth.caller(), machine.id)
+    version = conditions.expected(None, demanded=False)
+    commands.delete_machine(auth.caller(), machine.id, version=version)
     return answered(Machine.of(machine))
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from flask import Response
 from pydantic import ConfigDict, Field, StringConstraints
 
-from edge import access, auth
+from edge import access, auth, conditions
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import (
     Address,
@@ -144,7 +144,14 @@ class ChangedNetwork(Body):
         json_schema_extra=example({"version": 1, "dhcpMode": "full", "leaseS": 7200})
     )
 
-    version: Annotated[int, Field(ge=1, le=2**31 - 1, description="Of the network as you read it.")]
+    version: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=2**31 - 1,
+            description="Of the network as you read it; left out where If-Match says so.",
+        ),
+    ] = None
     # Made, and not written as defaults: the contract would promise them.
     name: Line = Field(default_factory=str)
     range_start: Address = Field(default_factory=str)
@@ -285,5 +292,6 @@ def show(path: NetworkRef) -> Response:
 )
 def update(path: NetworkRef, body: ChangedNetwork) -> Response:
     """Change a network, and tell its site's agents at once; site, CIDR and purpose stay."""
-    commands.update_network(auth.caller(), path.network, body.asked(), version=body.version)
+    version = conditions.expected(body.version)
+    commands.update_network(auth.caller(), path.network, body.asked(), version=version)
     return answered(Network.of(queries.network(path.network)))

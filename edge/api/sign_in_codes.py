@@ -43,6 +43,7 @@ class SignInCode(Answer):
     answer=SignInCode,
     status=HTTPStatus.CREATED,
     action="sign-in-code.create",
+    secret=True,
 )
 def create() -> Response:
     """Make a URL that lets one browser in, once, within 15 minutes."""

@@ -265,6 +265,7 @@ def agents(path: SiteRef, query: AgentFilter) -> Response:
     answer=Enrolment,
     refuses=("not-ready",),
     action="site.enrol",
+    secret=True,
 )
 def enrol(path: SiteRef) -> Response:
     """Return the site's enrolment: its key, its account at the broker, and where the edge is."""

@@ -12,7 +12,7 @@ from models.commands import discoveries, events
 from models.commands.inventory import NewInterface, macs_of
 from models.commands.moves import announce, locked, noted, now
 from models.commands.records import locked_site, recorded
-from models.errors import Conflict, IllegalTransition, NotFound, Taken
+from models.errors import IllegalTransition, NotFound, Stale, Taken
 from models.lifecycle import WORKING, State
 from models.observations import Seen
 from models.tables import (
@@ -62,7 +62,7 @@ def update_machine(
 ) -> None:
     """Change the columns that *changes* names, `interfaces` whole, if it is still at *version*.
 
-    Raises NotFound, Conflict, Invalid, Taken or IllegalTransition.
+    Raises NotFound, Stale, Invalid, Taken or IllegalTransition.
     """
     with recorded():
         machine = _at(machine_id, version)
@@ -82,7 +82,7 @@ def update_machine(
 def _at(machine_id: UUID, version: int | None) -> Machine:
     machine = locked(machine_id)
     if version is not None and machine.version != version:
-        raise Conflict(
+        raise Stale(
             f"machine {machine.hostname} was changed meanwhile: it is at version {machine.version}",
             field="/version",
             hint="Read it again, and repeat what you want of it with its version.",
@@ -186,7 +186,7 @@ def _dropped(row: Interface) -> None:
 def delete_machine(caller: Caller, machine_id: UUID, *, version: int | None = None) -> None:
     """Forget a machine that was never used, or is retired; audit, decisions and approvals stay.
 
-    Raises NotFound, Conflict or IllegalTransition.
+    Raises NotFound, Stale or IllegalTransition.
     """
     with recorded():
         known: Machine | None = Machine.get_or_none(Machine.id == machine_id)

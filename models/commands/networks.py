@@ -15,7 +15,7 @@ from models.commands import agents, site_networks
 from models.commands.moves import now
 from models.commands.ranges import LONGEST_LEASE_S
 from models.commands.records import locked_site, recorded
-from models.errors import IllegalTransition, Invalid, NotFound, Taken
+from models.errors import IllegalTransition, Invalid, NotFound, Stale, Taken
 from models.tables import Allocation, Network, Range
 
 SHORTEST_LEASE_S: Final = 60
@@ -64,7 +64,7 @@ def create_network(caller: Caller, new: NewNetwork) -> UUID:
 
 
 def update_network(
-    caller: Caller, network_id: UUID, changes: Mapping[str, Any], *, version: int
+    caller: Caller, network_id: UUID, changes: Mapping[str, Any], *, version: int | None
 ) -> None:
     """Change the fields of NewNetwork that *changes* names, if the network is still at *version*.
 
@@ -72,17 +72,17 @@ def update_network(
     """
     with recorded():
         row = _locked(network_id)
-        if row.version != version:
-            raise IllegalTransition(
+        if version not in {None, row.version}:
+            raise Stale(
                 f"network {row.name} was changed meanwhile: it is at version {row.version}",
                 field="/version",
                 hint="Read it again, and repeat what you want of it with its version.",
             )
         columns = _judged(replace(_held(row), **changes))
         _may_change(row, columns)
-        row = Network(**columns, id=row.id, version=version + 1, updated_at=now())
+        row = Network(**columns, id=row.id, version=row.version + 1, updated_at=now())
         row.save(only=[*columns, "version", "updated_at"])
-        told = {"changed": sorted(changes), "version": version + 1}
+        told = {"changed": sorted(changes), "version": row.version}
         audit.record(
             caller, "network.update", kind="network", id=row.id, site=row.site_id, data=told
         )

@@ -31,6 +31,9 @@ LISTS = (
 FOREIGN = "/v1/events"
 """A stream that is followed, not a list that is paged."""
 
+WHOLE = "/v1/day2-actions"
+"""A table of the program's own, which is as long as it is."""
+
 
 def listings(contract):
     """Yield (path, parameters by name) of each operation that answers a page."""
@@ -38,7 +41,7 @@ def listings(contract):
         told = methods.get("get", {}).get("responses", {}).get("200", {}).get("content", {})
         schema = told.get("application/json", {}).get("schema", {}).get("$ref", "")
         model = contract["components"]["schemas"].get(schema.rpartition("/")[2], {})
-        if "items" in model.get("properties", {}) and path != FOREIGN:
+        if "items" in model.get("properties", {}) and path not in {FOREIGN, WHOLE}:
             given = methods["get"].get("parameters", [])
             yield path, {each["name"]: each["schema"] for each in given}
 

@@ -9,7 +9,7 @@ from models import queries
 from models.bootnet import BootNetwork, Mode
 from models.commands import agents, networks, site_networks
 from models.database import borrowed
-from models.errors import Exhausted, IllegalTransition, Invalid, NotFound, Taken
+from models.errors import Exhausted, IllegalTransition, Invalid, NotFound, Stale, Taken
 from models.messages import Kind
 from models.tables import Agent, Audit, Range, Site
 from tests.models import make
@@ -134,7 +134,7 @@ def test_of_two_changes_at_once_one_is_made(network):
         done = [callers.submit(try_it, seconds) for seconds in (600, 700)]
         failed = [each.exception() for each in done if each.exception()]
 
-    assert [type(each) for each in failed] == [IllegalTransition]
+    assert [type(each) for each in failed] == [Stale]
     assert queries.network(network.id).version == 2
 
 

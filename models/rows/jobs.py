@@ -1,0 +1,77 @@
+"""What is asked of sites beside machines, and what was answered to whom."""
+
+from uuid import uuid4
+
+from peewee import BigIntegerField, BlobField, CompositeKey, IntegerField, TextField, UUIDField
+from playhouse.postgres_ext import (  # type: ignore[import-untyped] # no stubs
+    DateTimeTZField,
+)
+
+from models.rows.fields import Stamped, Table, jsonb
+
+
+class IdempotencyKey(Table):
+    """One request by one caller: *asked* is its digest; *body* is null where none is kept."""
+
+    caller = TextField()
+    key = TextField()
+    asked = BlobField()
+    status = IntegerField(null=True)
+    headers = jsonb()
+    body = BlobField(null=True)
+    created_at = DateTimeTZField()
+    expires_at = DateTimeTZField()
+
+    class Meta:
+        table_name = "idempotency_keys"
+        primary_key = CompositeKey("caller", "key")
+
+
+class SyncJob(Table):
+    id = UUIDField(primary_key=True, default=uuid4)
+    site_id = UUIDField()
+    artifact_id = UUIDField()
+    mode = TextField()
+    state = TextField()
+    detail = TextField()
+    files_done = IntegerField()
+    files_total = IntegerField(null=True)
+    bytes_done = BigIntegerField()
+    bytes_total = BigIntegerField(null=True)
+    requested_by = TextField()
+    reason = TextField()
+    request_id = TextField()
+    created_at = DateTimeTZField()
+    finished_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "sync_jobs"
+
+
+class IntegrationJob(Stamped):
+    id = UUIDField(primary_key=True, default=uuid4)
+    site_id = UUIDField()
+    name = TextField()
+    kind = TextField()
+    provider = TextField()
+    endpoint = TextField()
+    secret_ref = TextField(null=True)
+
+    class Meta:
+        table_name = "integration_jobs"
+
+
+class IntegrationRun(Table):
+    id = UUIDField(primary_key=True, default=uuid4)
+    job_id = UUIDField()
+    state = TextField()
+    detail = TextField()
+    records = IntegerField()
+    requested_by = TextField()
+    reason = TextField()
+    request_id = TextField()
+    created_at = DateTimeTZField()
+    finished_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "integration_runs"
