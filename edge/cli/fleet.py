@@ -10,8 +10,8 @@ from statistics import quantiles
 from typing import Any, Final
 
 from edge.cli.client import AWAY, Api, Told
-from edge.cli.machines import ask
 from edge.cli.rehearsal import Records
+from edge.cli.verbs import ask
 
 SHORTEST_S: Final = 0.5
 PER_MACHINE_S: Final = 0.004

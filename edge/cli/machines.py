@@ -2,13 +2,12 @@
 
 from typing import Annotated, Any, Final
 from urllib.parse import quote
-from uuid import UUID
 
 import click
 import typer
 
-from edge.cli import follow, show
-from edge.cli.client import Api, Told, api
+from edge.cli import show
+from edge.cli.client import Told, api
 from edge.cli.options import Named, OfSite, given, labels, pairs
 from edge.cli.show import AsJson
 
@@ -58,16 +57,19 @@ def create(
         "siteId": client.get(f"/v1/sites/{quote(site_id, safe='')}")["id"],
         "hostname": hostname,
         "architecture": architecture,
-        "interfaces": [pairs(text, _INTERFACE, "--interface") for text in interface or []],
+        "interfaces": _interfaces(interface or []),
         **described(bmc=bmc, root_disk=root_disk, label=label or []),
         "memoryMib": memory_mib,
         "diskBytes": disk_bytes,
     }
-    for number, made in enumerate(body["interfaces"]):
-        made.setdefault("name", made.get("id", f"eth{number}"))
     answer = client.post("/v1/machines", given(body))
     click.echo(answer["id"])
     click.echo(f"registered {hostname}", err=True)
+
+
+def _interfaces(words: list[str]) -> list[dict[str, Any]]:
+    made = [pairs(text, _INTERFACE, "--interface") for text in words]
+    return [{"name": each.get("id", f"eth{number}")} | each for number, each in enumerate(made)]
 
 
 def described(*, bmc: str, root_disk: str, label: list[str]) -> dict[str, Any]:
@@ -137,96 +139,32 @@ def evidence(
         click.echo(piece, nl=False)
 
 
-def _ask(machine: str, verb: str, body: dict[str, Any], *, wait: bool) -> None:
-    client = api()
-    identifier = ask(client, machine, verb, body)
-    click.echo(identifier)
-    if wait:
-        follow.workflow(client, identifier)
-    else:
-        click.echo(f"promised; follow it with: sprout workflows events {identifier}", err=True)
-
-
-def ask(client: Api, machine: str, verb: str, body: dict[str, Any]) -> str:
-    """Ask for *verb*; return the id of its workflow."""
-    path = f"/v1/machines/{machine}/{verb}"
-    _, headers = client.call("POST", path, body=given(body))
-    return str(headers["Location"]).rpartition("/")[2]
-
-
-@MACHINES.command("commission")
-def commission(machine: Named, reason: Reason = "", wait: Wait = False) -> None:
-    """Take the BMC's inventory; the machine becomes available."""
-    _ask(machine, "commission", {"reason": reason}, wait=wait)
-
-
-@MACHINES.command("provision")
-def provision(
+@MACHINES.command("update")
+def update(
     machine: Named,
-    image_ref: Annotated[str, typer.Option()],
-    profile_ref: Annotated[str, typer.Option()],
-    network_id: Annotated[str, typer.Option(help="Id or name; else the site's only one.")] = "",
-    reason: Reason = "",
-    wait: Wait = False,
+    interface: Annotated[
+        list[str] | None, typer.Option(help="All of them: name=,macAddress=,pxeEnabled=")
+    ] = None,
+    bmc: Annotated[str, typer.Option(help=BMC)] = "",
+    root_disk: Annotated[str, typer.Option(help=DISK)] = "",
+    label: Annotated[list[str] | None, typer.Option(help="name=value; all of them.")] = None,
+    memory_mib: Annotated[int | None, typer.Option()] = None,
+    disk_bytes: Annotated[int | None, typer.Option()] = None,
 ) -> None:
-    """Install an operating system: WIPES the machine's root disk."""
+    """Change what was entered of a machine; what is not named stays."""
     body = {
-        "imageRef": image_ref,
-        "profileRef": profile_ref,
-        "networkId": _network_id(machine, network_id),
-        "reason": reason,
+        **described(bmc=bmc, root_disk=root_disk, label=label or []),
+        "interfaces": _interfaces(interface or []),
+        "memoryMib": memory_mib,
+        "diskBytes": disk_bytes,
     }
-    _ask(machine, "provision", body, wait=wait)
+    answer = api().call("PATCH", f"/v1/machines/{machine}", body=given(body))[0]
+    click.echo(answer["id"])
+    click.echo(f"changed {answer['hostname']}: version {answer['version']}", err=True)
 
 
-def _network_id(machine: str, network: str) -> str:
-    """Return the id of the *network* of the machine's site, given its id or name."""
-    if not network or _is_id(network):
-        return network
-    client = api()
-    site = client.get(f"/v1/machines/{machine}")["siteId"]
-    rows = client.items("/v1/networks", siteId=site)
-    named = [str(row["id"]) for row in rows if row["name"] == network]
-    if not named:
-        known = ", ".join(str(row["name"]) for row in rows)
-        raise Told(f"the machine's site has no network {network}", f"It has: {known or 'none'}.")
-    return named[0]
-
-
-def _is_id(word: str) -> bool:
-    try:
-        UUID(word)
-    except ValueError:
-        return False
-    return True
-
-
-@MACHINES.command("power-on")
-def power_on(machine: Named, reason: Reason = "", wait: Wait = False) -> None:
-    """Switch it on; on already is no error."""
-    _ask(machine, "power-on", {"reason": reason}, wait=wait)
-
-
-@MACHINES.command("power-off")
-def power_off(machine: Named, reason: Reason = "", wait: Wait = False) -> None:
-    """Switch it off; off already is no error."""
-    _ask(machine, "power-off", {"reason": reason}, wait=wait)
-
-
-@MACHINES.command("reboot")
-def reboot(machine: Named, reason: Reason = "", wait: Wait = False) -> None:
-    """Switch it off, then on."""
-    _ask(machine, "reboot", {"reason": reason}, wait=wait)
-
-
-@MACHINES.command("boot-source")
-def boot_source(
-    machine: Named,
-    boot_source: Annotated[str, typer.Option(help="pxe, disk, cd, http or bios.")],
-    persistent: Annotated[bool, typer.Option("--persistent", help="Not only once.")] = False,
-    reason: Reason = "",
-    wait: Wait = False,
-) -> None:
-    """Set what it boots from next."""
-    body = {"bootSource": boot_source, "persistent": persistent or None, "reason": reason}
-    _ask(machine, "boot-source", body, wait=wait)
+@MACHINES.command("delete")
+def delete(machine: Named) -> None:
+    """Forget a machine that was never used, or is retired."""
+    answer = api().call("DELETE", f"/v1/machines/{machine}")[0]
+    click.echo(f"deleted {answer['hostname']}", err=True)

@@ -10,14 +10,15 @@ import typer
 
 from edge.cli import (
     audit,
+    day2,
     discoveries,
     events,
     inventory,
-    machines,
     networks,
     processes,
     queues,
     tokens,
+    verbs,
     workflows,
 )
 from edge.cli.client import EXIT_CODES, Told, api
@@ -34,12 +35,16 @@ APP: Final = typer.Typer(
 for _name, _group in {
     "sites": inventory.SITES,
     "networks": networks.NETWORKS,
-    "machines": machines.MACHINES,
+    "machines": verbs.VERBS,
     "discoveries": discoveries.DISCOVERIES,
     "artifacts": inventory.ARTIFACTS,
     "images": inventory.IMAGES,
     "profiles": inventory.PROFILES,
     "workflows": workflows.WORKFLOWS,
+    "day2-actions": day2.ACTIONS,
+    "approvals": day2.APPROVALS,
+    "action-executions": day2.EXECUTIONS,
+    "policy-decisions": day2.DECISIONS,
     "ip-allocations": workflows.ALLOCATIONS,
     "audit": audit.AUDIT,
     "events": events.EVENTS,

@@ -14,9 +14,9 @@ from edge.cli.fleet import Fleet
 from edge.cli.follow import step_of
 from edge.cli.local.core import Core
 from edge.cli.local.up import MODULES, Up
-from edge.cli.machines import ask
 from edge.cli.racks import Rack
 from edge.cli.stages import table
+from edge.cli.verbs import ask
 
 AGENT_S: Final = 60.0
 EVERY_S: Final = 0.5

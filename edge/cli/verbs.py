@@ -1,0 +1,196 @@
+"""`sprout machines VERB`: what is asked of machines; each prints the id of its workflow."""
+
+from typing import Annotated, Any, Final
+from urllib.parse import quote
+from uuid import UUID
+
+import click
+import typer
+
+from edge.cli import follow, show
+from edge.cli.client import Api, Told, api
+from edge.cli.machines import MACHINES, Reason, Wait
+from edge.cli.options import Named, given, labels
+from edge.cli.show import AsJson
+
+VERBS: Final = MACHINES
+"""The same, with what is asked of machines."""
+
+Approved = Annotated[
+    str, typer.Option("--approval-id", help="The approval that it rests on, where one is needed.")
+]
+
+
+def _ask(machine: str, verb: str, body: dict[str, Any], *, wait: bool) -> None:
+    client = api()
+    identifier = ask(client, machine, verb, body)
+    click.echo(identifier)
+    if wait:
+        follow.workflow(client, identifier)
+    else:
+        click.echo(f"promised; follow it with: sprout workflows events {identifier}", err=True)
+
+
+def _why(reason: str, approval_id: str) -> dict[str, Any]:
+    return {"reason": reason, "approvalId": approval_id}
+
+
+def ask(client: Api, machine: str, verb: str, body: dict[str, Any]) -> str:
+    """Ask for *verb*; return the id of its workflow."""
+    path = f"/v1/machines/{machine}/{verb}"
+    _, headers = client.call("POST", path, body=given(body))
+    return str(headers["Location"]).rpartition("/")[2]
+
+
+@MACHINES.command("provision")
+def provision(
+    machine: Named,
+    image_ref: Annotated[str, typer.Option()],
+    profile_ref: Annotated[str, typer.Option()],
+    network_id: Annotated[str, typer.Option(help="Id or name; else the site's only one.")] = "",
+    approval_id: Approved = "",
+    reason: Reason = "",
+    wait: Wait = False,
+) -> None:
+    """Install an operating system: WIPES the machine's root disk."""
+    body = {
+        "imageRef": image_ref,
+        "profileRef": profile_ref,
+        "networkId": _network_id(machine, network_id),
+        **_why(reason, approval_id),
+    }
+    _ask(machine, "provision", body, wait=wait)
+
+
+def _network_id(machine: str, network: str) -> str:
+    """Return the id of the *network* of the machine's site, given its id or name."""
+    if not network or _is_id(network):
+        return network
+    client = api()
+    site = client.get(f"/v1/machines/{machine}")["siteId"]
+    rows = client.items("/v1/networks", siteId=site)
+    named = [str(row["id"]) for row in rows if row["name"] == network]
+    if not named:
+        known = ", ".join(str(row["name"]) for row in rows)
+        raise Told(f"the machine's site has no network {network}", f"It has: {known or 'none'}.")
+    return named[0]
+
+
+def _is_id(word: str) -> bool:
+    try:
+        UUID(word)
+    except ValueError:
+        return False
+    return True
+
+
+@MACHINES.command("boot-source")
+def boot_source(
+    machine: Named,
+    boot_source: Annotated[str, typer.Option(help="pxe, disk, cd, http or bios.")],
+    persistent: Annotated[bool, typer.Option("--persistent", help="Not only once.")] = False,
+    approval_id: Approved = "",
+    reason: Reason = "",
+    wait: Wait = False,
+) -> None:
+    """Set what it boots from next."""
+    body = {"bootSource": boot_source, "persistent": persistent or None}
+    _ask(machine, "boot-source", body | _why(reason, approval_id), wait=wait)
+
+
+@MACHINES.command("reprovision")
+def reprovision(
+    machine: Named,
+    image_ref: Annotated[str, typer.Option(help="Else the one that it has.")] = "",
+    profile_ref: Annotated[str, typer.Option(help="Else the one that it has.")] = "",
+    network_id: Annotated[str, typer.Option(help="Id or name; else the one that it has.")] = "",
+    approval_id: Approved = "",
+    reason: Reason = "",
+    wait: Wait = False,
+) -> None:
+    """Install an active machine anew: WIPES its root disk."""
+    body = {
+        "imageRef": image_ref,
+        "profileRef": profile_ref,
+        "networkId": _network_id(machine, network_id),
+        **_why(reason, approval_id),
+    }
+    _ask(machine, "reprovision", body, wait=wait)
+
+
+@MACHINES.command("image")
+def image(
+    machine: Named,
+    media_url: Annotated[str, typer.Option(help="Where its BMC fetches the media.")],
+    boot_source: Annotated[str, typer.Option(help="virtual-media.")] = "virtual-media",
+    approval_id: Approved = "",
+    reason: Reason = "",
+    wait: Wait = False,
+) -> None:
+    """Insert an image as virtual media, and boot from it next."""
+    body = {"mediaUrl": media_url, "bootSource": boot_source, **_why(reason, approval_id)}
+    _ask(machine, "image", body, wait=wait)
+
+
+@MACHINES.command("remote-task")
+def remote_task(
+    machine: Named,
+    command: Annotated[str, typer.Option(help="What is run on its system.")],
+    approval_id: Approved = "",
+    reason: Reason = "",
+    wait: Wait = False,
+) -> None:
+    """Run a command on its system; the output is evidence."""
+    _ask(machine, "remote-task", {"command": command, **_why(reason, approval_id)}, wait=wait)
+
+
+def _plain(verb: str, words: str) -> None:
+    """Add a verb that has no parameters of its own."""
+
+    def asked(
+        machine: Named, approval_id: Approved = "", reason: Reason = "", wait: Wait = False
+    ) -> None:
+        _ask(machine, verb, _why(reason, approval_id), wait=wait)
+
+    MACHINES.command(verb, help=words)(asked)
+
+
+for _verb, _words in {
+    "commission": "Take the BMC's inventory; it becomes available.",
+    "power-on": "Switch it on; on already is no error.",
+    "power-off": "Switch it off; off already is no error.",
+    "reboot": "Switch it off, then on.",
+    "release": "Switch it off and give its address back; it becomes available.",
+    "retire": "Take it out of use for good.",
+    "maintenance": "Put it into maintenance.",
+    "resume": "Bring it back from maintenance.",
+    "clear": "Say that what failed is mended.",
+    "deallocate": "Give an allocated machine back.",
+}.items():
+    _plain(_verb, _words)
+
+
+@MACHINES.command("allocate")
+def allocate(
+    site_id: Annotated[str, typer.Option(help="Id or slug of the site.")],
+    count: Annotated[int, typer.Option(help="So many, or none.")] = 1,
+    label: Annotated[list[str] | None, typer.Option(help="name=value; all must match.")] = None,
+    architecture: Annotated[str, typer.Option()] = "",
+    min_memory_mib: Annotated[int | None, typer.Option()] = None,
+    min_disk_bytes: Annotated[int | None, typer.Option(help="Of the largest disk.")] = None,
+    reason: Reason = "",
+    as_json: AsJson = False,
+) -> None:
+    """Hand out machines that are free, all or none."""
+    client = api()
+    body = {
+        "siteId": client.get(f"/v1/sites/{quote(site_id, safe='')}")["id"],
+        "count": count,
+        "labels": labels(label or []),
+        "architecture": architecture,
+        "minMemoryMib": min_memory_mib,
+        "minDiskBytes": min_disk_bytes,
+        "reason": reason,
+    }
+    found = client.post("/v1/machines/allocate", given(body))["items"]
+    show.rows(found, {"hostname": "hostname", "state": "state", "id": "id"}, as_json=as_json)
