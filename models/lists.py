@@ -16,6 +16,7 @@ from models import queries
 from models import tables as t
 from models.commands.contact import LIVE_S
 from models.commands.moves import now
+from models.commands.rivals import doubled
 from models.lifecycle import State
 from models.observations import Seen
 from models.paging import FIRST, Ask, Order, Part
@@ -125,7 +126,10 @@ def agents(site_id: UUID, *, live: bool | None = None, ask: Ask = FIRST) -> Part
         query = query.where(seen > since if live else seen <= since)
 
     def shown(rows: list[Any]) -> list[AgentView]:
-        return [queries.filled(AgentView, row, live=row.last_seen_at > since) for row in rows]
+        return [
+            queries.filled(AgentView, row, live=row.last_seen_at > since, doubled=doubled(row))
+            for row in rows
+        ]
 
     return AGENTS.part(query.objects(), ask, shown)
 

@@ -10,6 +10,7 @@ from peewee import JOIN, fn
 from models import tables as t
 from models.commands.contact import LIVE_S
 from models.commands.moves import now
+from models.commands.rivals import doubled
 from models.errors import NotFound
 from models.lifecycle import State
 from models.phases import Phase
@@ -80,7 +81,9 @@ def agents(site_id: UUID | None = None, *, among: Sites = None) -> list[AgentVie
         query = query.where(t.Agent.site_id == site_id)
     since = now() - timedelta(seconds=LIVE_S)
     rows = query.order_by(t.Agent.last_seen_at.desc()).objects()
-    return [filled(AgentView, row, live=row.last_seen_at > since) for row in rows]
+    return [
+        filled(AgentView, row, live=row.last_seen_at > since, doubled=doubled(row)) for row in rows
+    ]
 
 
 def networks(site_id: UUID | None = None, *, among: Sites = None) -> list[NetworkView]:

@@ -26,7 +26,8 @@ class SiteView:
 class AgentView:
     """*live* says whether a heartbeat came within the last LIVE_S seconds.
 
-    *networks_current*: it holds the site's networks as they are now.
+    *networks_current*: it holds the site's networks as they are now.  *doubled*: two processes
+    speak with its id.
     """
 
     id: UUID
@@ -45,6 +46,7 @@ class AgentView:
     speaks: tuple[int, ...]
     live: bool
     networks_current: bool
+    doubled: bool
     checked: Mapping[str, Any] | None
     checked_at: datetime | None
 

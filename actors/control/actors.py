@@ -108,12 +108,17 @@ def _observed(envelope: Envelope) -> None:
     reports.receive(envelope, documents)
 
 
+def _beaten(envelope: Envelope) -> None:
+    if agents.heartbeat(envelope):
+        log.warning("agent.doubled", agent=str(envelope.agent), site=str(envelope.site))
+
+
 def _misdirected(envelope: Envelope) -> None:
     raise Invalid(f"no report: {envelope.kind.value}", field="/envelope/kind")
 
 
 _BY_KIND: Final[Mapping[Kind, Callable[[Envelope], None]]] = {
     Kind.REGISTER: agents.register,
-    Kind.HEARTBEAT: agents.heartbeat,
+    Kind.HEARTBEAT: _beaten,
     Kind.OBSERVATIONS: _observed,
 }

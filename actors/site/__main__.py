@@ -64,7 +64,8 @@ def main() -> int:
     logs.never_write([enrolled.signing_key.hex()])
     tls = _tls(credentials, enrolled)
     with held:
-        return supervisor.run(_children(settings, enrolled, where, tls))
+        ended = supervisor.run(_children(settings, enrolled, where, tls))
+    return UNUSABLE if ended == supervisor.ENDS_ALL else ended
 
 
 def _enrolled() -> tuple[Settings, Enrolment]:

@@ -22,7 +22,7 @@ from actors import broker
 from actors.broker_contract import DETAIL_LIMIT, ConnectionLost, Unworkable
 from actors.drivers.edge_line import Edge, Tls
 from actors.drivers.reach import Rules
-from actors.site import networks
+from actors.site import hold, networks, supervisor
 from actors.site.artifacts import Artifacts
 from actors.site.cache import Cache
 from actors.site.checks import Checks
@@ -87,6 +87,8 @@ class Agent:
         self._setup = setup
         self.store = AgentStore(setup.directory)
         self.clock = ControlClock(self.store)
+        self.yields: Callable[[], None] = lambda: None
+        """Called when another site has this agent's id, and was there before."""
         self.plans = PlanStore(setup.directory / PLANS)
         self.journal = JournalStore(setup.directory / JOURNAL)
         edge = Edge(setup.enrolment.edge, setup.tls)
@@ -150,6 +152,7 @@ class Agent:
         return {
             "plan_digest": self.plans.digest(),
             "networks_version": self.plans.networks_version(),
+            "incarnation": str(self.journal.incarnation),
             "clock": time.time(),
         } | ({} if offset is None else {"clock_offset_ms": offset})
 
@@ -183,11 +186,18 @@ class Agent:
             raise Invalid(f"a plan is malformed: {exc!r}", field="/body/plans") from exc
         if any(plan.site != envelope.site for plan in plans):
             raise Denied("a plan is of another site", field="/body/plans")
+        self._yield_if_told(envelope.body)
         told = networks.Told.of(envelope.body)
         whole, urls = _snapshot(envelope.body), _urls(envelope.body)
         self.desk.receive(plans, whole=whole, urls=urls, at=_said_at(envelope.body, 0.0))
         if told is not None:
             networks.keep(told, self.plans, self._setup.services)
+
+    def _yield_if_told(self, body: Mapping[str, Any]) -> None:
+        rivals = body.get("rivals")
+        yields = rivals.get("yields") if isinstance(rivals, Mapping) else None
+        if isinstance(yields, list) and str(self.journal.incarnation) in yields:
+            self.yields()
 
     def _take_task(self, envelope: Envelope) -> None:
         self.runner.accept(envelope.body)
@@ -243,6 +253,7 @@ def run(setup: Setup) -> None:
     _in_background("desk", partial(agent.desk.run, stop))
     uplink = agent.uplink()
     agent.desk.admissions.refresh = uplink.greet
+    agent.yields = partial(_yield, setup.directory)
     _in_background("evidence", partial(agent.evidence.run, stop))
     if setup.canary_interval_s:
         checks = Checks(agent.journal, setup.canary_interval_s)
@@ -250,6 +261,13 @@ def run(setup: Setup) -> None:
     _in_background("uplink", partial(uplink.run, setup.directory, stop))
     agent.runner.resume()
     _hear(agent, setup, uplink, stop)
+
+
+def _yield(directory: Path) -> None:
+    """End this site: another has its agent's id, and was there before."""
+    log.error("site.doubled", folder=str(directory), hint="this folder is a copy: see its restart")
+    hold.give_up(directory)
+    os._exit(supervisor.ENDS_ALL)
 
 
 def _hear(agent: Agent, setup: Setup, uplink: Uplink, stop: threading.Event) -> None:

@@ -27,6 +27,9 @@ STEADY_S: Final = 30.0
 GRACE_S: Final = 10.0
 """How long children have to end by themselves."""
 
+ENDS_ALL: Final = 3
+"""Exit status of a child that knows that nothing here may serve."""
+
 _PR_SET_PDEATHSIG: Final = 1
 _STOP: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -58,21 +61,25 @@ class _Seat:
 
 
 def run(children: Sequence[Child]) -> int:
-    """Keep *children* running until SIGTERM or SIGINT; return 0 when all have ended."""
+    """Keep *children* running until SIGTERM or SIGINT; return 0 when all have ended.
+
+    A child that ends with ENDS_ALL takes the others with it; that is returned then.
+    """
     seats = [_Seat(child) for child in children]
+    code = 0
     with selectors.DefaultSelector() as selector, _signals() as (woken, stopping):
         selector.register(woken, selectors.EVENT_READ)
         gc.collect()
         gc.freeze()  # what is shared with the children stays shared
-        while not stopping:
+        while not stopping and code != ENDS_ALL:
             _start_due(seats, selector)
             for key, _ in selector.select(_until_due(seats)):
                 if isinstance(key.data, _Seat):
-                    _bury(key.data, selector)
+                    code = _bury(key.data, selector) if code != ENDS_ALL else code
                 else:
                     woken.recv(64)
         _end_all(seats, selector)
-    return 0
+    return code if code == ENDS_ALL else 0
 
 
 def _start_due(seats: Sequence[_Seat], selector: selectors.BaseSelector) -> None:
@@ -117,13 +124,14 @@ def _live(child: Child, parent: int) -> None:
         os._exit(code)
 
 
-def _bury(seat: _Seat, selector: selectors.BaseSelector) -> None:
-    """Take leave of a child that has ended, and say when it is due again."""
+def _bury(seat: _Seat, selector: selectors.BaseSelector) -> int:
+    """Take leave of a child that has ended, and say when it is due again; return its status."""
     code = _ended(seat, selector)
     lived = time.monotonic() - seat.born
     seat.pause = 0.0 if lived >= STEADY_S else _longer(seat.pause)
     seat.due = time.monotonic() + seat.pause
     log.warning("site.died", child=seat.child.name, pid=seat.pid, code=code, again_s=seat.pause)
+    return code
 
 
 def _ended(seat: _Seat, selector: selectors.BaseSelector) -> int:

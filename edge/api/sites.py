@@ -116,6 +116,7 @@ class Agent(Answer):
                 "drained": True,
                 "speaks": [1],
                 "networksCurrent": True,
+                "doubled": False,
                 "check": None,
             }
         )
@@ -136,6 +137,7 @@ class Agent(Answer):
     drained: Annotated[bool, Field(description="What it saw while out of contact has arrived.")]
     speaks: Annotated[list[int], Field(description="Versions of messages that it understands.")]
     networks_current: Annotated[bool, Field(description="It holds the networks as they are.")]
+    doubled: Annotated[bool, Field(description="Two processes speak with its id.")]
     check: Annotated[Check | None, Field(description="What its canary met last.")] = None
 
     @classmethod
@@ -305,13 +307,14 @@ def judged(agents: Sequence[AgentView], networks: Sequence[NetworkView]) -> tupl
 
 
 def _unfit(agents: Sequence[AgentView]) -> str:
-    """Return what is to be said of live agents that are given no work."""
+    """Return what is to be said of agents that are not fit for work."""
     told = ((a.hostname, clocks.apart(a.clock_offset_ms)) for a in agents if a.live)
-    return "".join(
-        f"; the clock of {name} is {wrong}, so that it is given no work until it is set"
-        for name, wrong in told
-        if wrong
+    clock = "; the clock of {} is {}, so that it is given no work until it is set"
+    twice = (
+        "; two processes speak as agent {}: its folder was copied, and the later one is to yield"
     )
+    apart = [clock.format(name, wrong) for name, wrong in told if wrong]
+    return "".join(apart + [twice.format(a.hostname) for a in agents if a.doubled])
 
 
 def _unanswered(agents: Sequence[AgentView], networks: Sequence[NetworkView]) -> str:

@@ -11,7 +11,7 @@ import peewee
 
 from models import clocks, messages, outbox
 from models.bootplan import BootPlan
-from models.commands import blobs, contact, impostors, site_networks
+from models.commands import blobs, contact, impostors, rivals, site_networks
 from models.commands.contact import LIVE_S
 from models.commands.moves import now
 from models.commands.records import locked_site
@@ -104,13 +104,16 @@ def register(envelope: Envelope) -> None:
         snapshot(envelope.agent, envelope.site, answers=str(body.get("asked", ""))[:64])
 
 
-def heartbeat(envelope: Envelope) -> None:
-    """Record that an agent lives; an agent that control forgot is asked to register by silence."""
+def heartbeat(envelope: Envelope) -> bool:
+    """Record that an agent lives; an agent that control forgot is asked to register by silence.
+
+    Returns whether it is in two places at once; the later one is told to yield.
+    """
     offset = _offset_ms(envelope.body)
     told = str(envelope.body.get("plan_digest", ""))
     with database.atomic():
         if not contact.beat(envelope):
-            return
+            return False
         contact.spool(envelope)
         Agent.update(
             plan_digest=told,
@@ -118,6 +121,15 @@ def heartbeat(envelope: Envelope) -> None:
         ).where((Agent.id == envelope.agent) & (Agent.site_id == envelope.site)).execute()
         _compare(envelope, told)
         _compare_networks(envelope)
+        return _compare_lives(envelope)
+
+
+def _compare_lives(envelope: Envelope) -> bool:
+    told = rivals.heard(envelope)
+    if told is not None:
+        body = {"plans": [], "blobs": {}, "rivals": told}
+        send(envelope.agent, envelope.site, Kind.PLAN, body, expires_in_s=LIVE_S)
+    return told is not None
 
 
 def _offset_ms(body: Mapping[str, Any]) -> int:

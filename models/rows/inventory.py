@@ -52,6 +52,8 @@ class Agent(Table):
     snapshot_at = DateTimeTZField(null=True)
     networks_version = BigIntegerField()
     networks_told_at = DateTimeTZField(null=True)
+    lives = jsonb()
+    doubled_at = DateTimeTZField(null=True)
     checked = jsonb(null=True)
     checked_at = DateTimeTZField(null=True)
 

@@ -195,6 +195,24 @@ def test_a_second_site_over_one_store_names_the_first_and_leaves_it_serving(site
 
 
 @ONE_BROKER
+def test_a_site_in_a_copied_folder_yields_and_stays_down_until_somebody_looks(site, control):
+    until(lambda: control.of(Kind.HEARTBEAT))
+    own = control.of(Kind.HEARTBEAT)[0].body["incarnation"]
+
+    control.send(Kind.PLAN, {"plans": [], "rivals": {"holds": "another", "yields": ["x"]}})
+    control.give(a_plan(control.agent(), boot_base_url=site.url, addressing=HERE))
+    control.send(Kind.PLAN, {"plans": [], "rivals": {"holds": "another", "yields": [own]}})
+
+    assert site.process.wait(30) == 2
+    site.start()
+    assert site.process.wait(30) == 2
+    assert "site was copied" in (site.folder / "log").read_text()
+    (site.folder / "site" / "yielded").unlink()
+    site.start()
+    until(lambda: len(control.of(Kind.REGISTER)) > 1)
+
+
+@ONE_BROKER
 def test_a_site_that_was_killed_starts_again_over_its_store(site, control):
     agent = control.agent()
 

@@ -33,7 +33,10 @@ def broken():
     (folder / f"broken.{time.monotonic()}").touch()
     raise RuntimeError("as the test wants")
 
-LIVES = {"steady": steady, "deaf": deaf, "broken": broken}
+def last():
+    sys.exit(3)
+
+LIVES = {"last": last, "steady": steady, "deaf": deaf, "broken": broken}
 sys.exit(run([Child(name, LIVES[name]) for name in sys.argv[2:]]))
 """
 
@@ -147,3 +150,10 @@ def in_a_fork(life, *args):
         finally:
             os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def test_a_child_that_knows_that_nothing_may_serve_takes_all_with_it(start, tmp_path):
+    site = start("steady", "deaf", "last")
+
+    assert site.wait(30) == supervisor.ENDS_ALL
+    assert all(not Path(f"/proc/{pid}").exists() for pid in pids(tmp_path))

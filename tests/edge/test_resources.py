@@ -244,9 +244,9 @@ def test_the_health_of_a_site_tells_what_its_canary_met(api, agent):
 
 
 class Beat:
-    def __init__(self, *, live, capabilities=(), checked=None, offset_ms=0):
+    def __init__(self, *, live, capabilities=(), checked=None, offset_ms=0, doubled=False):
         self.live, self.capabilities, self.checked = live, capabilities, checked
-        self.hostname, self.clock_offset_ms = "boot-01", offset_ms
+        self.hostname, self.clock_offset_ms, self.doubled = "boot-01", offset_ms, doubled
 
 
 class Net:
@@ -285,6 +285,12 @@ def test_a_site_says_whose_clock_is_wrong_and_what_comes_of_it(live):
 
     said = "; the clock of boot-01 is 1.5 minutes behind control's, so that it is given no work"
     assert (status == "degraded", said in detail) == (live, live)
+
+
+def test_a_site_says_whose_folder_was_copied():
+    status, detail = judged([Beat(live=True, doubled=True)], [])
+
+    assert (status, "two processes speak as agent boot-01" in detail) == ("degraded", True)
 
 
 def test_an_enrolment_holds_what_an_agent_needs_and_is_audited(api, site):
