@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsConfigDict
 
-from config.capabilities import Capabilities
+from config.logins import Logins
 from config.values import Addresses, Commas, Folder, Folders, Listen, Networks, WebUrl, is_loopback
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _under_data(name: str, description: str) -> Any:
     )
 
 
-class Settings(Capabilities):
+class Settings(Logins):
     """What an operator may change; frozen, with secrets that have no repr."""
 
     model_config = SettingsConfigDict(
@@ -149,14 +149,6 @@ class Settings(Capabilities):
         ("localhost", "127.0.0.1", "[::1]"),
         description="Host names that the edge answers to, between commas.",
         json_schema_extra={"shown": "localhost,127.0.0.1,[::1]"},
-    )
-    admin_token_hash: str = Field(
-        "",
-        pattern=r"^([0-9a-f]{64})?$",
-        description="SHA-256 (hex) of the admin's token; empty: there is no admin's token.",
-    )
-    session_key: SecretStr = Field(
-        SecretStr(""), description="Key that signs browser sessions; `sprout up` makes its own."
     )
     edge_workers: int = Field(1, ge=1, le=64, description="Processes of the edge.")
     edge_threads: int = Field(24, ge=1, le=256, description="Threads of each edge process.")

@@ -22,6 +22,7 @@ from edge import (
     exchange,
     health,
     pages,
+    people,
     problems,
     sign_in,
     workloads,
@@ -52,6 +53,7 @@ from edge.api import (
 )
 from edge.api.document import SECURITY, Problem, problem_responses
 from edge.blobs import Shelf
+from edge.doors import Client, Doors
 from models.database import borrowed
 
 MAX_BODY: Final = 1 << 20
@@ -89,6 +91,7 @@ PAGES: Final[tuple[Blueprint, ...]] = (
     health.blueprint,
     sign_in.blueprint,
     specification.blueprint,
+    people.blueprint,
     pages.blueprint,
     discovered.blueprint,
     events.blueprint,
@@ -104,7 +107,9 @@ class EdgeConfig:
         public_url: where browsers, sites and the CLI reach the edge, without a last slash.
         allowed_hosts: names that the Host header may hold; an IPv6 address in brackets.
         admin_token_hash: SHA-256 (hex) of the admin's token; empty: every route refuses.
-        session_key: signs browsers' cookies; empty: no browser is let in.
+        client: the edge as its OpenID Connect issuer knows it; None: there is no issuer.
+        admin_password_hash: of the local admin's password; empty: there is none.
+        session_key: what sessions of browsers are known by; empty: no browser is let in.
         broker: URL of the broker as sites reach it; empty: none is there for them.
         accounts: whether each site has an account of its own there, which control makes.
         database_url: where the live stream listens.
@@ -117,6 +122,8 @@ class EdgeConfig:
     public_url: str
     allowed_hosts: tuple[str, ...]
     admin_token_hash: str = field(default="", repr=False)
+    client: Client | None = None
+    admin_password_hash: str = field(default="", repr=False)
     session_key: str = field(default="", repr=False)
     broker: str = field(default="", repr=False)
     accounts: bool = False
@@ -148,7 +155,16 @@ def create_app(config: EdgeConfig) -> OpenAPI:
     exchange.install(app, frozenset(name.lower() for name in config.allowed_hosts))
     if config.agents_url:
         workloads.keep_out(app, config.agents_url)
-    auth.install(app, token_hash=config.admin_token_hash, session_key=config.session_key)
+    doors = Doors(
+        token_hash=config.admin_token_hash,
+        password_hash=config.admin_password_hash,
+        session_key=config.session_key,
+        issuer="" if config.client is None else config.client.issuer,
+    )
+    if config.client is None:
+        auth.install(app, doors)
+    else:
+        _with_issuer(app, doors, config.client, config.public_url)
     problems.install(app)
     # Grouped by rule: by path, each machine would be a time series of its own.
     PrometheusMetrics(app, group_by="url_rule", registry=CollectorRegistry())
@@ -164,6 +180,14 @@ def create_app(config: EdgeConfig) -> OpenAPI:
     if bare := access.unguarded(app.view_functions):
         raise LookupError(f"anybody could ask these endpoints: {', '.join(bare)}")
     return app
+
+
+def _with_issuer(app: Flask, doors: Doors, client: Client, public_url: str) -> None:
+    from edge import code_flow, issuer  # noqa: PLC0415 - large, and many do without
+
+    auth.install(app, doors, issuer.Issuer(client))
+    if client.secret:
+        code_flow.install(app, client, public_url)
 
 
 def create_agents_app(config: EdgeConfig) -> OpenAPI:

@@ -1,4 +1,4 @@
-"""Who asks: the admin's bearer token, or a browser that signed in.  Nobody else gets anywhere.
+"""Who asks: a bearer token, or a browser that signed in.  Nobody else gets anywhere.
 
 Deny by default: every route wants an operator but those that OPEN names, and those of BY_RIGHT
 where a right stands in the URL.  Without a token hash in the settings there is no operator, and
@@ -6,29 +6,42 @@ every other route refuses.
 """
 
 import hmac
+import re
 import secrets
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
 from enum import StrEnum
 from functools import partial
 from ipaddress import ip_address
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 from uuid import UUID
 
-from flask import Flask, current_app, g, request, session
+from flask import Flask, current_app, g, redirect, request, session, url_for
 from flask.typing import ResponseReturnValue
 
+from edge import sessions
+from edge.doors import Doors
 from edge.errors import Forged, Unauthenticated
 from edge.exchange import request_id
-from models import blobs, whereabouts
+from models import blobs, roles, whereabouts
 from models.audit import Caller
 from models.commands import tokens
 from models.database import borrowed
+from models.errors import NotReady
 from models.roles import Grant, Role
 
 OPEN: Final = frozenset(
-    {"health.live", "health.ready", "problems.show", "sign_in.ask", "sign_in.redeem", "static"}
+    {
+        "health.live",
+        "health.ready",
+        "people.authorize",
+        "people.how",
+        "people.login",
+        "problems.show",
+        "sign_in.ask",
+        "sign_in.redeem",
+        "static",
+    }
 )
 """Endpoints that anybody may ask."""
 
@@ -39,7 +52,15 @@ METRICS: Final = "prometheus_metrics"
 """Open to loopback only, since a scraper has no token."""
 
 SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-SESSION_LIFE: Final = timedelta(hours=12)
+if TYPE_CHECKING:
+    from edge.issuer import Issuer
+
+DOORS: Final = "sprout-doors"
+ISSUER: Final = "sprout-issuer"
+_LONGEST_NAME: Final = 255
+_NAME: Final = re.compile(r"[\w][\w.@+ -]{0,99}")
+_OURS: Final = frozenset({"admin", "anonymous", "engine", "reaper", "control", "edge", "sprout"})
+"""Names under which we write in the audit ourselves."""
 NOBODY: Final = "anonymous"
 ADMIN: Final = "admin"
 EVERYTHING: Final = (Grant(Role.ADMIN),)
@@ -80,21 +101,19 @@ class Operator:
 _NOBODY: Final = Operator(NOBODY, Way.NONE)
 
 
-def install(app: Flask, *, token_hash: str, session_key: str) -> None:
-    """Guard every route of *app*.
-
-    The key of the cookies is bound to the token: a new token ends all sessions.  Without token or
-    key no cookie is ever signed or believed.
-    """
-    if token_hash and session_key:
-        app.secret_key = hmac.digest(session_key.encode(), token_hash.encode(), "sha256")
+def install(app: Flask, doors: Doors, issuer: "Issuer | None" = None) -> None:
+    """Guard every route of *app*."""
+    app.extensions[ISSUER] = issuer
+    app.secret_key = doors.key
+    app.session_interface = sessions.Stored()
     app.config.update(
         SESSION_COOKIE_NAME="sprout_session",
         SESSION_COOKIE_HTTPONLY=True,
-        SESSION_COOKIE_SAMESITE="Strict",
-        PERMANENT_SESSION_LIFETIME=SESSION_LIFE,
+        # Who comes back from the issuer comes from another site: Strict would lose him.
+        SESSION_COOKIE_SAMESITE="Lax" if doors.issuer else "Strict",
     )
-    app.before_request(partial(_authenticate, token_hash))
+    app.extensions[DOORS] = doors
+    app.before_request(partial(_authenticate, doors.token_hash))
 
 
 def caller() -> Caller:
@@ -129,12 +148,26 @@ def from_loopback() -> bool:
         return False
 
 
-def sign_in(name: str) -> None:
-    """Give the browser of the current request a session."""
-    session.clear()
-    session.permanent = True
-    session["operator"] = name
-    session["csrf"] = secrets.token_urlsafe(32)
+def sign_in(name: str, subject: str = ADMIN, grants: Iterable[Grant] = EVERYTHING) -> None:
+    """Give the browser of the current request a new session."""
+    stored().begin(
+        **{sessions.WHO: name},
+        subject=subject,
+        grants=[[grant.role.value, grant.site] for grant in grants],
+        csrf=secrets.token_urlsafe(32),
+    )
+
+
+def stored() -> sessions.Session:
+    """Return the session of the current request.  Raises NotReady where there can be none."""
+    found: Any = session._get_current_object()  # type: ignore[attr-defined] # noqa: SLF001 - a proxy
+    if not isinstance(found, sessions.Session):
+        raise NotReady(
+            "no session can be made",
+            hint="Set SPROUT_SESSION_KEY, and a way in such as SPROUT_ADMIN_TOKEN_HASH, "
+            "and start the edge again.",
+        )
+    return found
 
 
 def csrf_token() -> str:
@@ -142,15 +175,37 @@ def csrf_token() -> str:
     return str(session.get("csrf", ""))
 
 
+def stranger_csrf_token() -> str:
+    """Return the same for the form of somebody who has not come in yet."""
+    if "csrf" not in stored():
+        stored()["csrf"] = secrets.token_urlsafe(32)
+    return csrf_token()
+
+
 def _authenticate(token_hash: str) -> ResponseReturnValue | None:
     if request.endpoint in OPEN or (request.endpoint == METRICS and from_loopback()):
         return None
     if request.endpoint in BY_RIGHT and blobs.QUERY in request.args:
         return None
-    g.operator = _by_token(token_hash) if "Authorization" in request.headers else _by_session()
-    if g.operator.session and request.method not in SAFE:
-        _demand_csrf_token()
+    if "Authorization" in request.headers:
+        g.operator = _by_token(token_hash)
+        return None
+    found = _by_session()
+    if found is None:
+        return _shown_the_door()
+    g.operator = found
+    if request.method not in SAFE:
+        demand_csrf_token()
     return None
+
+
+def _shown_the_door() -> ResponseReturnValue:
+    """Send a person to where he can sign in; tell a program how."""
+    if request.method == "GET" and request.accept_mimetypes.best == "text/html":
+        here = request.full_path.rstrip("?")
+        return redirect(url_for("sign_in.ask", next=None if here == "/" else here), 303)
+    how = {"WWW-Authenticate": 'Bearer realm="sprout"'}
+    raise Unauthenticated("neither a token nor a session came along", headers=how)
 
 
 def _by_token(token_hash: str) -> Operator:
@@ -159,11 +214,30 @@ def _by_token(token_hash: str) -> Operator:
     if scheme.lower() == "bearer" and token:
         if token_hash and hmac.compare_digest(tokens.token_hash(token), token_hash):
             return Operator(ADMIN, Way.ADMIN_TOKEN, ADMIN, EVERYTHING)
-        if token.startswith(tokens.PREFIX) and (found := _by_api_token(token)) is not None:
-            return found
+        if token.startswith(tokens.PREFIX):
+            if (found := _by_api_token(token)) is not None:
+                return found
+        elif (asked := issuer()) is not None:
+            return person(asked.access(token), Way.ISSUER)
     # RFC 6750, section 3.1.
     how = {"WWW-Authenticate": 'Bearer realm="sprout", error="invalid_token"'}
     raise Unauthenticated("the token is not good here, or not any more", headers=how)
+
+
+def issuer() -> "Issuer | None":
+    """Return the issuer whose word counts here, None without one."""
+    found: Issuer | None = current_app.extensions[ISSUER]
+    return found
+
+
+def person(claims: Mapping[str, Any], way: Way) -> Operator:
+    """Return whom an issuer's *claims* name, with what his groups stand for."""
+    subject = f"oidc:{claims['sub']}"[:_LONGEST_NAME]
+    named = (claims.get(each) for each in ("preferred_username", "email", "client_id"))
+    name = next((each for each in named if isinstance(each, str) and _NAME.fullmatch(each)), "")
+    # Nobody passes for one of us by what he calls himself elsewhere.
+    known = subject if name.lower() in {"", *_OURS} else name
+    return placed(known, way, subject, roles.of_groups(claims.get("groups")))
 
 
 def _by_api_token(token: str) -> Operator | None:
@@ -191,15 +265,17 @@ def placed(name: str, way: Way, subject: str, grants: Iterable[Grant]) -> Operat
     return Operator(name, way, subject, tuple(kept), sites)
 
 
-def _by_session() -> Operator:
-    name = session.get("operator")
+def _by_session() -> Operator | None:
+    name = session.get(sessions.WHO)
     if not isinstance(name, str):
-        how = {"WWW-Authenticate": 'Bearer realm="sprout"'}
-        raise Unauthenticated("neither a token nor a session came along", headers=how)
-    return Operator(name, Way.SESSION, ADMIN, EVERYTHING)
+        return None
+    grants = [Grant(Role(role), site) for role, site in session["grants"]]
+    return placed(name, Way.SESSION, session["subject"], grants)
 
 
-def _demand_csrf_token() -> None:
+def demand_csrf_token() -> None:
+    """Return if the request came from a page of this browser's session.  Raises Forged."""
     offered = request.headers.get("X-CSRF-Token") or request.form.get("csrf_token", "")
-    if not hmac.compare_digest(offered.encode(), csrf_token().encode()):
+    wanted = csrf_token()
+    if not wanted or not hmac.compare_digest(offered.encode(), wanted.encode()):
         raise Forged("the CSRF token is missing or not this session's")

@@ -125,6 +125,21 @@ CATALOGUE: Final[Mapping[str, ProblemType]] = MappingProxyType(
             "Sign in first",
             "Send `Authorization: Bearer TOKEN`, or sign in by the URL of `sprout login-url`.",
         ),
+        "login-failed": ProblemType(
+            S.UNAUTHORIZED,
+            "The log-in came to nothing",
+            "Start again at /sign-in.",
+        ),
+        "issuer-away": ProblemType(
+            S.SERVICE_UNAVAILABLE,
+            "Who you are cannot be asked now",
+            "Ask again after a while; /readyz says more, and `sprout login-url` goes without.",
+        ),
+        "too-many-attempts": ProblemType(
+            S.TOO_MANY_REQUESTS,
+            "Too many passwords were tried",
+            "Wait for Retry-After seconds; nothing was looked at.",
+        ),
         "csrf": ProblemType(
             S.FORBIDDEN,
             "The request did not come from our own page",
@@ -254,6 +269,24 @@ class Forged(Refusal):
     """A signed-in browser was made to ask by somebody else's page."""
 
     code = "csrf"
+
+
+class LoginFailed(Refusal):
+    """The issuer let nobody in, or its word is not good."""
+
+    code = "login-failed"
+
+
+class IssuerAway(Refusal):
+    """The issuer cannot be asked who somebody is."""
+
+    code = "issuer-away"
+
+
+class TooManyAttempts(Refusal):
+    """Passwords are tried faster than any person mistypes."""
+
+    code = "too-many-attempts"
 
 
 class WrongHost(Refusal):

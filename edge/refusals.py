@@ -15,8 +15,8 @@ from models.views import MachineView
 
 log = structlog.get_logger()
 
-_ALWAYS: Final = frozenset({"denied", "workload-refused"})
-"""Codes that are written down whatever was asked: somebody knows whom to ask, and may not."""
+_ALWAYS: Final = frozenset({"denied", "login-failed", "workload-refused"})
+"""Codes that are written down whatever was asked: somebody came far, and may not."""
 
 _LONGEST: Final = 200
 _MOST: Final = 20

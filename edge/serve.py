@@ -16,11 +16,13 @@ from gunicorn.app.base import BaseApplication
 
 from config import logs
 from config.settings import BadSettings, Settings
+from config.values import is_loopback
 
 if TYPE_CHECKING:
     from flask import Flask
 
     from edge.app import EdgeConfig
+    from edge.doors import Client
 
 GRACE_S: Final = 3
 """Seconds for requests to end on SIGTERM; a live stream would not end by itself."""
@@ -71,6 +73,8 @@ def configured(settings: Settings) -> "EdgeConfig":
         public_url=settings.api_url,
         allowed_hosts=settings.allowed_hosts,
         admin_token_hash=settings.admin_token_hash,
+        client=_client(settings),
+        admin_password_hash=settings.admin_password_hash,
         session_key=settings.session_key.get_secret_value(),
         broker=_broker(settings),
         accounts=_accounts(settings),
@@ -97,14 +101,49 @@ def run(settings: Settings, name: str, serve: Callable[[], None]) -> int:
     if not settings.database_url.get_secret_value():
         sys.stderr.write("SPROUT_DATABASE_URL: want a postgresql:// URL, or use `sprout up`\n")
         return 2
+    if not _known(settings) and not is_loopback(f"http://{settings.bind}"):
+        sys.stderr.write(
+            "SPROUT_BIND: want a loopback address until there is an admin: set SPROUT_OIDC_ISSUER, "
+            "SPROUT_ADMIN_PASSWORD_HASH or SPROUT_ADMIN_TOKEN_HASH\n"
+        )
+        return 2
     logs.configure(settings.log_level, settings.log_format, name)
-    logs.never_write([settings.session_key.get_secret_value(), settings.admin_token_hash])
+    logs.never_write(
+        [
+            settings.session_key.get_secret_value(),
+            settings.admin_token_hash,
+            settings.admin_password_hash,
+            settings.oidc_client_secret.get_secret_value(),
+        ]
+    )
     with TemporaryDirectory(prefix="sprout-metrics-") as folder:
         if settings.edge_workers > 1:
             # Read when prometheus_client is imported: before the application, in each worker.
             os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
         serve()
     return 0
+
+
+def _client(settings: Settings) -> "Client | None":
+    """Return the edge as its issuer knows it, None without one."""
+    from edge.doors import Client  # noqa: PLC0415 - see `load`
+
+    if not settings.oidc_issuer:
+        return None
+    return Client(
+        issuer=settings.oidc_issuer,
+        client_id=settings.oidc_client_id,
+        secret=settings.oidc_client_secret.get_secret_value(),
+        audience=settings.oidc_audience,
+        scopes=settings.oidc_scopes,
+        cli_client_id=settings.oidc_cli_client_id,
+    )
+
+
+def _known(settings: Settings) -> bool:
+    """Whether anybody can prove to be an operator, so that others can be kept out."""
+    ways = (settings.oidc_issuer, settings.admin_password_hash, settings.admin_token_hash)
+    return any(ways)
 
 
 def _broker(settings: Settings) -> str:

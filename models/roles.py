@@ -133,6 +133,13 @@ LEAST: Final[Mapping[str, Least]] = MappingProxyType(
 _GRANT: Final = re.compile(r"([A-Za-z0-9._-]{1,64})=(viewer|operator|admin)(?:@([a-z0-9-]{1,40}))?")
 
 
+_GROUP: Final = re.compile(
+    r"/?sprout(?:-site:(?P<site>[A-Za-z0-9-]{1,40}))?:(?P<role>viewer|operator|admin)"
+)
+MOST_GROUPS: Final = 1000
+"""Of one person; no more are read."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A role, for the site with the slug *site*, or for all when it is None."""
@@ -161,6 +168,18 @@ def most(roles: Iterable[Role]) -> Role | None:
 def held(grants: Iterable[Grant], site: str | None) -> Role | None:
     """Return the highest role of *grants* at the site with the slug *site*; None: for all sites."""
     return most(grant.role for grant in grants if grant.site is None or grant.site == site)
+
+
+def of_groups(groups: object) -> tuple[Grant, ...]:
+    """Return the grants that an issuer's claim of *groups* stands for; the rest of it is nothing.
+
+    `sprout:ROLE` is for all sites, `sprout-site:SITE:ROLE` for the one with that id or slug.
+    """
+    if not isinstance(groups, list | tuple):
+        return ()
+    read = (_GROUP.fullmatch(each) for each in groups[:MOST_GROUPS] if isinstance(each, str))
+    found = {Grant(Role(match["role"]), match["site"]) for match in read if match is not None}
+    return tuple(sorted(found, key=lambda grant: (grant.site or "", grant.role)))
 
 
 def parsed(text: str) -> Mapping[str, tuple[Grant, ...]]:

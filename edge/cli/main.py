@@ -63,6 +63,7 @@ _VERBS: Final[dict[str, Callable[..., None]]] = {
     "actors": queues.actors,
     "ssh": processes.ssh,
     "login-url": processes.login_url,
+    "hash-password": processes.hash_password,
 }
 # What follows the machine is the remote command's, dashes too.
 _WORDS: Final = {"ssh": {"ignore_unknown_options": True, "allow_interspersed_args": False}}

@@ -1,4 +1,4 @@
-"""`sprout up|edge|control|site|rack|ssh|login-url`: the processes, and the ways in."""
+"""`sprout up|edge|control|site|rack|ssh|login-url|…`: the processes, and the ways in."""
 
 import os
 import sys
@@ -90,6 +90,21 @@ def up(
 def login_url() -> None:
     """Print a URL that signs a browser in, once."""
     click.echo(api().post("/v1/sign-in-codes", {})["url"])
+
+
+def hash_password() -> None:
+    """Print what SPROUT_ADMIN_PASSWORD_HASH is to hold; reads the password, or standard input."""
+    from edge import passwords
+
+    typed = sys.stdin.isatty()
+    password = (
+        click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        if typed
+        else sys.stdin.readline().rstrip("\n")
+    )
+    if not passwords.LEAST <= len(password) <= passwords.MOST:
+        raise Told(f"want {passwords.LEAST} to {passwords.MOST} characters")
+    click.echo(passwords.hashed(password))
 
 
 @RACK.command("up", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

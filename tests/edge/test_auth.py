@@ -22,6 +22,9 @@ OPEN_PATHS = {
     "GET /problems/<code>",
     "GET /static/<path:filename>",
     "GET /metrics",
+    "GET /login",
+    "GET /authorize",
+    "GET /sign-in/issuer",
 }
 
 
