@@ -12,7 +12,8 @@ from edge import passwords
 from edge.app import create_app
 from edge.sign_in import here
 from models.commands import sessions
-from models.database import borrowed
+from models.database import borrowed, database
+from models.tables import Audit
 from tests.edge.conftest import Api, config
 
 PASSWORD = "correct horse battery staple"
@@ -113,10 +114,8 @@ def tried(client, password, **more):
 
 
 def audited():
-    from models import queries  # noqa: PLC0415 - beside its only use
-
     with borrowed():
-        return [(row.actor, row.action, row.outcome) for row in queries.audit()]
+        return [(row.actor, row.action, row.outcome) for row in Audit.select()]
 
 
 @pytest.mark.services
@@ -214,8 +213,6 @@ def test_nobody_chooses_the_name_of_his_session(client):
 def test_the_name_of_a_session_is_kept_nowhere(client):
     tried(client, PASSWORD)
     name = client.get_cookie("sprout_session").value
-
-    from models.database import database  # noqa: PLC0415 - beside its only use
 
     with borrowed():
         rows = database.execute_sql("SELECT s::text FROM sessions s").fetchall()
