@@ -50,7 +50,6 @@ class Unchanged(BaseModel):
         str | None,
         Field(
             alias="If-Match",
-            max_length=255,
             description="ETag of what was read: 412 when it was changed since; `*`: whatever it "
             "is by now.",
             examples=['"3"'],

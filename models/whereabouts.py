@@ -90,6 +90,8 @@ PLACES: Final[Mapping[str, Callable[[str, Sites], Place | None]]] = MappingProxy
         "network": _by_id(t.Network),
         "workflow": _by_id(t.Workflow),
         "discovery": _by_id(t.Discovery),
+        "sync_job": _by_id(t.SyncJob),
+        "integration_job": _by_id(t.IntegrationJob),
         "approval": _by_id(t.Approval),
         "decision": _by_id(t.PolicyDecision),
         "execution": _by_id(t.ActionExecution),

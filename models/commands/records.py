@@ -21,6 +21,9 @@ _TAKEN: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "profiles_ref_key": ("/ref", "another profile has this reference"),
         "machines_hostname": ("/hostname", "another machine of this site has this host name"),
         "interfaces_mac_key": ("/interfaces", "another machine has an interface with this MAC"),
+        "sync_jobs_open": ("/mode", "this is asked of the site already, and is not done yet"),
+        "integration_jobs_name": ("/name", "another integration job of this site has this name"),
+        "integration_runs_open": ("", "a run of this job is asked for already, and is not done"),
         "interfaces_name": ("/interfaces", "two interfaces have the same name"),
     }
 )

@@ -40,6 +40,12 @@ INSERT INTO images (id, ref, name, architecture, artifact_id, installer, kernel_
 SELECT gen_random_uuid(), ref, ref, 'x86_64', id, 'image', 'k', 'i', 'd' FROM artifacts;
 INSERT INTO profiles (id, ref, name, cloud_config_template)
 SELECT gen_random_uuid(), ref, ref, '#cloud-config' FROM artifacts;
+INSERT INTO sync_jobs (id, site_id, artifact_id, mode, requested_by)
+SELECT gen_random_uuid(), %(site)s, id, 'preseed', 'test' FROM artifacts;
+INSERT INTO integration_jobs (id, site_id, name, kind, provider, endpoint)
+SELECT gen_random_uuid(), %(site)s, ref, 'metadata-export', 'webhook', 'http://x' FROM artifacts;
+INSERT INTO integration_runs (id, job_id, requested_by)
+SELECT gen_random_uuid(), id, 'test' FROM integration_jobs;
 INSERT INTO events (machine_id, site_id, shard, seq, kind)
 SELECT id, site_id, 0, 1, 'registered' FROM machines;
 """
@@ -54,9 +60,9 @@ def enter(database_url, site_id, count):
 
 def clear(database_url):
     """Have no machine, and nothing that is of one; the audit stays, which nobody can take away."""
-    gone = "machines, agents, images, artifacts, profiles, networks, discoveries, dead_letters"
+    gone = "machines, agents, images, artifacts, profiles, networks, discoveries, dead_letters,"
     with psycopg2.connect(database_url) as connection, connection.cursor() as cursor:
-        cursor.execute(f"TRUNCATE {gone} CASCADE")
+        cursor.execute(f"TRUNCATE {gone} integration_jobs CASCADE")
         cursor.execute("TRUNCATE observations")
         cursor.execute("ALTER TABLE audit_seals DISABLE TRIGGER USER; DELETE FROM audit_seals")
     connection.close()

@@ -11,7 +11,8 @@ import pytest
 from edge import access, auth
 from edge.app import create_app
 from models import day2_queries, queries
-from models.commands import approvals, asks, dead_letters, discoveries, tokens
+from models.commands import approvals, asks, dead_letters, discoveries, inventory, jobs, tokens
+from models.job_views import Mode
 from models.roles import LEAST, ORDER, Reach, Role
 from tests.edge import make
 from tests.edge.conftest import Api, config
@@ -55,9 +56,29 @@ class Place:
             "approval": approval,
             "decision": day2_queries.policy_decisions(wanted={"site_id": site})[0].id,
             "execution": day2_queries.executions(wanted={"site_id": site})[0].id,
+            **asked_of(site, artifact(f"files-{number}")),
         }
         self.things = {name: str(thing) for name, thing in things.items()}
         self.tells = {*self.things.values(), slug, hostname, mac} - {str(token)}
+
+
+def artifact(ref):
+    fields = {"name": "files", "backend": "filesystem", "base_url": "", "prefix": "files"}
+    inventory.create_artifact(domain.ADA, ref=ref, **fields)
+    return ref
+
+
+def asked_of(site, files):
+    """Return a sync job and an integration job of the site."""
+    about = {"kind": "metadata-export", "provider": "webhook", "endpoint": "http://x"}
+    return {
+        "sync_job": jobs.create_sync(
+            domain.ADA, site_id=site, artifact_ref=files, mode=Mode.VERIFY, reason=""
+        ),
+        "integration_job": jobs.create_integration(
+            domain.ADA, site_id=site, name="export", secret_ref=None, **about
+        ),
+    }
 
 
 def ranges(number):
@@ -76,6 +97,7 @@ def shared(places):
         message_id="m", queue="q", reason="rejected", detail="", died_at=None, body=b"{}"
     )
     domain.image(), domain.profile()
+    artifact("debian")
     return {
         "artifact": "a-debian-12",
         "image": "debian-12",
@@ -205,7 +227,7 @@ def test_a_filter_reaches_no_foreign_site(app, places, callers):
     caller = Api(app, callers[Role.ADMIN, OWN])
     foreign = places[FOREIGN].things
 
-    for path in ("machines", "networks", "discoveries", "events"):
+    for path in ("machines", "networks", "discoveries", "events", "sync-jobs", "integration-jobs"):
         assert caller.get(f"/v1/{path}?siteId={foreign['site']}").status_code == 404
         assert caller.get(f"/v1/{path}?siteId={FOREIGN}").status_code == 404
         assert caller.get(f"/v1/{path}?siteId={OWN}").status_code == 200

@@ -26,6 +26,8 @@ LISTS = (
     "/v1/audit",
     "/v1/audit-seals",
     "/v1/dead-letters",
+    "/v1/sync-jobs",
+    "/v1/integration-jobs",
     "/v1/api-tokens",
 )
 FOREIGN = "/v1/events"
@@ -193,8 +195,17 @@ def test_a_sort_that_is_none_of_the_lists_is_refused(bare):
 def details(api):
     """Return the path of one of each kind."""
     first = {path: api.get(f"{path}?limit=1").json["items"][0]["id"] for path in LISTS[4:7]}
-    kinds = ("sites", "networks", "artifacts", "workflows", "discoveries", "dead-letters")
-    for kind in kinds:
+    kinds = (
+        "sites",
+        "networks",
+        "artifacts",
+        "workflows",
+        "discoveries",
+        "dead-letters",
+        "sync-jobs",
+        "integration-jobs",
+    )
+    for kind in (*kinds, "sync-jobs", "integration-jobs"):
         first[f"/v1/{kind}"] = api.get(f"/v1/{kind}?limit=1").json["items"][0]["id"]
     return [
         *(f"{path}/{identifier}" for path, identifier in first.items()),
