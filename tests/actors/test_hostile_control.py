@@ -20,6 +20,7 @@ from models.messages import (
     Kind,
     agent_queue,
 )
+from models.paging import Ask
 from models.tables import Agent
 from tests.actors.control_process import ControlProcess
 from tests.actors.hostile_letters import Attacker, hostile, wrong
@@ -104,7 +105,9 @@ def test_control_tells_why_and_works_on(control, broker_url):
 
 
 def kept():
-    return {(letter.queue, letter.body): letter for letter in dead_letters.listed(limit=5000)}
+    return {
+        (letter.queue, letter.body): letter for letter in dead_letters.listed(ask=Ask(limit=5000))
+    }
 
 
 def worked_on(one, broker_url):

@@ -14,6 +14,7 @@ from models import outbox
 from models.commands import dead_letters
 from models.errors import IllegalTransition
 from models.messages import AUTOMATION_QUEUE, LIMIT, REPORT_QUEUE, UPWARD_EXCHANGE
+from models.paging import Ask
 from models.tables import DeadLetter
 from tests.actors.lane import until
 from tests.actors.raw_headers import BEYOND_TIME, NO_TEXT, nested
@@ -65,7 +66,7 @@ def kept(db, url, monkeypatch):
     monkeypatch.setattr(morgue, "LOOK_S", 0.1)
     stop = threading.Event()
     thread = morgue.thread(url, stop)
-    yield lambda: {letter.body: letter for letter in dead_letters.listed(limit=100)}
+    yield lambda: {letter.body: letter for letter in dead_letters.listed(ask=Ask(limit=100))}
     stop.set()
     thread.join(10)
 

@@ -9,6 +9,7 @@ from actors import broker
 from actors.control import morgue
 from models import outbox
 from models.commands import dead_letters
+from models.paging import Ask
 from tests.actors.lane import until
 from tests.models import make
 
@@ -81,4 +82,6 @@ def test_a_letter_that_could_not_be_kept_stays_where_it_was(lane, db):
 
 
 def of(lane):
-    return [letter for letter in dead_letters.listed(limit=500) if letter.queue == lane.queue]
+    return [
+        letter for letter in dead_letters.listed(ask=Ask(limit=500)) if letter.queue == lane.queue
+    ]

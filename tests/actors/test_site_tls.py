@@ -20,6 +20,7 @@ from models import queries
 from models.commands import agents, dead_letters
 from models.database import borrowed
 from models.messages import LEASE_QUEUE, REPORT_QUEUE, Actor, Envelope, Kind, encoded, sealed
+from models.paging import Ask
 from models.tables import Agent, Audit
 from models.workloads import Workload
 from tests.actors.control_process import ControlProcess
@@ -314,7 +315,7 @@ def test_a_message_is_believed_from_the_agent_that_it_names_alone(speaker, say):
 
 
 def dead():
-    return {letter.message_id: letter for letter in dead_letters.listed(limit=1000)}
+    return {letter.message_id: letter for letter in dead_letters.listed(ask=Ask(limit=1000))}
 
 
 def test_a_proof_of_other_words_is_none(speaker, say):
