@@ -126,6 +126,11 @@ class Settings(Logins):
         description="URL of RabbitMQ's management API with an administrator's account: there each "
         "site gets an account of its own.",
     )
+    policy_file: Path | None = Field(
+        None,
+        description="YAML file that says which actions need approvals, when and how many at once; "
+        "empty: what is built in.",
+    )
     automation_users: str = Field(
         "",
         pattern=r"^([A-Za-z0-9._-]+=(viewer|operator|admin)(@[a-z0-9-]+)?(, *|$))*$",

@@ -55,6 +55,7 @@ from edge.api import (
 from edge.api.document import SECURITY, Problem, problem_responses
 from edge.blobs import Shelf
 from edge.doors import Client, Doors
+from models.commands import policy_source
 from models.database import borrowed
 
 MAX_BODY: Final = 1 << 20
@@ -177,6 +178,7 @@ def create_app(config: EdgeConfig) -> OpenAPI:
         app.register_blueprint(blueprint)
     for shown in (pages.blueprint, discovered.blueprint):
         _lend(app, shown.name)
+    app.context_processor(lambda: {"policy_trouble": policy_source.standing().trouble})
     app.extensions["sprout-events"] = events.Hub(config.database_url)
     app.extensions[blobs.EXTENSION] = blobs.Store(Shelf(config.blob_dir, config.artifact_dir))
     app.components.responses = dict(problem_responses())

@@ -8,6 +8,7 @@ from flask import Blueprint, current_app
 from flask.typing import ResponseReturnValue
 
 from models import database
+from models.commands import policy_source
 
 blueprint: Final = Blueprint("health", __name__)
 
@@ -31,9 +32,19 @@ def ready() -> ResponseReturnValue:
     checks = {
         "database": _check(reachable, "PostgreSQL answers", "PostgreSQL cannot be reached"),
         "broker": broker_check(current_app.extensions["sprout"].broker),
+        "policy": _policy(),
     }
     body = {"ready": reachable, "checks": checks}
     return body, 200 if reachable else 503
+
+
+def _policy() -> dict[str, Any]:
+    """Say which policy is in force; a file that is bad is told, and the last good one holds."""
+    now = policy_source.standing()
+    detail = now.trouble or f"{now.source} is in force"
+    if now.trouble and now.source:
+        detail = f"{now.trouble}; what {now.source} said before is still in force"
+    return {"ok": not now.trouble, "detail": detail, "sha256": now.digest}
 
 
 def broker_check(url: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from gunicorn import glogging
 from gunicorn.app.base import BaseApplication
 
 from config import logs
+from config.policy import BadFile
 from config.settings import BadSettings, Settings
 from config.values import is_loopback
 
@@ -66,9 +67,11 @@ def configured(settings: Settings) -> "EdgeConfig":
     """Return what the application is told, and point its connections to the database."""
     from edge.app import EdgeConfig  # noqa: PLC0415 - as above
     from models import database  # noqa: PLC0415 - the same
+    from models.commands import policy_source  # noqa: PLC0415 - the same
 
     database_url = settings.database_url.get_secret_value()
     database.configure(database_url, connections=settings.database_pool)
+    policy_source.follow_file(settings.policy_file)
     return EdgeConfig(
         public_url=settings.api_url,
         allowed_hosts=settings.allowed_hosts,
@@ -90,10 +93,19 @@ def main() -> int:
     """Serve until SIGTERM; return the exit status."""
     try:
         settings = Settings.load()
-    except BadSettings as exc:
+        _check_policy(settings)
+    except (BadSettings, BadFile) as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
     return run(settings, "edge", lambda: Edge(settings).run())
+
+
+def _check_policy(settings: Settings) -> None:
+    """Refuse to start with a policy file that is bad.  Raises BadFile."""
+    if settings.policy_file is not None:
+        from models.commands import policy_source  # noqa: PLC0415 - the master goes without, else
+
+        policy_source.check(settings.policy_file)
 
 
 def run(settings: Settings, name: str, serve: Callable[[], None]) -> int:

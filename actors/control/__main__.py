@@ -14,8 +14,10 @@ import structlog
 from actors import broker, queue_postgres
 from actors.broker_contract import QueueError
 from config import logs
+from config.policy import BadFile
 from config.settings import BadSettings, Settings
 from models import database, roles
+from models.commands import policy_source
 from models.errors import Invalid
 from models.messages import CONTROL_QUEUE, LEASE_QUEUE, REPORT_QUEUE
 from models.postgres import Disconnected, Session
@@ -42,7 +44,8 @@ def main() -> int:
     try:
         settings = Settings.load()
         _secure(settings)
-    except BadSettings as exc:
+        policy_source.check(settings.policy_file)
+    except (BadSettings, BadFile) as exc:
         sys.stderr.write(f"{exc}\n")
         return 2
     logs.configure(settings.log_level, settings.log_format, "control")
@@ -55,6 +58,7 @@ def main() -> int:
         sys.stderr.write(f"SPROUT_AUTOMATION_USERS: {exc} {exc.hint}\n")
         return 2
     database.configure(setup.database_url, connections=settings.control_threads + 4)
+    policy_source.follow_file(settings.policy_file)
     _work(setup, settings.control_threads, stop)
     return 0
 
