@@ -201,11 +201,15 @@ def _authenticate(token_hash: str) -> ResponseReturnValue | None:
 
 def _shown_the_door() -> ResponseReturnValue:
     """Send a person to where he can sign in; tell a program how."""
-    if request.method == "GET" and request.accept_mimetypes.best == "text/html":
+    if request.method == "GET" and _for_a_person():
         here = request.full_path.rstrip("?")
         return redirect(url_for("sign_in.ask", next=None if here == "/" else here), 303)
     how = {"WWW-Authenticate": 'Bearer realm="sprout"'}
     raise Unauthenticated("neither a token nor a session came along", headers=how)
+
+
+def _for_a_person() -> bool:
+    return request.accept_mimetypes.best_match(["application/json", "text/html"]) == "text/html"
 
 
 def _by_token(token_hash: str) -> Operator:
