@@ -12,6 +12,7 @@ ATONCE := -n 3 --dist loadfile
 UNIT := not services and not machines and not long
 SERVICES := services and not machines and not long
 MACHINES := machines and not long
+PROVIDER := tests/services/oidc_provider
 
 .PHONY: help setup setup-test run test test-unit test-services test-machines test-long lint \
 	format openapi bench faults fuzz image bootstrap dev-up dev-down run-api run-agent build docker clean
@@ -26,6 +27,12 @@ setup: .venv/run.stamp ## .venv with Sprout in it, and Debian packages where roo
 
 setup-test: .venv/dev.stamp ## the same, with what the tests need
 	@deploy/packages.sh --or-fail run test
+	@$(MAKE) --no-print-directory $(PROVIDER)/node_modules/.package-lock.json
+
+# A certified OpenID provider, pinned with the hash of each of its packages.
+$(PROVIDER)/node_modules/.package-lock.json: $(PROVIDER)/package-lock.json
+	npm ci --silent --prefix $(PROVIDER)
+	@touch $@
 
 .venv/bin/python:
 	@deploy/packages.sh --or-say venv

@@ -117,16 +117,3 @@ def test_tools_of_the_checkout_are_not_in_the_image():
 
     assert "!deploy" not in taken
     assert "COPY deploy" not in DOCKERFILE.read_text(encoding="utf8")
-
-
-def test_realm_names_roles_by_site_and_holds_no_secret():
-    realm = json.loads((ROOT / "deploy/keycloak/realm.json").read_text(encoding="utf8"))
-    (client,) = realm["clients"]
-
-    assert client["clientId"] == "sprout-api"
-    assert client["secret"] == "${KEYCLOAK_CLIENT_SECRET}"
-    assert {group["name"].rpartition(":")[2] for group in realm["groups"]} == {
-        "viewer",
-        "operator",
-        "admin",
-    }

@@ -373,6 +373,32 @@ def test_a_person_sees_his_site_alone_and_leaves_by_a_form(browser, served):
 
 
 @pytest.mark.services
+def test_a_command_line_is_let_in_by_the_device_flow(browser, provider, served):
+    how = requests.get(f"{served.url}/sign-in/issuer", timeout=10).json()
+    found = requests.get(f"{how['issuer']}/.well-known/openid-configuration", timeout=10).json()
+    begun = provider.asked(
+        urlsplit(found["device_authorization_endpoint"]).path,
+        {"client_id": how["clientId"], "scope": f"{how['scopes']} api"},
+    )
+
+    browser.goto(begun["verification_uri_complete"])
+    browser.get_by_role("button", name="Continue").click()
+    browser.locator('input[name="login"]').fill("ada")
+    browser.locator('input[name="password"]').fill("any")
+    browser.get_by_role("button", name="Sign-in").click()
+    browser.get_by_role("button", name="Continue").click()
+    expect(browser.get_by_text("Sign-in Success")).to_be_visible()
+
+    sent = {
+        "client_id": how["clientId"],
+        "grant_type": "urn:ietf:params:oauth:grant-type:device_code",
+        "device_code": begun["device_code"],
+    }
+    token = provider.asked(urlsplit(found["token_endpoint"]).path, sent)["access_token"]
+    assert served.get("/v1/sites", Authorization=f"Bearer {token}").json()["items"] == []
+
+
+@pytest.mark.services
 def test_a_log_in_asks_for_pkce_and_for_nothing_of_the_callers(app):
     client = app.test_client()
 

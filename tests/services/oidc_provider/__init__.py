@@ -96,6 +96,7 @@ def _web(callback: str) -> dict[str, Any]:
 
 def _cli() -> dict[str, Any]:
     return {
+        "application_type": "native",
         "client_id": "sprout-cli",
         "redirect_uris": [],
         "response_types": [],
