@@ -1,7 +1,6 @@
 """What strangers may send to `sprout.automation`: one is refused or dead, all others are heard."""
 
 import json
-import signal
 from contextlib import closing
 from uuid import uuid4
 
@@ -173,7 +172,7 @@ def test_while_the_database_is_away_commands_wait_and_are_then_done_once(
         make.Scene()
     twice = str(uuid4())
     with listening(rabbitmq_server.url), structlog.testing.capture_logs() as said:
-        postgres.stop(signal.SIGQUIT)
+        postgres.stop()
         asker.ask(GOOD, message_id=twice)
         asker.ask(GOOD, message_id=twice)
         asker.ask({"v": 2})

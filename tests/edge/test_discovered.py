@@ -168,7 +168,7 @@ def test_a_form_of_another_page_does_nothing(app, tell, verb):
     (view,) = discoveries.listed()
     browser = app.test_client()
     with browser.session_transaction() as session:
-        session["operator"], session["csrf"] = "admin", "right"
+        session.update(operator="admin", subject="admin", grants=[["admin", None]], csrf="right")
 
     form = {"hostname": "forged", "csrf_token": "wrong"}
     answer = browser.post(f"/discoveries/{view.id}/{verb}", data=form)

@@ -151,10 +151,11 @@ def test_the_host_is_told_apart_from_its_port(host, name):
 
 
 def test_a_browser_is_told_on_a_page(client):
-    answer = client.get("/", headers={"Accept": "text/html,application/xhtml+xml"})
+    browser = {"Accept": "text/html,application/xhtml+xml"}
+    answer = client.get("/", headers=browser)
 
-    assert (answer.status_code, answer.mimetype) == (401, "text/html")
-    assert "sprout login-url" in answer.text
+    assert (answer.status_code, answer.mimetype) == (303, "text/html")
+    assert "sprout login-url" in client.get(answer.location, headers=browser).text
 
 
 def test_what_was_asked_for_is_text_on_a_page(api):

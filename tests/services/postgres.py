@@ -25,7 +25,7 @@ BIN = Path(str(_WHEEL.origin)).parent / "pginstall" / "bin"
 UNPRIVILEGED: dict[str, Any] = (
     {"user": "nobody", "group": "nogroup", "extra_groups": []} if os.geteuid() == 0 else {}
 )
-START_S = 30.0
+START_S = 90.0
 
 
 @dataclass
