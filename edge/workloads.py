@@ -5,6 +5,8 @@ Rule 2: a right that stands in a URL is for agents of the site that it names, an
         listener there is nothing to ask for without one.
 """
 
+import importlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from typing import Final
@@ -12,7 +14,6 @@ from typing import Final
 from flask import Blueprint, Flask, g, jsonify, request
 from flask.typing import ResponseReturnValue
 
-from config import tls
 from edge import auth
 from models import workloads
 from models.blobs import QUERY, RightRefused
@@ -25,7 +26,9 @@ blueprint: Final = Blueprint("workloads", __name__)
 
 def install(app: Flask, trust_domain: str) -> None:
     """Have every request of *app* judged by its peer's certificate."""
-    app.before_request(partial(_judge, trust_domain))
+    # Imported here: cryptography is large, and only this listener speaks TLS.
+    names_of = importlib.import_module("config.tls").names_of
+    app.before_request(partial(_judge, trust_domain, names_of))
 
 
 def keep_out(app: Flask, agents_url: str) -> None:
@@ -45,10 +48,10 @@ def show() -> ResponseReturnValue:
     )
 
 
-def _judge(trust_domain: str) -> None:
+def _judge(trust_domain: str, names_of: Callable[[bytes], tuple[str, ...]]) -> None:
     # gunicorn's own name of the connection; mutual TLS was spoken on it, or it would not be here.
     certificate = request.environ["gunicorn.socket"].getpeercert(binary_form=True)
-    peer = workloads.of(tls.names_of(certificate), trust_domain)
+    peer = workloads.of(names_of(certificate), trust_domain)
     g.peer = peer
     g.operator = auth.Operator(peer.uri, auth.Way.CERTIFICATE)
     if request.endpoint in auth.BY_RIGHT:
