@@ -32,6 +32,10 @@ class NotAllowed(requests.RequestException):
     """Our own rules forbid the call; nothing was sent."""
 
 
+class _Forbidden(Exception):
+    """The same, inside: urllib3 would take an OSError, which NotAllowed is, for the network's."""
+
+
 def guard(session: requests.Session, issuer: str) -> None:
     """Have *session* speak by the rules above, to where *issuer* leads and may lead."""
     session.trust_env = False
@@ -70,12 +74,12 @@ class _Adapter(HTTPAdapter):
         return response
 
     def address_of(self, host: str, port: int) -> str:
-        """Return the judged address of *host*.  Raises NotAllowed, and OSError."""
+        """Return the judged address of *host*.  Raises _Forbidden, and OSError."""
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         addresses = [str(info[4][0]).partition("%")[0] for info in found]
         for address in addresses:
             if why := reach.fault(address, near=self._near):
-                raise NotAllowed(f"{host}: {why}")
+                raise _Forbidden(f"{host}: {why}")
         return addresses[0]
 
     @contextmanager
@@ -89,6 +93,8 @@ class _Adapter(HTTPAdapter):
         timer.start()
         try:
             yield
+        except _Forbidden as exc:
+            raise NotAllowed(str(exc)) from None
         except requests.RequestException as exc:
             if late.is_set():
                 raise requests.ReadTimeout(f"no whole answer in {TOTAL_S} s") from exc
@@ -97,6 +103,8 @@ class _Adapter(HTTPAdapter):
             timer.cancel()
             while lines:
                 lines.pop().close()
+        if late.is_set():
+            raise requests.ReadTimeout(f"no whole answer in {TOTAL_S} s")
 
 
 def _hang_up(lines: list[socket.socket], late: threading.Event) -> None:
@@ -120,7 +128,7 @@ def _body(response: requests.Response) -> bytes:
         while chunk := response.raw.read1(_READ, decode_content=False):
             body += chunk
             if len(body) > MOST_BYTES:
-                raise NotAllowed(f"an answer of over {MOST_BYTES} bytes")
+                raise _Forbidden(f"an answer of over {MOST_BYTES} bytes")
     except (HTTPError, OSError) as exc:
         raise requests.ConnectionError(f"the answer broke off: {exc}") from exc
     finally:

@@ -85,6 +85,9 @@ def test_several_workers_count_together(settings, tmp_path):
     [
         ({"SPROUT_DATABASE_URL": ""}, "SPROUT_DATABASE_URL"),
         ({"SPROUT_EDGE_THREADS": "none"}, "SPROUT_EDGE_THREADS"),
+        ({"SPROUT_BIND": "0.0.0.0:0", "SPROUT_ADMIN_TOKEN_HASH": ""}, "SPROUT_BIND"),
+        ({"SPROUT_ADMIN_PASSWORD_HASH": "correct horse"}, "SPROUT_ADMIN_PASSWORD_HASH"),
+        ({"SPROUT_OIDC_ISSUER": "http://issuer.example"}, "SPROUT_OIDC_ISSUER"),
     ],
 )
 def test_settings_that_cannot_work_are_named(settings, tmp_path, change, named):
