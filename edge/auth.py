@@ -273,8 +273,8 @@ def _by_session() -> Operator | None:
     name = session.get(sessions.WHO)
     if not isinstance(name, str):
         return None
-    grants = [Grant(Role(role), site) for role, site in session["grants"]]
-    return placed(name, Way.SESSION, session["subject"], grants)
+    grants = [Grant(Role(role), site) for role, site in session.get("grants", ())]
+    return placed(name, Way.SESSION, session.get("subject", name), grants)
 
 
 def demand_csrf_token() -> None:
