@@ -70,10 +70,21 @@ class Running:
         raise AssertionError("the workflow never ended")
 
     def ask(self, machine, verb, **body):
-        """Ask for *verb* and return its workflow's end."""
-        answer = self.call("POST", f"/v1/machines/{machine}/{verb}", body)
+        """Ask for *verb* and return its workflow's end; what policy wants approved is approved."""
+        path = f"/v1/machines/{machine}/{verb}"
+        answer = self.call("POST", path, body)
+        if answer.status_code == 403 and answer.json()["type"].endswith("approval-needed"):
+            answer = self.call("POST", path, body | {"approvalId": self._approved(machine, verb)})
         assert answer.status_code == 202, answer.text
         return self.ended(answer.headers["Location"].rpartition("/")[2])
+
+    def _approved(self, machine, verb):
+        # A machine that runs a system is provisioned again, which is another action.
+        action = "reprovision" if verb == "provision" else verb
+        said = {"machineId": machine, "action": action, "decision": "approved"}
+        answer = self.call("POST", "/v1/approvals", said)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["id"]
 
     def sprout(self, *words):
         """Run the command line against this product."""
