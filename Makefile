@@ -72,7 +72,7 @@ image: setup ## the deployable Debian image, kernel and initramfs
 test: test-unit test-services test-machines ## all three suites
 
 test-unit: setup-test ## the pure core: seconds
-	$(PYTEST) $(ATONCE) -m '$(UNIT)' $(ARGS)
+	$(PYTEST) -m '$(UNIT)' $(ARGS)
 
 test-services: setup-test ## with real PostgreSQL, RabbitMQ and clients: minutes
 	$(PYTEST) $(ATONCE) -m '$(SERVICES)' $(ARGS)
