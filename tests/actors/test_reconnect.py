@@ -18,7 +18,7 @@ HELD = 4
 
 PACE_S = 0.2
 
-MOST = 300
+MOST = 1000
 """Warnings of one kind that an outage of some seconds may cost: each queue tries 5 times a second
 here."""
 
