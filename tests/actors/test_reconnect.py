@@ -91,7 +91,8 @@ def flow_through(fleet, outage):
     until(fleet.all_done, seconds=60)
 
     assert fleet.writes() == [1] * MACHINES
-    assert fleet.grants() == MACHINES
+    # An outage that outlasts a lease has its task granted again, which reads back first.
+    assert MACHINES <= fleet.grants() <= 2 * MACHINES
     told, untold = fleet.logged()
     assert [line for line in told if "exception" in line] == []
     assert untold == []

@@ -193,9 +193,9 @@ def test_a_row_of_a_newer_version_holds_no_other_up_and_is_sent_as_it_is(journal
 
 
 def test_what_somebody_waits_for_is_found_in_a_long_journal(journal):
-    journal.append_all([make.seen(Seen.ARTIFACT_SERVED)] * 50)
+    journal.append_all([make.seen(Seen.INSTALL_PROGRESS)] * 50)
     done = journal.append(make.seen(Seen.TASK_DONE))
-    journal.append_all([make.seen(Seen.ARTIFACT_SERVED)] * 50)
+    journal.append_all([make.seen(Seen.INSTALL_PROGRESS)] * 50)
 
     rows, looked = journal.urgent(0, 10)
 
