@@ -48,7 +48,7 @@ def test_why_says_that_nothing_is_waited_for(running):
 
 
 def test_the_timeline_has_rows_of_every_stage(running):
-    kinds = {row["kind"] for row in running.get(f"/v1/machines/{NAME}/timeline")["items"]}
+    kinds = {row["kind"] for row in running.get(f"/v1/machines/{NAME}/timeline?limit=500")["items"]}
 
     assert kinds >= {
         "asked", "state-moved", "plan-served", "bmc-call", "dhcp-offered", "dhcp-acked",

@@ -16,7 +16,7 @@ def running(request, tmp_path, image_cache):
 
 
 def kinds(running, name):
-    return [row["kind"] for row in running.get(f"/v1/machines/{name}/timeline")["items"]]
+    return [row["kind"] for row in running.get(f"/v1/machines/{name}/timeline?limit=500")["items"]]
 
 
 def test_an_installed_machine_that_boots_from_the_network_is_led_to_its_own_disk(running):
