@@ -6,27 +6,21 @@ Rule 3: time and size of an answer are bounded as a whole; metadata services are
 """
 
 import socket
-import threading
 import time
 import zlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import Any, Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
-from urllib3.exceptions import HTTPError
 
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import NotAllowed
 from actors.drivers.reach import SCHEMES, Rules, origin
+from config.pinned import PinnedAdapter, TooLarge, Watch, body_of
 
 MOST_REDIRECTS: Final = 3
-_READ: Final = 64 * 1024
 
 
 class Call(NamedTuple):
@@ -52,12 +46,12 @@ class Caller:
         self._rules = rules
         self._deadline = deadline
         self._seen = seen
-        self._lines: list[socket.socket] = []
+        self._watch = Watch()
         self.session = requests.Session()
         self.session.trust_env = False  # no proxies, no netrc
         self.session.headers["Connection"] = "close"
         for scheme in SCHEMES:
-            self.session.mount(f"{scheme}://", _Adapter(self))
+            self.session.mount(f"{scheme}://", PinnedAdapter(self._address_of, self._watch))
 
     def request(
         self, method: str, url: str, *, json: Any, headers: Mapping[str, str], verify: bool
@@ -85,13 +79,8 @@ class Caller:
         """Drop the connections."""
         self.session.close()
 
-    def address_of(self, host: str, port: int) -> str:
-        """Return the address to connect to: resolved, and judged.  Raises NotAllowed, OSError."""
+    def _address_of(self, host: str, port: int) -> str:
         return address_of(self._rules, host, port)
-
-    def connected(self, line: socket.socket) -> None:
-        """Keep a handle of *line*, by which the watchdog can end it."""
-        self._lines.append(line.dup())
 
     def _exchange(self, method: str, url: str, **how: Any) -> requests.Response:
         seconds = min(self._rules.total_s, self._deadline.left)
@@ -99,7 +88,7 @@ class Caller:
             raise requests.Timeout("no time is left")
         began, at, status = time.monotonic(), time.time(), 0
         try:
-            with self._bounded(seconds):
+            with self._watch.bounded(seconds):
                 response = self.session.request(
                     method,
                     url,
@@ -117,17 +106,11 @@ class Caller:
             self._seen(Call(method, path, status, at, time.monotonic() - began))
 
     def _body(self, response: requests.Response) -> bytes:
-        body = bytearray()
         try:
-            while chunk := response.raw.read1(_READ, decode_content=False):
-                body += chunk
-                if len(body) > self._rules.most_bytes:
-                    raise NotAllowed(f"an answer of over {self._rules.most_bytes} bytes")
-        except (HTTPError, OSError) as exc:
-            raise requests.ConnectionError(f"the answer broke off: {exc}") from exc
-        finally:
-            response.close()
-        return self._unpacked(bytes(body), response.headers.get("Content-Encoding", "identity"))
+            body = body_of(response, self._rules.most_bytes)
+        except TooLarge as exc:
+            raise NotAllowed(str(exc)) from None
+        return self._unpacked(body, response.headers.get("Content-Encoding", "identity"))
 
     def _unpacked(self, body: bytes, encoding: str) -> bytes:
         if not body or encoding == "identity":
@@ -143,88 +126,12 @@ class Caller:
             raise NotAllowed(f"an answer of over {self._rules.most_bytes} bytes")
         return plain
 
-    @contextmanager
-    def _bounded(self, seconds: float) -> Iterator[None]:
-        """End the block's connection after *seconds*: a peer that drips defeats other timeouts."""
-        late = threading.Event()
-        timer = threading.Timer(seconds, self._hang_up, (late,))
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        except requests.RequestException as exc:
-            if late.is_set():
-                raise requests.ReadTimeout(f"no whole answer in {seconds:.1f} s") from exc
-            raise
-        finally:
-            timer.cancel()
-            while self._lines:
-                self._lines.pop().close()
-        if late.is_set():
-            raise requests.ReadTimeout(f"no whole answer in {seconds:.1f} s")
-
-    def _hang_up(self, late: threading.Event) -> None:
-        late.set()
-        for line in tuple(self._lines):
-            with suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
-
     def _same_host(self, url: str) -> None:
         there = origin(url)
         if there.host != self._base.host:
             raise NotAllowed(f"{self._base.host} leads to another host, {there.host}")
         if there != self._base and (self._base.scheme, there.scheme) != ("http", "https"):
             raise NotAllowed(f"{self._base.host} leads to another service, port {there.port}")
-
-
-class _Adapter(HTTPAdapter):
-    """Makes connections whose address the caller has judged."""
-
-    def __init__(self, caller: Caller) -> None:
-        self._caller = caller
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _pools(self._caller)
-
-
-def _pools(caller: Caller) -> dict[str, type[HTTPConnectionPool]]:
-    class Plain(HTTPConnection):
-        def _new_conn(self) -> socket.socket:
-            with _pinned(self, caller):
-                return _kept(super()._new_conn(), caller)
-
-    class Encrypted(HTTPSConnection):
-        def _new_conn(self) -> socket.socket:
-            with _pinned(self, caller):
-                return _kept(super()._new_conn(), caller)
-
-    class PlainPool(HTTPConnectionPool):
-        ConnectionCls = Plain
-
-    class EncryptedPool(HTTPSConnectionPool):
-        ConnectionCls = Encrypted
-
-    return {"http": PlainPool, "https": EncryptedPool}
-
-
-@contextmanager
-def _pinned(connection: Any, caller: Caller) -> Iterator[None]:
-    """Have the block connect to the judged address; the name stays for TLS and the Host header."""
-    name = connection._dns_host  # noqa: SLF001 - urllib3 has no other hook between name and address
-    try:
-        connection._dns_host = caller.address_of(name, connection.port)  # noqa: SLF001 - as above
-        yield
-    except socket.gaierror as exc:
-        raise requests.ConnectionError(f"{name} has no address: {exc.strerror}") from exc
-    finally:
-        connection._dns_host = name  # noqa: SLF001 - as above
-
-
-def _kept(line: socket.socket, caller: Caller) -> socket.socket:
-    caller.connected(line)
-    return line
 
 
 def address_of(rules: Rules, host: str, port: int) -> str:
