@@ -20,6 +20,8 @@ from models.observations import Seen
 from models.tables import Agent, Machine, Observation, Run, Task, Workflow
 from models.workflows import TABLES, Decision, Kind, Progress, Step, StepKind, Table
 
+_KNOWN: Final = frozenset(Seen)
+
 
 @dataclass(frozen=True, slots=True)
 class Walk:
@@ -147,6 +149,7 @@ def drive(walk: Walk, *, rested: bool = False) -> None:
 
 
 def _seen(flow: Workflow) -> set[Seen]:
+    """Return what the run's machine has shown; not what only a newer control has a name for."""
     if flow.run_id is None:
         return set()
     rows = (
@@ -158,7 +161,7 @@ def _seen(flow: Workflow) -> set[Seen]:
         )
         .distinct()
     )
-    return {Seen(row.kind) for row in rows}
+    return {Seen(row.kind) for row in rows if row.kind in _KNOWN}
 
 
 def _begin(walk: Walk, step: Step, attempt: int) -> None:

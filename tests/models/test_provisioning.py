@@ -16,7 +16,18 @@ from models.lifecycle import State
 from models.messages import Kind as MessageKind
 from models.observations import URGENT, Seen
 from models.phases import Phase
-from models.tables import Agent, Allocation, Audit, Machine, Outbox, Plan, Run, Task, Workflow
+from models.tables import (
+    Agent,
+    Allocation,
+    Audit,
+    Machine,
+    Observation,
+    Outbox,
+    Plan,
+    Run,
+    Task,
+    Workflow,
+)
 from models.why import why
 from models.workflows import Progress
 from tests.models import make
@@ -72,6 +83,21 @@ def test_provisioning_leads_from_registered_to_active_step_by_step(scene):
     assert (scene.view.state, scene.view.phase) == (State.ACTIVE, Phase.READY)
     assert scene.view.address == "10.77.0.10"
     assert scene.view.power == "on"
+
+
+def test_a_run_goes_on_past_what_only_a_newer_control_knows(scene):
+    flow = scene.provision()
+    scene.powered(flow)
+    newer = Observation.select().where(Observation.run_id.is_null(False)).get()
+    known = {field: newer.__data__[field] for field in ("machine_id", "site_id", "run_id")}
+    Observation.create(
+        **known, source="boot", kind="seen-by-tomorrow", at=datetime.now(UTC), applied=True
+    )
+
+    for kind in (Seen.SCRIPT_SERVED, Seen.INSTALL_STARTED, Seen.INSTALLED, Seen.PHONED_HOME):
+        scene.boots(kind)
+
+    assert scene.view.state is State.ACTIVE
 
 
 def test_state_audit_and_promise_are_written_together(scene):
