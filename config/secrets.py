@@ -1,7 +1,7 @@
 """References to secrets, and the value that a log line cannot repeat.
 
 env:NAME         the variable <prefix>NAME; for development
-vault:PATH#KEY   a key of a Vault secret; refused until a resolver for it is given
+vault:PATH#KEY   a key of a secret in Vault; PATH begins with the mount of its engine
 """
 
 import re
@@ -21,6 +21,10 @@ class BadReference(SecretError):
 
 class Unresolved(SecretError):
     """The reference is sound, and this place cannot resolve it."""
+
+
+class Unavailable(SecretError):
+    """What keeps the secret cannot be asked now; it may pass."""
 
 
 class Secret:
@@ -53,10 +57,12 @@ class Secret:
         raise TypeError("a Secret is not pickled: send its reference")
 
 
+_SEGMENT: Final = r"(?!\.\.?(?:/|#))[A-Za-z0-9._-]{1,100}"
+
 _FORMS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
     {
         "env": re.compile(r"[A-Z][A-Z0-9_]{0,99}"),
-        "vault": re.compile(r"[A-Za-z0-9._/-]{1,200}#[A-Za-z0-9._-]{1,100}"),
+        "vault": re.compile(rf"{_SEGMENT}(?:/{_SEGMENT}){{1,9}}#[A-Za-z0-9._-]{{1,100}}"),
     }
 )
 
@@ -86,7 +92,7 @@ class Reference:
 
 
 Resolver = Callable[[str], Secret]
-"""Turns the name of a reference into its secret, or raises Unresolved."""
+"""Turns the name of a reference into its secret, or raises Unresolved or Unavailable."""
 
 
 def from_environment(env: Mapping[str, str], *, prefix: str) -> Resolver:
@@ -107,6 +113,7 @@ def resolve(text: str, resolvers: Mapping[str, Resolver]) -> Secret:
     Raises:
         BadReference: *text* is no reference.
         Unresolved: no resolver for its scheme here, or the secret is not there.
+        Unavailable: what keeps it cannot be asked now.
     """
     reference = Reference.parse(text)
     resolver = resolvers.get(reference.scheme)

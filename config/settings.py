@@ -249,6 +249,11 @@ class Settings(Logins):
     )
     vault_address: WebUrl = Field("", description="URL of Vault, for `vault:PATH#KEY` references.")
     vault_token: SecretStr = Field(SecretStr(""), description="Token that Vault is asked with.")
+    vault_ca_file: Path | None = Field(
+        None,
+        description="Authorities that Vault's certificate may come from, as PEM; else the "
+        "system's.",
+    )
     tls_enabled: bool = Field(
         default=False,
         description="Mutual TLS for agents: at the edge's listener for them, and with RabbitMQ.",
@@ -306,6 +311,15 @@ class Settings(Logins):
                 raise ValueError(f"{variable(field)}: want {wanted} with SPROUT_TLS_ENABLED")
         if self.agent_url and not self.agent_url.startswith("https://"):
             raise ValueError("SPROUT_AGENT_URL: want an https:// URL")
+        return self
+
+    @model_validator(mode="after")
+    def _the_token_of_vault_crosses_no_network_in_clear(self) -> Self:
+        vault = self.vault_address
+        if vault and not vault.startswith("https://") and not is_loopback(vault):
+            raise ValueError("SPROUT_VAULT_ADDRESS: want an https:// URL")
+        if vault and not self.vault_token.get_secret_value():
+            raise ValueError("SPROUT_VAULT_TOKEN: want a token with SPROUT_VAULT_ADDRESS")
         return self
 
     @model_validator(mode="after")

@@ -54,7 +54,7 @@ class Caller:
             self.session.mount(f"{scheme}://", PinnedAdapter(self._address_of, self._watch))
 
     def request(
-        self, method: str, url: str, *, json: Any, headers: Mapping[str, str], verify: bool
+        self, method: str, url: str, *, json: Any, headers: Mapping[str, str], verify: bool | str
     ) -> requests.Response:
         """Return the answer with its body read.
 

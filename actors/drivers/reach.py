@@ -57,9 +57,14 @@ def bmc(networks: tuple[Network, ...]) -> Rules:
     return Rules(networks=networks)
 
 
+def anywhere() -> tuple[Network, ...]:
+    """Return the networks for what an operator's own settings name; never metadata services."""
+    return ip_network("0.0.0.0/0"), ip_network("::/0")
+
+
 def control() -> Rules:
     """Return the rules of the purpose `control`: the enrolment's edge, wherever that may be."""
-    return Rules(networks=(ip_network("0.0.0.0/0"), ip_network("::/0")))
+    return Rules(networks=anywhere())
 
 
 class Origin(NamedTuple):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors import broker
 from actors.drivers import reach
+from actors.drivers.vault import Vault, from_vault
 from actors.site import agent, enrolment, hold, identity, supervisor
 from actors.site.enrolment import Enrolment, NotEnrolled
 from actors.site.hold import Occupied
@@ -202,8 +203,16 @@ def _site(settings: Settings, enrolled: Enrolment, where: Place) -> serve.Site:
     )
 
 
+def _resolvers(settings: Settings) -> dict[str, secrets.Resolver]:
+    found = {"env": secrets.from_environment(environment(), prefix=settings.secret_env_prefix)}
+    if settings.vault_address:
+        token = secrets.Secret(settings.vault_token.get_secret_value())
+        logs.never_write([token.reveal()])
+        found["vault"] = from_vault(Vault(settings.vault_address, token, settings.vault_ca_file))
+    return found
+
+
 def _setup(settings: Settings, enrolled: Enrolment, where: Place, tls: "Tls | None") -> agent.Setup:
-    env = secrets.from_environment(environment(), prefix=settings.secret_env_prefix)
     return agent.Setup(
         enrolment=enrolled,
         directory=settings.site_dir,
@@ -212,7 +221,7 @@ def _setup(settings: Settings, enrolled: Enrolment, where: Place, tls: "Tls | No
         boot_base_url=where.boot_url,
         services=where.services,
         rules=reach.bmc(settings.bmc_networks),
-        resolvers={"env": env},
+        resolvers=_resolvers(settings),
         sign=_signer(settings, enrolled),
         cache_bytes=settings.cache_bytes,
         canary_interval_s=settings.canary_interval_s,

@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.drivers.deadline import Deadline
-from actors.drivers.errors import LeaseLost, Refused
+from actors.drivers.errors import LeaseLost, Refused, Unreachable
 from actors.drivers.outbound import Call
 from actors.drivers.reach import Rules
 from actors.drivers.systems import Identity, Target
@@ -127,6 +127,8 @@ class Bench:
             return secrets.Secret("")
         try:
             found = secrets.resolve(order.bmc.secret_ref, self.resolvers)
+        except secrets.Unavailable as exc:
+            raise Unreachable(f"the BMC's password cannot be had now: {exc}") from exc
         except secrets.SecretError as exc:
             raise Refused(f"this site cannot resolve the BMC's password: {exc}") from exc
         logs.never_write([found.reveal()])

@@ -52,6 +52,7 @@ def perform(
     said=None,
     seconds=5,
     leases=None,
+    resolvers=RESOLVERS,
     **params,
 ):
     order = Order.parse(
@@ -66,7 +67,7 @@ def perform(
         }
     )
     told = []
-    bench = Bench(rules, RESOLVERS)
+    bench = Bench(rules, resolvers)
     leases = leases or Leases()
     leases.hold(order.task, order.epoch, lambda: None)
     leases.answered(leases.renewal())
@@ -126,6 +127,16 @@ def test_a_secret_that_the_site_cannot_resolve_is_refused_before_anything_is_sen
 
     assert bmc.requests == []
     assert PASSWORD not in str(caught.value)
+
+
+def test_a_secret_that_cannot_be_had_now_may_be_asked_for_again(bmc):
+    def away(name):
+        raise secrets.Unavailable(f"vault:{name}: Vault is sealed")
+
+    with pytest.raises(Unreachable, match="sealed"):
+        perform(bmc, "power-on", ref="vault:kv/bmc#password", resolvers={"vault": away})
+
+    assert bmc.requests == []
 
 
 def test_a_bmc_outside_the_sites_networks_is_not_called(bmc):

@@ -29,7 +29,11 @@ def test_reference_is_read_and_written_alike(text):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "hunter22", "env:", "env:lower", "env:A B", "file:/etc/shadow", "vault:kv/bmc", "vault:#"],
+    [
+        *("", "hunter22", "env:", "env:lower", "env:A B", "file:/etc/shadow"),
+        *("vault:kv/bmc", "vault:#", "vault:kv#key", "vault:/kv/bmc#key", "vault:kv//bmc#key"),
+        *("vault:kv/../sys/raw#key", "vault:./bmc#key", "vault:kv/bmc/#key", "vault:kv/..#key"),
+    ],
 )
 def test_other_text_is_refused_without_being_repeated(text):
     with pytest.raises(BadReference) as caught:

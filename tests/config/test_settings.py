@@ -111,6 +111,7 @@ def test_lists_are_split_at_their_marks(monkeypatch):
         ("SPROUT_WORKLOAD_TRUST_DOMAIN", "example.org/site", "match pattern"),
         ("SPROUT_AGENT_BIND", "8443", "want address:port"),
         ("SPROUT_AGENT_URL", "http://edge:8443", "want an https:// URL"),
+        ("SPROUT_VAULT_ADDRESS", "http://vault.example:8200", "want an https:// URL"),
         ("SPROUT_DNS_BIND_ADDR", "::1", "valid IPv4 address"),
         ("SPROUT_DNS_FORWARD", "10.0.0.1, resolver", "valid IPv4 address"),
         ("SPROUT_PROVISIONING_DOMAIN", "Rack_1.test", "match pattern"),
@@ -124,6 +125,13 @@ def test_bad_value_is_refused_by_name_with_what_is_wanted(monkeypatch, name, val
 
     assert name in str(caught.value)
     assert wanted in str(caught.value)
+
+
+def test_a_vault_without_a_token_is_refused(monkeypatch):
+    monkeypatch.setenv("SPROUT_VAULT_ADDRESS", "http://127.0.0.1:8200")
+
+    with pytest.raises(BadSettings, match="SPROUT_VAULT_TOKEN: want a token"):
+        Settings.load()
 
 
 def test_every_bad_variable_is_named_at_once(monkeypatch):
