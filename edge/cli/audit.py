@@ -5,17 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
-import click
 import typer
 
-from edge.cli import show
+from edge.cli import show, terminal
 from edge.cli.client import FAILED, api
+from edge.cli.commands import Commands
 from edge.cli.options import OfMachine
-from edge.cli.show import AsJson
-from models import seals
-from models.seals import Seal
 
-AUDIT: Final = typer.Typer(help="Who asked for what.", no_args_is_help=True)
+AUDIT: Final = Commands("Who asked for what.")
 
 PAGE: Final = 500
 
@@ -24,7 +21,6 @@ PAGE: Final = 500
 def audit(
     machine_id: OfMachine = "",
     limit: Annotated[int, typer.Option(help="Rows at most.")] = 100,
-    as_json: AsJson = False,
 ) -> None:
     """List what was asked, the newest first."""
     columns = {
@@ -36,7 +32,7 @@ def audit(
         "reason": "reason",
     }
     page = api().get("/v1/audit", machineId=machine_id, limit=limit)
-    show.rows(page["items"], columns, as_json=as_json)
+    show.rows(page["items"], columns)
 
 
 @AUDIT.command("export")
@@ -47,7 +43,7 @@ def export(
     links, records = _fetched()
     for name, found in (("seal", links), ("record", records)):
         to.writelines(f"{json.dumps({name: each})}\n" for each in found)
-    click.echo(f"{len(records)} records under {len(links)} seals", err=True)
+    terminal.tell(f"{len(records)} records under {len(links)} seals")
 
 
 @AUDIT.command("verify")
@@ -58,13 +54,15 @@ def verify(
     expect: Annotated[
         str, typer.Option(help="A hash that was noted before, such as from control's log.")
     ] = "",
-    as_json: AsJson = False,
 ) -> None:
     """Say whether every record is as it was sealed; exit status 1 when one is not.
 
     The chain proves that nothing was changed between two seals.  That the whole chain was not made
     anew, only a hash proves that you noted elsewhere: give it as --expect.
     """
+    from models import seals
+    from models.seals import Seal
+
     links, records = _fetched() if file is None else _of_file(file)
     chain = [Seal(s["id"], tuple(s["ids"]), s["previous"], s["hash"]) for s in links]
     found = seals.verify({row["id"]: row for row in records}, chain, expect=expect)
@@ -75,8 +73,8 @@ def verify(
         "lastHash": found.last,
         "faults": list(found.faults),
     }
-    if as_json:
-        show.record(shown, as_json=True)
+    if show.for_programs():
+        show.data(shown)
     else:
         _tell(shown)
     if found.faults:
@@ -84,13 +82,13 @@ def verify(
 
 
 def _tell(shown: Mapping[str, Any]) -> None:
-    show.record({name: shown[name] for name in ("records", "sealed", "lastHash")}, as_json=False)
+    show.record({name: shown[name] for name in ("records", "sealed", "lastHash")})
     waiting = shown["unsealed"]
     if waiting:
-        click.echo(f"{len(waiting)} not sealed yet, from {waiting[0]}: is control running?")
+        terminal.tell(f"{len(waiting)} not sealed yet, from {waiting[0]}: is control running?")
     for fault in shown["faults"]:
-        click.echo(fault)
-    click.echo("CHANGED" if shown["faults"] else "as it was sealed")
+        terminal.out(fault)
+    terminal.out("CHANGED" if shown["faults"] else "as it was sealed")
 
 
 def _fetched() -> tuple[list[Any], list[Any]]:

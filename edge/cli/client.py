@@ -1,14 +1,12 @@
 """The API as the command line calls it: one answer, or one sentence and what to do next."""
 
 import json
-import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from config.settings import BadSettings, Settings
-from edge.cli.local.core import api_reached_at
+from edge.cli import terminal
 
 if TYPE_CHECKING:
     import requests
@@ -44,7 +42,7 @@ class Told(Exception):
 
     def show(self) -> None:
         """Write to standard error."""
-        sys.stderr.write(f"sprout: {self.message}\n")
+        terminal.tell(f"sprout: {self.message}")
 
 
 class Api:
@@ -144,6 +142,9 @@ def _access(status: int) -> str:
 
 def api() -> Api:
     """Return the API that the settings name; its token may lie in the data folder."""
+    from config.settings import BadSettings, Settings
+    from edge.cli.local.core import api_reached_at
+
     try:
         settings = Settings.load()
     except BadSettings as exc:

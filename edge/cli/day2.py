@@ -3,22 +3,21 @@
 import json
 from typing import Annotated, Any, Final
 
-import click
 import typer
 
 from edge.cli import show
 from edge.cli.client import Told, api
+from edge.cli.commands import Commands
 from edge.cli.options import Named, OfMachine, OfSite, given
-from edge.cli.show import AsJson
 
-ACTIONS: Final = typer.Typer(help="What can be asked of machines.", no_args_is_help=True)
-APPROVALS: Final = typer.Typer(help="Words for one action on one machine.", no_args_is_help=True)
-EXECUTIONS: Final = typer.Typer(help="What was done on machines.", no_args_is_help=True)
-DECISIONS: Final = typer.Typer(help="How requests were judged.", no_args_is_help=True)
+ACTIONS: Final = Commands("What can be asked of machines.")
+APPROVALS: Final = Commands("Words for one action on one machine.")
+EXECUTIONS: Final = Commands("What was done on machines.")
+DECISIONS: Final = Commands("How requests were judged.")
 
 
 @ACTIONS.command("list")
-def actions(site_id: OfSite = "", as_json: AsJson = False) -> None:
+def actions(site_id: OfSite = "") -> None:
     """List what can be asked of machines, as policy has it now."""
     columns = {
         "action": "name",
@@ -27,7 +26,7 @@ def actions(site_id: OfSite = "", as_json: AsJson = False) -> None:
         "states": "states",
         "what": "description",
     }
-    show.rows(api().items("/v1/day2-actions", siteId=site_id), columns, as_json=as_json)
+    show.rows(api().items("/v1/day2-actions", siteId=site_id), columns)
 
 
 @APPROVALS.command("create")
@@ -51,8 +50,7 @@ def approve(
         "expiresInS": expires_in_s,
     }
     made = api().post("/v1/approvals", given(body))
-    click.echo(made["id"])
-    click.echo(f"{decision}: {action}, good until {made['expiresAt']}", err=True)
+    show.made(made, f"{decision}: {action}, good until {made['expiresAt']}")
 
 
 def _json(text: str) -> Any:
@@ -63,7 +61,7 @@ def _json(text: str) -> Any:
 
 
 @APPROVALS.command("list")
-def approvals(machine_id: OfMachine = "", site_id: OfSite = "", as_json: AsJson = False) -> None:
+def approvals(machine_id: OfMachine = "", site_id: OfSite = "") -> None:
     """List approvals, the newest first."""
     columns = {
         "action": "action",
@@ -74,17 +72,17 @@ def approvals(machine_id: OfMachine = "", site_id: OfSite = "", as_json: AsJson 
         "id": "id",
     }
     found = api().items("/v1/approvals", machineId=machine_id, siteId=site_id)
-    show.rows(found, columns, as_json=as_json)
+    show.rows(found, columns)
 
 
 @APPROVALS.command("show")
-def approval(approval: Named, as_json: AsJson = False) -> None:
+def approval(approval: Named) -> None:
     """Show one approval."""
-    show.record(api().get(f"/v1/approvals/{approval}"), as_json=as_json)
+    show.record(api().get(f"/v1/approvals/{approval}"))
 
 
 @EXECUTIONS.command("list")
-def executions(machine_id: OfMachine = "", site_id: OfSite = "", as_json: AsJson = False) -> None:
+def executions(machine_id: OfMachine = "", site_id: OfSite = "") -> None:
     """List what was done on machines, the newest first."""
     columns = {
         "at": "startedAt",
@@ -95,24 +93,24 @@ def executions(machine_id: OfMachine = "", site_id: OfSite = "", as_json: AsJson
         "id": "id",
     }
     found = api().items("/v1/action-executions", machineId=machine_id, siteId=site_id)
-    show.rows(found, columns, as_json=as_json)
+    show.rows(found, columns)
 
 
 @EXECUTIONS.command("show")
-def execution(execution: Named, as_json: AsJson = False) -> None:
+def execution(execution: Named) -> None:
     """Show one action execution."""
-    show.record(api().get(f"/v1/action-executions/{execution}"), as_json=as_json)
+    show.record(api().get(f"/v1/action-executions/{execution}"))
 
 
 @EXECUTIONS.command("evidence")
-def evidence(execution: Named, as_json: AsJson = False) -> None:
+def evidence(execution: Named) -> None:
     """List what an action execution brought up."""
     columns = {each: each for each in ("at", "name", "size", "sha256")}
-    show.rows(api().items(f"/v1/action-executions/{execution}/evidence"), columns, as_json=as_json)
+    show.rows(api().items(f"/v1/action-executions/{execution}/evidence"), columns)
 
 
 @DECISIONS.command("list")
-def decisions(machine_id: OfMachine = "", site_id: OfSite = "", as_json: AsJson = False) -> None:
+def decisions(machine_id: OfMachine = "", site_id: OfSite = "") -> None:
     """List how requests were judged, the newest first."""
     columns = {
         "at": "at",
@@ -124,10 +122,10 @@ def decisions(machine_id: OfMachine = "", site_id: OfSite = "", as_json: AsJson 
         "id": "id",
     }
     found = api().items("/v1/policy-decisions", machineId=machine_id, siteId=site_id)
-    show.rows(found, columns, as_json=as_json)
+    show.rows(found, columns)
 
 
 @DECISIONS.command("show")
-def decision(decision: Named, as_json: AsJson = False) -> None:
+def decision(decision: Named) -> None:
     """Show one policy decision, and what would change it."""
-    show.record(api().get(f"/v1/policy-decisions/{decision}"), as_json=as_json)
+    show.record(api().get(f"/v1/policy-decisions/{decision}"))

@@ -1,17 +1,17 @@
 """`sprout events follow`: what happens to machines, as it happens."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Final
 
 import typer
 
+from edge.cli import show, terminal
 from edge.cli.client import AWAY, Api, Told, api
-from edge.cli.follow import to_stderr
+from edge.cli.commands import Commands
 from edge.cli.options import OfMachine, OfSite
 
-EVENTS: Final = typer.Typer(help="What happens to machines, in order, as CloudEvents.")
+EVENTS: Final = Commands("What happens to machines, in order, as CloudEvents.")
 
 WAIT_S: Final = 8
 """Seconds that one question waits for its answer: less than the client's patience."""
@@ -27,13 +27,12 @@ def follow(
     after: Annotated[
         int, typer.Option(help="Go on after this position; -1: only what is new.")
     ] = -1,
-    as_json: Annotated[bool, typer.Option("--json", help="A CloudEvent a line.")] = False,
 ) -> None:
     """Print events until Ctrl-C; a lost connection is made again, and nothing is missed."""
     query = {"machineId": machine, "siteId": site, "kind": kind}
     asked = {name: value for name, value in query.items() if value}
     for event in _events(api(), asked, after):
-        typer.echo(json.dumps(event) if as_json else line(event))
+        show.each(event, line(event))
 
 
 def _events(edge: Api, query: Mapping[str, Any], after: int) -> Iterator[dict[str, Any]]:
@@ -44,7 +43,7 @@ def _events(edge: Api, query: Mapping[str, Any], after: int) -> Iterator[dict[st
         except Told as exc:
             if exc.status != AWAY:
                 raise
-            to_stderr(f"{exc}; trying again from {position}")
+            terminal.tell(f"{exc}; trying again from {position}")
             time.sleep(AGAIN_S)
             continue
         yield from page["items"]

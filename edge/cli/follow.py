@@ -1,21 +1,15 @@
 """Waits for a workflow and tells on standard error how it goes."""
 
-import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+from edge.cli import terminal
 from edge.cli.client import Api, Told
 
 EVERY_S: Final = 0.5
 
 Tell = Callable[[str], None]
-
-
-def to_stderr(line: str) -> None:
-    """Write *line* to standard error at once."""
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
 
 
 def step_of(flow: Mapping[str, Any]) -> str:
@@ -24,7 +18,7 @@ def step_of(flow: Mapping[str, Any]) -> str:
     return str(next(running, flow["state"]))
 
 
-def workflow(api: Api, identifier: str, *, tell: Tell = to_stderr) -> dict[str, Any]:
+def workflow(api: Api, identifier: str, *, tell: Tell = terminal.tell) -> dict[str, Any]:
     """Return the workflow when it has ended, telling each step.  Raises Told if it failed."""
     step = ""
     began = time.monotonic()

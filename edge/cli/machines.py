@@ -3,15 +3,14 @@
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 
-import click
 import typer
 
-from edge.cli import show
+from edge.cli import show, terminal
 from edge.cli.client import Told, api
+from edge.cli.commands import Commands
 from edge.cli.options import Named, OfSite, given, labels, pairs
-from edge.cli.show import AsJson
 
-MACHINES: Final = typer.Typer(help="Physical machines.", no_args_is_help=True)
+MACHINES: Final = Commands("Physical machines.")
 
 _INTERFACE: Final = {
     "id": "id",
@@ -63,8 +62,7 @@ def create(
         "diskBytes": disk_bytes,
     }
     answer = client.post("/v1/machines", given(body))
-    click.echo(answer["id"])
-    click.echo(f"registered {hostname}", err=True)
+    show.made(answer, f"registered {hostname}; next: sprout machines commission {hostname}")
 
 
 def _interfaces(words: list[str]) -> list[dict[str, Any]]:
@@ -90,7 +88,6 @@ def listed(
     state: Annotated[str, typer.Option(help="Only this state.")] = "",
     search: Annotated[str, typer.Option(help="Part of a host name or MAC.")] = "",
     site_id: OfSite = "",
-    as_json: AsJson = False,
 ) -> None:
     """List machines."""
     columns = {
@@ -103,40 +100,39 @@ def listed(
         "id": "id",
     }
     found = api().items("/v1/machines", state=state, search=search, siteId=site_id)
-    show.rows(found, columns, as_json=as_json)
+    show.rows(found, columns)
 
 
 @MACHINES.command("show")
-def shown(machine: Named, as_json: AsJson = False) -> None:
+def shown(machine: Named) -> None:
     """Show one machine, by host name or id."""
-    show.record(api().get(f"/v1/machines/{machine}"), as_json=as_json)
+    show.record(api().get(f"/v1/machines/{machine}"))
 
 
 @MACHINES.command("timeline")
-def timeline(machine: Named, as_json: AsJson = False) -> None:
+def timeline(machine: Named) -> None:
     """Show what was seen of a machine, and when."""
     columns = {"at": "at", "source": "source", "kind": "kind", "data": "data"}
-    show.rows(api().items(f"/v1/machines/{machine}/timeline"), columns, as_json=as_json)
+    show.rows(api().items(f"/v1/machines/{machine}/timeline"), columns)
 
 
 @MACHINES.command("evidence")
 def evidence(
     machine: Named,
     name: Annotated[str, typer.Argument(help="Its name or SHA-256: print what it holds.")] = "",
-    as_json: AsJson = False,
 ) -> None:
     """List what tasks of a machine brought up, or print the newest of a name."""
     found = api().items(f"/v1/machines/{machine}/evidence")
     if not name:
         columns = {each: each for each in ("at", "name", "size", "sha256")}
-        show.rows(found, columns, as_json=as_json)
+        show.rows(found, columns)
         return
     named = next((each for each in found if name in {each["name"], each["sha256"]}), None)
     if named is None:
         known = ", ".join(sorted({each["name"] for each in found}))
         raise Told(f"{machine} has no evidence {name}", f"It has: {known or 'none'}.")
     for piece in api().content(named["url"]):
-        click.echo(piece, nl=False)
+        terminal.content(piece)
 
 
 @MACHINES.command("update")
@@ -159,12 +155,11 @@ def update(
         "diskBytes": disk_bytes,
     }
     answer = api().call("PATCH", f"/v1/machines/{machine}", body=given(body))[0]
-    click.echo(answer["id"])
-    click.echo(f"changed {answer['hostname']}: version {answer['version']}", err=True)
+    show.made(answer, f"changed {answer['hostname']}: version {answer['version']}")
 
 
 @MACHINES.command("delete")
 def delete(machine: Named) -> None:
     """Forget a machine that was never used, or is retired."""
     answer = api().call("DELETE", f"/v1/machines/{machine}")[0]
-    click.echo(f"deleted {answer['hostname']}", err=True)
+    show.done(answer, f"deleted {answer['hostname']}")

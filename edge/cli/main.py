@@ -1,89 +1,75 @@
 """`sprout`: every workflow from the command line.  Results on stdout, all else on stderr."""
 
-import importlib.metadata
-import json
+import os
 import sys
-from collections.abc import Callable
 from typing import Final
 
 import typer
 
-from edge.cli import (
-    audit,
-    day2,
-    discoveries,
-    events,
-    inventory,
-    networks,
-    policy,
-    processes,
-    queues,
-    tokens,
-    verbs,
-    workflows,
-)
-from edge.cli.client import EXIT_CODES, Told, api
+from edge.cli.client import EXIT_CODES, Told
+from edge.cli.commands import PLAIN, Catalogue, Entry, lazy
+
+_WORDS: Final = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+"""What follows the machine is the remote command's, dashes too."""
+
+CATALOGUE: Final[Catalogue] = {
+    "Machines": {
+        "machines": Entry("edge.cli.verbs:VERBS", "Register machines, and ask things of them."),
+        "why": Entry("edge.cli.workflows:why", "Say what a machine waits for, and from whom."),
+        "workflows": Entry("edge.cli.workflows:WORKFLOWS", "What was asked, and how it goes."),
+        "discoveries": Entry("edge.cli.discoveries:DISCOVERIES", "Machines that nobody entered."),
+        "ip-allocations": Entry("edge.cli.workflows:ALLOCATIONS", "Addresses of machines."),
+        "events": Entry("edge.cli.events:EVENTS", "What happens to machines, as it happens."),
+        "ssh": Entry(
+            "edge.cli.processes:ssh", "Open a shell on a machine.", raw=True, settings=_WORDS
+        ),
+    },
+    "Before machines": {
+        "sites": Entry("edge.cli.sites:SITES", "Places where machines stand."),
+        "networks": Entry("edge.cli.networks:NETWORKS", "Where they get addresses."),
+        "artifacts": Entry("edge.cli.inventory:ARTIFACTS", "Where files of images lie."),
+        "images": Entry("edge.cli.inventory:IMAGES", "Operating systems."),
+        "profiles": Entry("edge.cli.inventory:PROFILES", "What an installed machine is told."),
+    },
+    "Who may, and who did": {
+        "day2-actions": Entry("edge.cli.day2:ACTIONS", "What can be asked of machines."),
+        "approvals": Entry("edge.cli.day2:APPROVALS", "A person's word for one action."),
+        "action-executions": Entry("edge.cli.day2:EXECUTIONS", "What was done on machines."),
+        "policy-decisions": Entry("edge.cli.day2:DECISIONS", "How requests were judged."),
+        "policy": Entry("edge.cli.policy:POLICY", "Try requests on a policy file."),
+        "audit": Entry("edge.cli.audit:AUDIT", "Who asked for what; was it changed since?"),
+        "tokens": Entry("edge.cli.tokens:TOKENS", "What programs show at the API."),
+        "login-url": Entry("edge.cli.processes:login_url", "Let a browser in, once."),
+        "hash-password": Entry("edge.cli.processes:hash_password", "For the admin's password."),
+    },
+    "Running Sprout": {
+        "up": Entry("edge.cli.processes:up", "Run all of it on this machine.", raw=True),
+        "edge": Entry("edge.cli.processes:edge", "Run the edge: API and pages.", raw=True),
+        "control": Entry("edge.cli.processes:control", "Run a control process.", raw=True),
+        "site": Entry("edge.cli.processes:SITE", "Run a site, or check the one that runs."),
+        "rack": Entry("edge.cli.processes:RACK", "Virtual machines with BMCs, for rehearsal."),
+        "actors": Entry("edge.cli.queues:actors", "Who answers to messages."),
+        "dead-letters": Entry(
+            "edge.cli.queues:DEAD_LETTERS", "Messages that nobody could work on."
+        ),
+        "openapi": Entry("edge.cli.about:openapi", "Print the contract of the API, as JSON."),
+        "version": Entry("edge.cli.about:version", "Print the version."),
+    },
+}
+"""Every command; where it is, and what it is for."""
 
 APP: Final = typer.Typer(
+    cls=lazy(CATALOGUE),
     help="Bare metal from the first DHCPDISCOVER to a running, audited host.",
     epilog="Exit status: " + ", ".join(f"{n} {words}" for n, words in EXIT_CODES.items()) + ".",
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+    **PLAIN,
 )
 
-for _name, _group in {
-    "sites": inventory.SITES,
-    "networks": networks.NETWORKS,
-    "machines": verbs.VERBS,
-    "discoveries": discoveries.DISCOVERIES,
-    "artifacts": inventory.ARTIFACTS,
-    "images": inventory.IMAGES,
-    "profiles": inventory.PROFILES,
-    "workflows": workflows.WORKFLOWS,
-    "day2-actions": day2.ACTIONS,
-    "approvals": day2.APPROVALS,
-    "action-executions": day2.EXECUTIONS,
-    "policy-decisions": day2.DECISIONS,
-    "policy": policy.POLICY,
-    "ip-allocations": workflows.ALLOCATIONS,
-    "audit": audit.AUDIT,
-    "events": events.EVENTS,
-    "dead-letters": queues.DEAD_LETTERS,
-    "tokens": tokens.TOKENS,
-    "rack": processes.RACK,
-    "site": processes.SITE,
-}.items():
-    APP.add_typer(_group, name=_name)
 
-_VERBS: Final[dict[str, Callable[..., None]]] = {
-    "up": processes.up,
-    "edge": processes.edge,
-    "control": processes.control,
-    "why": workflows.why,
-    "actors": queues.actors,
-    "ssh": processes.ssh,
-    "login-url": processes.login_url,
-    "hash-password": processes.hash_password,
-}
-# What follows the machine is the remote command's, dashes too.
-_WORDS: Final = {"ssh": {"ignore_unknown_options": True, "allow_interspersed_args": False}}
-
-for _name, _verb in _VERBS.items():
-    APP.command(_name, context_settings=_WORDS.get(_name))(_verb)
-
-
-@APP.command("version")
-def version() -> None:
-    """Print the version."""
-    typer.echo(importlib.metadata.version("sprout"))
-
-
-@APP.command("openapi")
-def openapi() -> None:
-    """Print the contract of the API, as JSON."""
-    typer.echo(json.dumps(api().get("/v1/openapi.json"), indent=2))
+@APP.callback()
+def sprout() -> None:
+    """Say nothing of its own: the words are the catalogue's."""
 
 
 def run() -> None:
@@ -93,6 +79,9 @@ def run() -> None:
     except Told as exc:
         exc.show()
         sys.exit(exc.status)
+    except BrokenPipeError:
+        # Whoever read has seen enough; nothing is left to flush at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def run_edge() -> None:

@@ -4,24 +4,27 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import quote, unquote
 
-import click
 import typer
-from pydantic.alias_generators import to_camel
 
 from edge.cli import show
 from edge.cli.client import Api, Told, api
-from edge.cli.options import Named, OfSite
-from edge.cli.show import AsJson
+from edge.cli.commands import Commands
+from edge.cli.options import Named, OfSite, camel
 
-NETWORKS: Final = typer.Typer(help="Networks of a site.", no_args_is_help=True)
+NETWORKS: Final = Commands("Networks of a site.")
 
-_COLUMNS: Final = {
+
+def _pool(found: Mapping[str, Any]) -> str:
+    return f"{found['poolStart']}-{found['poolEnd']}" if found["poolStart"] else ""
+
+
+_COLUMNS: Final[show.Columns] = {
     "name": "name",
     "cidr": "cidr",
     "from": "rangeStart",
     "to": "rangeEnd",
     "dhcp": "dhcpMode",
-    "pool": "pool",
+    "pool": _pool,
     "purpose": "purpose",
     "id": "id",
 }
@@ -58,7 +61,7 @@ def _fields(**options: Any) -> dict[str, Any]:
     for field, value in options.items():
         if value in (None, "", []):
             continue
-        name = to_camel(field)
+        name = camel(field)
         if value in (NOTHING, [NOTHING]):
             found[name] = [] if name in _READ else "" if name == "domain" else None
         else:
@@ -159,8 +162,7 @@ def create(
     )
     site = client.get(f"/v1/sites/{quote(site_id, safe='')}")
     answer = client.post("/v1/networks", {"siteId": site["id"], **fields})
-    click.echo(answer["id"])
-    click.echo(f"created network {answer['name']}", err=True)
+    show.made(answer, f"created network {answer['name']}")
 
 
 @NETWORKS.command("update")
@@ -212,7 +214,7 @@ def update(
     )
     body = {"version": found["version"], **fields}
     answer, _ = client.call("PATCH", f"/v1/networks/{found['id']}", body=body)
-    click.echo(f"network {answer['name']} is at version {answer['version']}", err=True)
+    show.done(answer, f"network {answer['name']} is at version {answer['version']}")
 
 
 def _found(client: Api, ref: str, site: str) -> dict[str, Any]:
@@ -229,18 +231,12 @@ def _found(client: Api, ref: str, site: str) -> dict[str, Any]:
 
 
 @NETWORKS.command("list")
-def listed(site_id: OfSite = "", as_json: AsJson = False) -> None:
+def listed(site_id: OfSite = "") -> None:
     """List networks."""
-    rows = api().items("/v1/networks", siteId=site_id)
-    show.rows(rows if as_json else [_row(row) for row in rows], _COLUMNS, as_json=as_json)
-
-
-def _row(found: Mapping[str, Any]) -> dict[str, Any]:
-    pool = f"{found['poolStart']}-{found['poolEnd']}" if found["poolStart"] else None
-    return {**found, "pool": pool}
+    show.rows(api().items("/v1/networks", siteId=site_id), _COLUMNS)
 
 
 @NETWORKS.command("show")
-def shown(network: Named, site_id: OfSite = "", as_json: AsJson = False) -> None:
+def shown(network: Named, site_id: OfSite = "") -> None:
     """Show one network, by id or name."""
-    show.record(_found(api(), network, site_id), as_json=as_json)
+    show.record(_found(api(), network, site_id))

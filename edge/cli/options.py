@@ -51,3 +51,9 @@ def labels(words: list[str]) -> dict[str, str]:
 def given(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return *body* without what was not given."""
     return {name: value for name, value in body.items() if value not in (None, "", [], {})}
+
+
+def camel(name: str) -> str:
+    """Return *name* as the API writes it: boot_base_url is bootBaseUrl."""
+    first, *more = name.split("_")
+    return first + "".join(map(str.capitalize, more))

@@ -11,12 +11,12 @@ import typer
 
 from edge.cli import show
 from edge.cli.client import REFUSED, Told
-from edge.cli.show import AsJson
+from edge.cli.commands import Commands
 
 if TYPE_CHECKING:
     from models.policy import Approval, Asked
 
-POLICY: Final = typer.Typer(help="What policy would say.", no_args_is_help=True)
+POLICY: Final = Commands("What policy would say.")
 
 _FORM: Final = (
     'Its form: {"action": "reboot", "actor": "ada", "role": "operator", "site": "ams-1", "at": '
@@ -29,7 +29,6 @@ _FORM: Final = (
 def tried(
     request: Annotated[Path, typer.Argument(help="A JSON file with the request.")],
     file: Annotated[Path | None, typer.Option(help="Policy file; else what is built in.")] = None,
-    as_json: AsJson = False,
 ) -> None:
     """Judge a request by a policy file: status 0 when it is allowed, 3 when it is refused."""
     from config.policy import BadFile, read
@@ -49,7 +48,7 @@ def tried(
         "wouldChange": found.would_change,
         "policy": rules.digest,
     }
-    show.record(told, as_json=as_json)
+    show.record(told)
     if not found.allowed:
         raise typer.Exit(REFUSED)
 

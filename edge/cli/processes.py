@@ -4,18 +4,17 @@ import os
 import sys
 from typing import Annotated, Any, Final
 
-import click
 import typer
 
-from config.settings import Settings
+from edge.cli import show, terminal
 from edge.cli.client import Told, api
+from edge.cli.commands import PLAIN, Commands
 from edge.cli.options import Named
-from edge.cli.show import AsJson
 
-SITE: Final = typer.Typer(
-    help="Run a site, or check the one that runs.", invoke_without_command=True
+SITE: Final = Commands(
+    "Run a site, or check the one that runs.", invoke_without_command=True, no_args_is_help=False
 )
-RACK: Final = typer.Typer(help="Virtual machines with BMCs, for rehearsal.")
+RACK: Final = typer.Typer(help="Virtual machines with BMCs, for rehearsal.", **PLAIN)
 MODULES: Final = {
     "edge": "edge.serve",
     "agents": "edge.agents",
@@ -58,12 +57,12 @@ def site(
 
 
 @SITE.command("check")
-def site_check(as_json: AsJson = False) -> None:
+def site_check() -> None:
     """Play firmware of each kind against the site that runs here, and say what it meets.
 
     Exit status: 0 machines boot, 1 something failed, 2 the settings or rights are not enough.
     """
-    become(MODULES["site"], "--check", *(["--json"] if as_json else []))
+    become(MODULES["site"], "--check", *(["--json"] if show.for_programs() else []))
 
 
 def up(
@@ -89,7 +88,7 @@ def up(
 
 def login_url() -> None:
     """Print a URL that signs a browser in, once."""
-    click.echo(api().post("/v1/sign-in-codes", {})["url"])
+    show.made(api().post("/v1/sign-in-codes", {}), "it is good once, for a short while", name="url")
 
 
 def hash_password() -> None:
@@ -98,13 +97,13 @@ def hash_password() -> None:
 
     typed = sys.stdin.isatty()
     password = (
-        click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+        typer.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
         if typed
         else sys.stdin.readline().rstrip("\n")
     )
     if not passwords.LEAST <= len(password) <= passwords.MOST:
         raise Told(f"want {passwords.LEAST} to {passwords.MOST} characters")
-    click.echo(passwords.hashed(password))
+    terminal.out(passwords.hashed(password))
 
 
 @RACK.command("up", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -127,6 +126,8 @@ def _rack(verb: str, arguments: list[str]) -> None:
             "the rack is a tool of development, and not installed here",
             "Run this from a checkout of Sprout.",
         )
+    from config.settings import Settings
+
     if verb == "up" and not any(word.startswith("--state") for word in arguments):
         arguments = [*arguments, "--state", str(Settings.load().data_dir / "rack")]
     become("deploy.rack", verb, *arguments)

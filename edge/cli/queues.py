@@ -2,21 +2,16 @@
 
 from typing import Final
 
-import click
-import typer
-
 from edge.cli import show
 from edge.cli.client import api
+from edge.cli.commands import Commands
 from edge.cli.options import Named
-from edge.cli.show import AsJson
 
-DEAD_LETTERS: Final = typer.Typer(
-    help="Messages that nobody could work on, and why.", no_args_is_help=True
-)
+DEAD_LETTERS: Final = Commands("Messages that nobody could work on, and why.")
 
 
 @DEAD_LETTERS.command("list")
-def listed(as_json: AsJson = False) -> None:
+def listed() -> None:
     """List dead letters, the newest first."""
     columns = {
         "id": "id",
@@ -26,23 +21,23 @@ def listed(as_json: AsJson = False) -> None:
         "replayed": "replayedAt",
         "detail": "detail",
     }
-    show.rows(api().items("/v1/dead-letters"), columns, as_json=as_json)
+    show.rows(api().items("/v1/dead-letters"), columns)
 
 
 @DEAD_LETTERS.command("show")
-def shown(letter: Named, as_json: AsJson = False) -> None:
+def shown(letter: Named) -> None:
     """Show one dead letter with its message; what is secret in it is masked."""
-    show.record(api().get(f"/v1/dead-letters/{letter}"), as_json=as_json)
+    show.record(api().get(f"/v1/dead-letters/{letter}"))
 
 
 @DEAD_LETTERS.command("replay")
 def replay(letter: Named) -> None:
     """Put a message on its queue once more, when what it died of is mended."""
-    api().post(f"/v1/dead-letters/{letter}/replay", {})
-    click.echo("sent again; if it dies again: sprout dead-letters list", err=True)
+    answer = api().post(f"/v1/dead-letters/{letter}/replay", {})
+    show.done(answer, "sent again; if it dies again: sprout dead-letters list")
 
 
-def actors(as_json: AsJson = False) -> None:
+def actors() -> None:
     """Print who answers to messages: name, queue, limit in seconds, and how often it is tried."""
     from models.messages import ACTORS
 
@@ -51,4 +46,4 @@ def actors(as_json: AsJson = False) -> None:
         for name, how in ACTORS.items()
     ]
     columns = {"actor": "name", "queue": "queue", "limit s": "limit", "tries": "tries"}
-    show.rows(rows, columns, as_json=as_json)
+    show.rows(rows, columns)

@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives import serialization as form
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from edge.cli.client import Api
-from edge.cli.inventory import enrolment
 from edge.cli.local.folder import write_private
+from edge.cli.sites import enrolment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

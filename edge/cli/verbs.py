@@ -4,14 +4,12 @@ from typing import Annotated, Any, Final
 from urllib.parse import quote
 from uuid import UUID
 
-import click
 import typer
 
-from edge.cli import follow, show
+from edge.cli import follow, show, terminal
 from edge.cli.client import Api, Told, api
 from edge.cli.machines import MACHINES, Reason, Wait
 from edge.cli.options import Named, given, labels
-from edge.cli.show import AsJson
 
 VERBS: Final = MACHINES
 """The same, with what is asked of machines."""
@@ -23,12 +21,15 @@ Approved = Annotated[
 
 def _ask(machine: str, verb: str, body: dict[str, Any], *, wait: bool) -> None:
     client = api()
-    identifier = ask(client, machine, verb, body)
-    click.echo(identifier)
-    if wait:
-        follow.workflow(client, identifier)
+    flow = asked(client, machine, verb, body)
+    identifier = flow["id"]
+    if not wait:
+        show.made(flow, f"promised; follow it with: sprout workflows watch {identifier}")
+    elif show.for_programs():
+        show.data(follow.workflow(client, identifier))
     else:
-        click.echo(f"promised; follow it with: sprout workflows events {identifier}", err=True)
+        terminal.out(identifier)
+        follow.workflow(client, identifier)
 
 
 def _why(reason: str, approval_id: str) -> dict[str, Any]:
@@ -37,9 +38,13 @@ def _why(reason: str, approval_id: str) -> dict[str, Any]:
 
 def ask(client: Api, machine: str, verb: str, body: dict[str, Any]) -> str:
     """Ask for *verb*; return the id of its workflow."""
-    path = f"/v1/machines/{machine}/{verb}"
-    _, headers = client.call("POST", path, body=given(body))
-    return str(headers["Location"]).rpartition("/")[2]
+    return str(asked(client, machine, verb, body)["id"])
+
+
+def asked(client: Api, machine: str, verb: str, body: dict[str, Any]) -> dict[str, Any]:
+    """Ask for *verb*; return its workflow."""
+    found: dict[str, Any] = client.post(f"/v1/machines/{machine}/{verb}", given(body))
+    return found
 
 
 @MACHINES.command("provision")
@@ -179,7 +184,6 @@ def allocate(
     min_memory_mib: Annotated[int | None, typer.Option()] = None,
     min_disk_bytes: Annotated[int | None, typer.Option(help="Of the largest disk.")] = None,
     reason: Reason = "",
-    as_json: AsJson = False,
 ) -> None:
     """Hand out machines that are free, all or none."""
     client = api()
@@ -193,4 +197,4 @@ def allocate(
         "reason": reason,
     }
     found = client.post("/v1/machines/allocate", given(body))["items"]
-    show.rows(found, {"hostname": "hostname", "state": "state", "id": "id"}, as_json=as_json)
+    show.rows(found, {"hostname": "hostname", "state": "state", "id": "id"})

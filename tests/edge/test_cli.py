@@ -364,14 +364,3 @@ def test_what_is_wrong_is_a_sentence_with_what_to_do_and_a_status(sprout, case):
     assert advice in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
-
-
-def test_help_is_not_kept_waiting_by_what_it_does_not_need():
-    heavy = {"flask", "requests", "peewee", "psycopg2", "sqlite3", "cryptography"}
-    look = f"import sys, edge.cli.main; print({heavy!r} & sys.modules.keys())"
-
-    done = subprocess.run(
-        [sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-
-    assert done.stdout.strip() == "set()"
