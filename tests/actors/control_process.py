@@ -9,6 +9,9 @@ from pathlib import Path
 
 from tests.actors.lane import until
 
+RESTART_S = 0.2
+"""Seconds between two tries of a consumer to connect."""
+
 
 class ControlProcess:
     """One control process; its log lies in *folder*."""
@@ -19,8 +22,8 @@ class ControlProcess:
             "SPROUT_DATA_DIR": str(folder),
             "SPROUT_DATABASE_URL": database_url,
             "SPROUT_BROKER": "postgres" if broker_url == database_url else broker_url,
-            # dramatiq's own pause before it connects again, in milliseconds.
-            "dramatiq_restart_delay": "200",
+            # dramatiq's own name for it, in milliseconds.
+            "dramatiq_restart_delay": str(int(RESTART_S * 1000)),
             **settings,
         }
         self.process: subprocess.Popen[bytes] | None = None

@@ -78,6 +78,11 @@ class Fleet:
         with borrowed():
             return Task.select().count()
 
+    def lapses(self):
+        """Return how many of them control took back, since their lease had ended."""
+        with borrowed():
+            return Task.select().where(Task.state == "lost").count()
+
     def all_done(self):
         with suppress(Unavailable), borrowed():
             flows = [queries.workflow(flow) for flow in self._flows]

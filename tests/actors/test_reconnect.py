@@ -2,11 +2,13 @@
 
 import signal
 import threading
+import time
 from collections import Counter
 from contextlib import contextmanager
 
 import pytest
 
+from tests.actors.control_process import RESTART_S
 from tests.actors.fleet import Fleet, hang_up_all
 from tests.actors.lane import until
 
@@ -18,9 +20,8 @@ HELD = 4
 
 PACE_S = 0.2
 
-MOST = 1000
-"""Warnings of one kind that an outage of some seconds may cost: each queue tries 5 times a second
-here."""
+TRYING = 4
+"""Control's threads, and the consumers of both: as many may say that something is away."""
 
 
 @pytest.fixture(params=["rabbitmq"])
@@ -81,6 +82,7 @@ def flow_through(fleet, outage):
     fleet.hold()
     fleet.ask(HELD)
     until(lambda: sum(fleet.writes()) == HELD)
+    began = time.monotonic()
     asking = threading.Thread(target=fleet.ask, args=(MACHINES - HELD, PACE_S))
     asking.start()
 
@@ -91,10 +93,11 @@ def flow_through(fleet, outage):
     until(fleet.all_done, seconds=60)
 
     assert fleet.writes() == [1] * MACHINES
-    # An outage that outlasts a lease has its task granted again, which reads back first.
-    assert MACHINES <= fleet.grants() <= 2 * MACHINES
+    # Only where a lease ended in an outage that outlasted it was a task given to somebody again.
+    assert fleet.grants() == MACHINES + fleet.lapses()
     told, untold = fleet.logged()
     assert [line for line in told if "exception" in line] == []
     assert untold == []
-    often = Counter(line["event"] for line in told if line["level"] != "info")
-    assert max(often.values(), default=0) <= MOST, often
+    tries = 1 + (time.monotonic() - began) / RESTART_S
+    often = Counter(line["event"].partition(":")[0] for line in told if line["level"] != "info")
+    assert max(often.values(), default=0) <= TRYING * tries, often

@@ -18,7 +18,7 @@ from models.observations import Seen
 from pxe_stack.serve import Site
 from tests.bench.first_light import say
 from tests.pxe_stack import make
-from tests.pxe_stack.lab import Boot, serving
+from tests.pxe_stack.lab import Boot, serving, until
 
 SAVED_S = 10.0
 """At least, where iPXE waits for 16 s: the rest is the noise of two emulated boots."""
@@ -49,10 +49,7 @@ def seconds(folder: Path, *, answer_rs: bool) -> float:
         (machine,) = rack.machines
         begun = time.time()
         machine.start()
-        deadline = time.monotonic() + LIMIT_S
-        while not boot.rows(Seen.SCRIPT_SERVED):
-            assert time.monotonic() < deadline, boot.log("dhcp")
-            time.sleep(0.05)
+        until(lambda: boot.rows(Seen.SCRIPT_SERVED), LIMIT_S)
         return float(boot.rows(Seen.SCRIPT_SERVED)[0].at - begun)
 
 

@@ -10,7 +10,6 @@ import ssl
 import subprocess
 import sys
 import threading
-import time
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -35,6 +34,7 @@ from tests.edge import make
 from tests.edge.conftest import ROOT, TOKEN, Api, config, variables
 from tests.services import certificates, process
 from tests.services.certificates import LATER, LONG_AGO, TOMORROW, YESTERDAY
+from tests.services.changes import awaited
 
 pytestmark = pytest.mark.services
 
@@ -71,16 +71,17 @@ class Listener:
         found = [json.loads(each) for each in self.log.read_text().splitlines() if each[0] == "{"]
         return [line for line in found if line["event"] == event]
 
+    def _lines_from(self, offset):
+        text = self.log.read_text()[offset:]
+        return text.splitlines() if text.endswith("\n") else []
+
     def refused(self, attempt):
         """Return the one line that the listener wrote about *attempt*, which came to nothing."""
         before = len(self.log.read_text())
         with pytest.raises((OSError, http.client.HTTPException)):
             attempt()
-        until = time.monotonic() + 10
-        while "\n" not in (said := self.log.read_text()[before:]):
-            assert time.monotonic() < until
-            time.sleep(0.02)
-        [line] = map(json.loads, said.splitlines())
+        said = awaited(self.log.parent, lambda: self._lines_from(before))
+        [line] = map(json.loads, said)
         assert (line["event"], line["peer"]) == ("agents.handshake-failed", HOST)
         return line["why"]
 

@@ -22,12 +22,15 @@ import psycopg2
 import pytest
 
 from edge.cli.local.folder import Folder
+from tests.services.changes import awaited
 
 pytestmark = pytest.mark.services
 
 ROOT = Path(__file__).parents[2]
 NOBODY = 65534
 USERS = ("root", "nobody") if os.geteuid() == 0 else ("self",)
+
+READY = "database system is ready to accept connections"
 
 DRIVER = """
 import json, sys
@@ -241,8 +244,7 @@ def test_a_start_that_may_not_mount_as_root_of_a_container_is_served_too(start):
 def test_ctrl_c_during_the_start_leaves_nothing(start, tmp_path):
     early = start(SPROUT_BROKER="postgres", migrations=("http.server", "0"))
     roster = tmp_path / "data" / "processes.json"
-    while not (roster.exists() and "migrations" in roster.read_text()):
-        assert early.process.poll() is None
+    awaited(tmp_path / "data", lambda: roster.exists() and "migrations" in roster.read_text())
     processes = early.descendants()
 
     status = early.interrupt()
@@ -260,25 +262,18 @@ def test_a_second_start_on_the_same_folder_is_refused_with_the_pid(start):
     assert f"already running as process {first.process.pid}" in second.process.stdout.read()
 
 
-def test_a_database_that_is_killed_comes_back_with_its_data(start):
+def test_a_database_that_is_killed_comes_back_with_its_data(start, tmp_path):
     first = start(SPROUT_BROKER="postgres")
     core = first.core()
     ask(core["database"], "create table kept (word text)")
+    log = tmp_path / "data" / "log" / "postgres.log"
+    before = len(log.read_text())
 
     os.kill(core["running"]["postgres"], signal.SIGKILL)
 
     first.until("postgres ended (SIGKILL); it is started again in")
-    assert answered_again(core["database"]) == []
-
-
-def answered_again(url: str) -> list[tuple]:
-    until = time.monotonic() + 20
-    while True:
-        try:
-            return ask(url, "select * from kept")
-        except psycopg2.OperationalError:
-            assert time.monotonic() < until
-            time.sleep(0.05)
+    awaited(log.parent, lambda: READY in log.read_text()[before:])
+    assert ask(core["database"], "select * from kept") == []
 
 
 def test_a_lock_file_that_names_a_stranger_does_not_stop_the_database(start, tmp_path):

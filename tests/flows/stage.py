@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import requests
@@ -14,6 +15,7 @@ import requests
 ROOT = Path(__file__).parents[2]
 SPROUT = ROOT / ".venv" / "bin" / "sprout"
 LIMIT_S = 480
+LOOK_S = 0.1
 ENDED = {"succeeded", "failed", "cancelled"}
 
 
@@ -56,7 +58,7 @@ class Running:
                 found = None
             if found and wanted(found):
                 return found
-            time.sleep(0.1)
+            self._look_again()
         raise AssertionError(f"it never came: {self.told.read_text()}")
 
     def ended(self, workflow):
@@ -66,8 +68,13 @@ class Running:
             found = self.get(f"/v1/workflows/{workflow}")
             if found["state"] in ENDED:
                 return found
-            time.sleep(0.1)
+            self._look_again()
         raise AssertionError("the workflow never ended")
+
+    def _look_again(self):
+        """Wait for the product's end, and not for long."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(LOOK_S)
 
     def ask(self, machine, verb, **body):
         """Ask for *verb* and return its workflow's end; what policy wants approved is approved."""

@@ -24,6 +24,9 @@ START_S = 60.0
 # Few schedulers that do not spin: a node shares its machine with the rest of the tests.
 ERL_ARGS = "+S 2:2 +sbwt none +sbwtdcpu none +sbwtdio none"
 
+HEARD = "log.console = true\nlog.console.level = notice\n"
+"""Has a node say at once whom it refused and why: to its file it writes when it likes."""
+
 
 @dataclass
 class RabbitMQ:
@@ -106,7 +109,7 @@ def running(
     (folder / "enabled_plugins").write_text(f"[{plugins}].\n")
     admin = f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {admin_port}\n"
     told = "log.file.level = warning\n" + (admin if management else "")
-    told += _listening(tls_port, tls) if tls else ""
+    told += _listening(tls_port, tls) + HEARD if tls else ""
     (folder / "rabbitmq.conf").write_text(told)
     epmd = process.launch(
         ["/usr/bin/epmd", "-port", str(epmd_port), "-address", "127.0.0.1"],
