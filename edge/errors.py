@@ -69,6 +69,11 @@ CATALOGUE: Final[Mapping[str, ProblemType]] = MappingProxyType(
             "It was done, and the answer is not kept",
             "The answer held a secret. Ask with a new Idempotency-Key for a new one.",
         ),
+        "in-use": ProblemType(
+            S.CONFLICT,
+            "Something else depends on it",
+            "Take it away from what the detail names, then ask again.",
+        ),
         "not-ready": ProblemType(
             S.CONFLICT,
             "Something that the verb needs is missing",

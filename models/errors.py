@@ -7,6 +7,7 @@
   x Taken                 the name, MAC or address belongs to somebody else
   x IllegalTransition     the thing is in the wrong state
     + Stale               it was changed meanwhile
+  x InUse                 something else depends on it
   x NotReady              the site or machine lacks what the verb needs
   x Denied                the rules forbid it, whatever the state
     + Forbidden           the policy in force forbids it
@@ -63,6 +64,12 @@ class Stale(IllegalTransition):
     """The record was changed since the caller read it."""
 
     code = "stale"
+
+
+class InUse(DomainError):
+    """Something else depends on it, which the message names."""
+
+    code = "in-use"
 
 
 class NotReady(DomainError):

@@ -8,11 +8,12 @@ from uuid import UUID
 from flask import Response
 from pydantic import ConfigDict, Field
 
-from edge import auth
+from edge import auth, conditions
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import (
     Answer,
     Body,
+    Change,
     Line,
     Listing,
     Page,
@@ -24,7 +25,7 @@ from edge.api.fields import (
     example,
 )
 from models import lists, queries
-from models.commands import inventory
+from models.commands import catalogue, inventory
 
 api: Final = resource("artifacts", "Where the files of images lie.")
 
@@ -54,6 +55,14 @@ class NewArtifact(Body):
     backend: Literal["filesystem"] = "filesystem"
     base_url: Word = ""
     prefix: Annotated[RelativePath, Field(description="Folder under the site's artifact folder.")]
+
+
+class ChangedArtifact(Change):
+    model_config = ConfigDict(json_schema_extra=example({"version": 1, "prefix": "debian-12.1"}))
+
+    name: Line = Field(default_factory=str)
+    base_url: Word = Field(default_factory=str)
+    prefix: RelativePath = Field(default_factory=str)
 
 
 class Artifact(Answer):
@@ -114,3 +123,37 @@ def index(query: ArtifactFilter) -> Response:
 def show(path: ArtifactRef) -> Response:
     """Show one artifact."""
     return answered(Artifact.of(queries.artifact(path.artifact)))
+
+
+@operation(
+    api,
+    "patch",
+    "/v1/artifacts/<artifact>",
+    "updateArtifact",
+    answer=Artifact,
+    refuses=("invalid",),
+    action="artifact.update",
+)
+def update(path: ArtifactRef, body: ChangedArtifact) -> Response:
+    """Change an artifact, for installations that begin later; its reference stays."""
+    artifact = queries.artifact(path.artifact)
+    version = conditions.expected(body.version)
+    catalogue.update(auth.caller(), "artifact", artifact.id, body.asked(), version=version)
+    return answered(Artifact.of(queries.artifact(artifact.id)))
+
+
+@operation(
+    api,
+    "delete",
+    "/v1/artifacts/<artifact>",
+    "deleteArtifact",
+    answer=Artifact,
+    refuses=("in-use",),
+    action="artifact.delete",
+)
+def delete(path: ArtifactRef) -> Response:
+    """Forget an artifact that nothing uses; answers what it was."""
+    artifact = queries.artifact(path.artifact)
+    version = conditions.expected(None, demanded=False)
+    catalogue.delete(auth.caller(), "artifact", artifact.id, version=version)
+    return answered(Artifact.of(artifact))

@@ -112,6 +112,22 @@ class Body(BaseModel):
     )
 
 
+class Change(Body):
+    """What is to change; a field that is left out stays.
+
+    Fields that may not be null have factories, not defaults: the contract would promise those.
+    """
+
+    version: Annotated[
+        Int32 | None,
+        Field(description="Of the record as you read it; left out where If-Match says so."),
+    ] = None
+
+    def asked(self) -> dict[str, Any]:
+        """Return the fields that were given, and are to change."""
+        return self.model_dump(include=self.model_fields_set - {"version"})
+
+
 class Query(BaseModel):
     """What stands behind `?`: text, turned into what the field is."""
 

@@ -8,11 +8,12 @@ from uuid import UUID
 from flask import Response
 from pydantic import ConfigDict, Field
 
-from edge import auth
+from edge import auth, conditions
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import (
     Answer,
     Body,
+    Change,
     Int64,
     Line,
     Listing,
@@ -26,7 +27,7 @@ from edge.api.fields import (
     example,
 )
 from models import lists, queries
-from models.commands import inventory
+from models.commands import catalogue, inventory
 
 api: Final = resource("images", "Operating systems that machines can be given.")
 
@@ -45,6 +46,12 @@ _EXAMPLE: Final = {
     "kernelArgs": ["quiet"],
     "installer": "image",
 }
+
+
+Checksums = Annotated[
+    dict[Line, Sha256], Field(max_length=64, description="SHA-256 by path, of all three files.")
+]
+KernelArgs = Annotated[list[Line], Field(max_length=64)]
 
 
 class ImageRef(Path):
@@ -68,12 +75,26 @@ class NewImage(Body):
     kernel_path: RelativePath
     initrd_path: RelativePath
     image_path: RelativePath
-    checksums: Annotated[
-        dict[Line, Sha256], Field(max_length=64, description="SHA-256 by path, of all three files.")
-    ]
+    checksums: Checksums
     image_bytes: Annotated[Int64, Field(description="Bytes of the raw disk image.")]
-    kernel_args: Annotated[list[Line], Field(max_length=64)] = Field(default_factory=list)
+    kernel_args: KernelArgs = Field(default_factory=list)
     installer: Literal["image"] = "image"
+
+
+class ChangedImage(Change):
+    """What is to change, lists and checksums as a whole; a field that is left out stays."""
+
+    model_config = ConfigDict(
+        json_schema_extra=example({"version": 1, "kernelArgs": ["quiet", "nomodeset"]})
+    )
+
+    name: Line = Field(default_factory=str)
+    kernel_path: RelativePath = Field(default_factory=str)
+    initrd_path: RelativePath = Field(default_factory=str)
+    image_path: RelativePath = Field(default_factory=str)
+    checksums: Checksums = Field(default_factory=dict)
+    image_bytes: Int64 = Field(default_factory=int)
+    kernel_args: KernelArgs = Field(default_factory=list)
 
 
 class Image(Answer):
@@ -143,3 +164,37 @@ def index(query: ImageFilter) -> Response:
 def show(path: ImageRef) -> Response:
     """Show one image."""
     return answered(Image.of(queries.image(path.image)))
+
+
+@operation(
+    api,
+    "patch",
+    "/v1/images/<image>",
+    "updateImage",
+    answer=Image,
+    refuses=("invalid",),
+    action="image.update",
+)
+def update(path: ImageRef, body: ChangedImage) -> Response:
+    """Change an image, for installations that begin later; reference and architecture stay."""
+    image = queries.image(path.image)
+    version = conditions.expected(body.version)
+    catalogue.update(auth.caller(), "image", image.id, body.asked(), version=version)
+    return answered(Image.of(queries.image(image.id)))
+
+
+@operation(
+    api,
+    "delete",
+    "/v1/images/<image>",
+    "deleteImage",
+    answer=Image,
+    refuses=("in-use",),
+    action="image.delete",
+)
+def delete(path: ImageRef) -> Response:
+    """Forget an image that nothing uses; answers what it was."""
+    image = queries.image(path.image)
+    version = conditions.expected(None, demanded=False)
+    catalogue.delete(auth.caller(), "image", image.id, version=version)
+    return answered(Image.of(image))

@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from edge.api.fields import (
     Answer,
     Body,
+    Change,
     HostName,
     Int32,
     Int64,
@@ -148,16 +149,13 @@ class NewMachine(Body):
     root_disk: NewRootDisk | None = None
 
 
-class ChangedMachine(Body):
+class ChangedMachine(Change):
     """What is named is changed, interfaces as a whole; null takes it away."""
 
     model_config = ConfigDict(
         json_schema_extra=example({"version": 1, "labels": {"role": "worker"}, "memoryMib": 65536})
     )
 
-    version: Annotated[
-        Int32 | None, Field(description="Which version is changed; else it is refused.")
-    ] = None
     labels: Labels = Field(default_factory=dict)
     memory_mib: Int32 | None = None
     disk_bytes: Int64 | None = None

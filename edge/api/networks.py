@@ -14,6 +14,7 @@ from edge.api.fields import (
     Address,
     Answer,
     Body,
+    Change,
     Cidr,
     Line,
     Listing,
@@ -137,22 +138,13 @@ class NewNetwork(Body):
         return commands.NewNetwork(**_asked(self.model_dump()))
 
 
-class ChangedNetwork(Body):
+class ChangedNetwork(Change):
     """What is to change; a field that is left out stays, null clears one that may be empty."""
 
     model_config = ConfigDict(
         json_schema_extra=example({"version": 1, "dhcpMode": "full", "leaseS": 7200})
     )
 
-    version: Annotated[
-        int | None,
-        Field(
-            ge=1,
-            le=2**31 - 1,
-            description="Of the network as you read it; left out where If-Match says so.",
-        ),
-    ] = None
-    # Made, and not written as defaults: the contract would promise them.
     name: Line = Field(default_factory=str)
     range_start: Address = Field(default_factory=str)
     range_end: Address = Field(default_factory=str)
@@ -174,7 +166,7 @@ class ChangedNetwork(Body):
 
     def asked(self) -> dict[str, Any]:
         """Return the fields that were given, and are to change."""
-        return _asked(self.model_dump(include=self.model_fields_set - {"version"}))
+        return _asked(super().asked())
 
 
 def _asked(fields: dict[str, Any]) -> dict[str, Any]:
@@ -295,3 +287,20 @@ def update(path: NetworkRef, body: ChangedNetwork) -> Response:
     version = conditions.expected(body.version)
     commands.update_network(auth.caller(), path.network, body.asked(), version=version)
     return answered(Network.of(queries.network(path.network)))
+
+
+@operation(
+    api,
+    "delete",
+    "/v1/networks/<network>",
+    "deleteNetwork",
+    answer=Network,
+    refuses=("in-use",),
+    action="network.delete",
+)
+def delete(path: NetworkRef) -> Response:
+    """Forget a network on which no machine has an address; answers what it was."""
+    gone = Network.of(queries.network(path.network))
+    version = conditions.expected(None, demanded=False)
+    commands.delete_network(auth.caller(), path.network, version=version)
+    return answered(gone)

@@ -8,11 +8,12 @@ from uuid import UUID
 from flask import Response
 from pydantic import ConfigDict, Field, StringConstraints
 
-from edge import auth
+from edge import auth, conditions
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import (
     Answer,
     Body,
+    Change,
     Document,
     Line,
     Listing,
@@ -24,7 +25,7 @@ from edge.api.fields import (
     example,
 )
 from models import lists, queries
-from models.commands import inventory
+from models.commands import catalogue, inventory
 
 api: Final = resource("profiles", "Templates of what a system is told at its first boot.")
 
@@ -37,6 +38,12 @@ _EXAMPLE: Final = {
 
 SshKey = Annotated[
     str, StringConstraints(min_length=1, max_length=16_384, pattern=r"^[^\x00-\x1f\x7f]*$")
+]
+
+
+SshKeys = Annotated[list[SshKey], Field(max_length=64)]
+Template = Annotated[
+    Document, Field(description="#cloud-config with placeholders such as {{ hostname }}.")
 ]
 
 
@@ -54,10 +61,18 @@ class NewProfile(Body):
 
     ref: Ref
     name: Line
-    cloud_config_template: Annotated[
-        Document, Field(description="#cloud-config with placeholders such as {{ hostname }}.")
-    ]
-    ssh_keys: Annotated[list[SshKey], Field(max_length=64)] = Field(default_factory=list)
+    cloud_config_template: Template
+    ssh_keys: SshKeys = Field(default_factory=list)
+
+
+class ChangedProfile(Change):
+    model_config = ConfigDict(
+        json_schema_extra=example({"version": 1, "cloudConfigTemplate": "#cloud-config\n{}\n"})
+    )
+
+    name: Line = Field(default_factory=str)
+    cloud_config_template: Template = Field(default_factory=str)
+    ssh_keys: SshKeys = Field(default_factory=list)
 
 
 class Profile(Answer):
@@ -117,3 +132,37 @@ def index(query: ProfileFilter) -> Response:
 def show(path: ProfileRef) -> Response:
     """Show one profile."""
     return answered(Profile.of(queries.profile(path.profile)))
+
+
+@operation(
+    api,
+    "patch",
+    "/v1/profiles/<profile>",
+    "updateProfile",
+    answer=Profile,
+    refuses=("invalid",),
+    action="profile.update",
+)
+def update(path: ProfileRef, body: ChangedProfile) -> Response:
+    """Change a profile, for installations that begin later; its reference stays."""
+    profile = queries.profile(path.profile)
+    version = conditions.expected(body.version)
+    catalogue.update(auth.caller(), "profile", profile.id, body.asked(), version=version)
+    return answered(Profile.of(queries.profile(profile.id)))
+
+
+@operation(
+    api,
+    "delete",
+    "/v1/profiles/<profile>",
+    "deleteProfile",
+    answer=Profile,
+    refuses=("in-use",),
+    action="profile.delete",
+)
+def delete(path: ProfileRef) -> Response:
+    """Forget a profile that nothing uses; answers what it was."""
+    profile = queries.profile(path.profile)
+    version = conditions.expected(None, demanded=False)
+    catalogue.delete(auth.caller(), "profile", profile.id, version=version)
+    return answered(Profile.of(profile))

@@ -9,12 +9,13 @@ from uuid import UUID
 from flask import Response, current_app
 from pydantic import ConfigDict, Field
 
-from edge import access, auth
+from edge import access, auth, conditions
 from edge.api import site_checks
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import (
     Answer,
     Body,
+    Change,
     Labels,
     Line,
     Listing,
@@ -29,6 +30,7 @@ from edge.api.site_checks import Check
 from models import accounts, clocks, lists, queries
 from models.bootnet import Mode
 from models.commands import inventory
+from models.commands import sites as commands
 from models.errors import NotReady
 from models.lifecycle import State
 from models.views import AgentView, NetworkView
@@ -66,6 +68,15 @@ class NewSite(Body):
 
     name: Line
     slug: Annotated[Slug, Field(description="Stands in URLs and queue names; unique.")]
+    labels: Labels = Field(default_factory=dict)
+
+
+class ChangedSite(Change):
+    model_config = ConfigDict(
+        json_schema_extra=example({"version": 1, "name": "Amsterdam", "labels": {"tier": "1"}})
+    )
+
+    name: Line = Field(default_factory=str)
     labels: Labels = Field(default_factory=dict)
 
 
@@ -229,6 +240,32 @@ def index(query: SiteFilter) -> Response:
 def show(path: SiteRef) -> Response:
     """Show one site."""
     return answered(Site.of(queries.site(path.site)))
+
+
+@operation(api, "patch", "/v1/sites/<site>", "updateSite", answer=Site, action="site.update")
+def update(path: SiteRef, body: ChangedSite) -> Response:
+    """Change a site's name or labels; its slug stays."""
+    site = queries.site(path.site)
+    version = conditions.expected(body.version)
+    commands.update_site(auth.caller(), site.id, body.asked(), version=version)
+    return answered(Site.of(queries.site(site.id)))
+
+
+@operation(
+    api,
+    "delete",
+    "/v1/sites/<site>",
+    "deleteSite",
+    answer=Site,
+    refuses=("in-use", "not-ready"),
+    action="site.delete",
+)
+def delete(path: SiteRef) -> Response:
+    """Forget a site without machines, networks and live agents; answers what it was."""
+    site = queries.site(path.site)
+    version = conditions.expected(None, demanded=False)
+    commands.delete_site(auth.caller(), site.id, version=version)
+    return answered(Site.of(site))
 
 
 @operation(

@@ -7,7 +7,7 @@ from uuid import UUID
 from models import audit, facts
 from models.actions import ACTIONS
 from models.audit import Caller
-from models.commands import agents, runs, verbs, walks
+from models.commands import agents, catalogue, runs, verbs, walks
 from models.commands.moves import locked
 from models.commands.policy import Order
 from models.database import database
@@ -85,7 +85,7 @@ def _provisioned(caller: Caller, machine: Machine, order: Order) -> UUID:
     _judge(machine, Event.PROVISION)
     asked = order.parameters
     image = _image(asked["imageRef"], machine)
-    profile: Profile | None = Profile.get_or_none(Profile.ref == asked["profileRef"])
+    profile: Profile | None = catalogue.referred(Profile, asked["profileRef"])
     if profile is None:
         raise Unknown(
             f"no profile {asked['profileRef']}",
@@ -111,7 +111,7 @@ def _provisioned(caller: Caller, machine: Machine, order: Order) -> UUID:
 
 
 def _image(ref: str, machine: Machine) -> Image:
-    image: Image | None = Image.get_or_none(Image.ref == ref)
+    image: Image | None = catalogue.referred(Image, ref)
     if image is None:
         raise Unknown(
             f"no image {ref}", field="/imageRef", hint="List them with: sprout images list"

@@ -8,12 +8,11 @@ from uuid import UUID
 
 from models import audit, names
 from models.audit import Caller
-from models.bootplan import SLOT_MARK
-from models.commands import discoveries
+from models.commands import catalogue, discoveries
 from models.commands.moves import announce, noted
 from models.commands.records import locked_site, recorded
 from models.database import database
-from models.errors import Invalid, NotFound, Taken, Unknown
+from models.errors import NotFound, Taken, Unknown
 from models.observations import Seen
 from models.tables import Artifact, Image, Interface, Machine, Profile, Site
 
@@ -45,14 +44,10 @@ def create_artifact(
     caller: Caller, *, ref: str, name: str, backend: str, base_url: str, prefix: str
 ) -> UUID:
     """Record a place where an image's files lie.  Raises Invalid or Taken."""
+    columns = {"name": name, "backend": backend, "base_url": base_url, "prefix": prefix}
     with recorded():
-        row = Artifact.create(
-            ref=names.ref(ref, field="/ref"),
-            name=name,
-            backend=backend,
-            base_url=base_url,
-            prefix=names.path(prefix, field="/prefix"),
-        )
+        judged = catalogue.judged_artifact(columns)
+        row = Artifact.create(ref=names.ref(ref, field="/ref"), **judged)
         audit.record(caller, "artifact.create", kind="artifact", id=row.id)
     return UUID(str(row.id))
 
@@ -76,37 +71,28 @@ class NewImage:
 
 def create_image(caller: Caller, new: NewImage) -> UUID:
     """Record an image.  Raises Invalid, Unknown or Taken."""
-    paths = {
-        "kernel_path": names.path(new.kernel_path, field="/kernelPath"),
-        "initrd_path": names.path(new.initrd_path, field="/initrdPath"),
-        "image_path": names.path(new.image_path, field="/imagePath"),
-    }
-    for path in paths.values():
-        if path not in new.checksums:
-            raise Invalid(
-                f"no checksum for {path}",
-                field="/checksums",
-                hint="Give the SHA-256 of each file; nothing is written that was not verified.",
-            )
+    columns = catalogue.judged_image(
+        {
+            "name": new.name,
+            "architecture": new.architecture,
+            "installer": new.installer,
+            "kernel_path": new.kernel_path,
+            "initrd_path": new.initrd_path,
+            "image_path": new.image_path,
+            "kernel_args": list(new.kernel_args),
+            "checksums": dict(new.checksums),
+            "image_bytes": new.image_bytes,
+        }
+    )
     with recorded():
-        artifact: Artifact | None = Artifact.get_or_none(Artifact.ref == new.artifact_ref)
+        artifact: Artifact | None = catalogue.referred(Artifact, new.artifact_ref)
         if artifact is None:
             raise Unknown(
                 f"no artifact {new.artifact_ref}",
                 field="/artifactRef",
                 hint="Create it first: sprout artifacts create --ref …",
             )
-        row = Image.create(
-            ref=names.ref(new.ref, field="/ref"),
-            name=new.name,
-            architecture=new.architecture,
-            artifact_id=artifact.id,
-            installer=new.installer,
-            kernel_args=list(new.kernel_args),
-            checksums=dict(new.checksums),
-            image_bytes=new.image_bytes,
-            **paths,
-        )
+        row = Image.create(ref=names.ref(new.ref, field="/ref"), artifact_id=artifact.id, **columns)
         audit.record(caller, "image.create", kind="image", id=row.id)
     return UUID(str(row.id))
 
@@ -115,21 +101,15 @@ def create_profile(
     caller: Caller, *, ref: str, name: str, cloud_config_template: str, ssh_keys: Sequence[str]
 ) -> UUID:
     """Record a profile.  Raises Invalid or Taken."""
-    if not cloud_config_template.startswith("#cloud-config"):
-        raise Invalid(
-            "the template does not begin with #cloud-config",
-            field="/cloudConfigTemplate",
-            hint="Make #cloud-config its first line.",
-        )
-    if SLOT_MARK in cloud_config_template:
-        raise Invalid("the template holds a slot", field="/cloudConfigTemplate")
+    columns = catalogue.judged_profile(
+        {
+            "name": name,
+            "cloud_config_template": cloud_config_template,
+            "ssh_keys": list(ssh_keys),
+        }
+    )
     with recorded():
-        row = Profile.create(
-            ref=names.ref(ref, field="/ref"),
-            name=name,
-            cloud_config_template=cloud_config_template,
-            ssh_keys=list(ssh_keys),
-        )
+        row = Profile.create(ref=names.ref(ref, field="/ref"), **columns)
         audit.record(caller, "profile.create", kind="profile", id=row.id)
     return UUID(str(row.id))
 

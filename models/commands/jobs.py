@@ -7,6 +7,7 @@ from uuid import UUID
 
 from models import audit
 from models.audit import Caller
+from models.commands import catalogue
 from models.commands.records import locked_site, recorded
 from models.errors import Invalid, NotFound, Unknown
 from models.job_views import (
@@ -41,7 +42,7 @@ def create_sync(
     """Ask a site to do something with an artifact's files.  Raises Unknown or Taken."""
     with recorded():
         locked_site(site_id, "/siteId")
-        artifact: Artifact | None = Artifact.get_or_none(Artifact.ref == artifact_ref)
+        artifact: Artifact | None = catalogue.referred(Artifact, artifact_ref)
         if artifact is None:
             raise Unknown(
                 f"no artifact {artifact_ref}",

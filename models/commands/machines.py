@@ -11,8 +11,8 @@ from models.audit import Caller
 from models.commands import discoveries, events
 from models.commands.inventory import NewInterface, macs_of
 from models.commands.moves import announce, locked, noted, now
-from models.commands.records import locked_site, recorded
-from models.errors import IllegalTransition, NotFound, Stale, Taken
+from models.commands.records import demand_version, locked_site, recorded
+from models.errors import IllegalTransition, NotFound, Taken
 from models.lifecycle import WORKING, State
 from models.observations import Seen
 from models.tables import (
@@ -81,12 +81,7 @@ def update_machine(
 
 def _at(machine_id: UUID, version: int | None) -> Machine:
     machine = locked(machine_id)
-    if version is not None and machine.version != version:
-        raise Stale(
-            f"machine {machine.hostname} was changed meanwhile: it is at version {machine.version}",
-            field="/version",
-            hint="Read it again, and repeat what you want of it with its version.",
-        )
+    demand_version(machine, version, f"machine {machine.hostname}")
     return machine
 
 

@@ -11,14 +11,24 @@ from peewee import SQL
 from models import audit, ipam, names
 from models.audit import Caller
 from models.bootnet import LEASE_S, Mode, Route
-from models.commands import agents, site_networks
-from models.commands.moves import now
+from models.commands import agents, catalogue, site_networks
 from models.commands.ranges import LONGEST_LEASE_S
-from models.commands.records import locked_site, recorded
-from models.errors import IllegalTransition, Invalid, NotFound, Stale, Taken
-from models.tables import Allocation, Network, Range
+from models.commands.records import (
+    NAMED,
+    demand_version,
+    edited,
+    locked_site,
+    recorded,
+    shown,
+    unused,
+)
+from models.errors import IllegalTransition, Invalid, NotFound, Taken
+from models.tables import Allocation, Machine, Network, Range
 
 SHORTEST_LEASE_S: Final = 60
+
+_TOLD: Final = ("name", "cidr", "range_start", "range_end", "purpose", "pool_start", "pool_end")
+"""What the audit keeps of a network that is gone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,21 +82,45 @@ def update_network(
     """
     with recorded():
         row = _locked(network_id)
-        if version not in {None, row.version}:
-            raise Stale(
-                f"network {row.name} was changed meanwhile: it is at version {row.version}",
-                field="/version",
-                hint="Read it again, and repeat what you want of it with its version.",
-            )
+        demand_version(row, version, f"network {row.name}")
         columns = _judged(replace(_held(row), **changes))
         _may_change(row, columns)
-        row = Network(**columns, id=row.id, version=row.version + 1, updated_at=now())
-        row.save(only=[*columns, "version", "updated_at"])
-        told = {"changed": sorted(changes), "version": row.version}
-        audit.record(
-            caller, "network.update", kind="network", id=row.id, site=row.site_id, data=told
-        )
+        told = edited(row, columns)
+        if told is not None:
+            _audited(caller, "network.update", row, told)
+            _tell(row.site_id)
+
+
+def delete_network(caller: Caller, network_id: UUID, *, version: int | None) -> None:
+    """Forget a network on which no machine has an address, and tell its site's agents.
+
+    Raises NotFound, Stale or InUse.
+    """
+    with recorded():
+        row = _locked(network_id)
+        demand_version(row, version, f"network {row.name}")
+        unused(f"network {row.name}", _users(row), "Release those machines first.")
+        _audited(caller, "network.delete", row, {"before": shown(row, _TOLD)})
+        for table in (Range, Allocation):
+            table.delete().where(table.network_id == row.id).execute()
+        row.delete_instance()
         _tell(row.site_id)
+
+
+def _users(row: Network) -> list[str]:
+    addressed: Any = (
+        Allocation.select(Machine.hostname.alias("hostname"), Allocation.address)
+        .join(Machine, on=(Machine.id == Allocation.machine_id))
+        .where((Allocation.network_id == row.id) & (Allocation.state != "released"))
+        .order_by(Machine.hostname)
+        .limit(NAMED + 1)
+    )
+    given = [f"machine {each.hostname} at {each.address}" for each in addressed.objects()]
+    return given or catalogue.machines_with("network_id", row.id)
+
+
+def _audited(caller: Caller, action: str, row: Network, told: dict[str, Any]) -> None:
+    audit.record(caller, action, kind="network", id=row.id, site=row.site_id, data=told)
 
 
 def _tell(site_id: UUID) -> None:

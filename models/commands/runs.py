@@ -30,6 +30,9 @@ from models.tables import (
 BOOT: Final = "http"
 """The capability of an agent that serves boot HTTP: a run's owner must."""
 
+_HELD: Final = "FOR KEY SHARE"
+"""A lock on what must not go until the transaction ends, and may change."""
+
 VALID_FOR_S: Final = 6 * 3600
 """How long an owner may serve an installer without a word from control."""
 
@@ -78,7 +81,8 @@ def provisioning_network(machine: Machine, network_id: UUID | None) -> Network:
 
     Raises Unknown, Invalid or NotReady.
     """
-    of_site = Network.select().where(Network.site_id == machine.site_id)
+    found = Network.select().where(Network.site_id == machine.site_id)
+    of_site = found.for_update(_HELD)  # type: ignore[arg-type] # or a clause
     if network_id is not None:
         named: Network | None = of_site.where(Network.id == network_id).first()
         if named is None:

@@ -131,7 +131,8 @@ def scene(places, shared):
 
 def routes(app):
     """Yield (method, rule, action) of each route that asks who comes."""
-    for rule in app.url_map.iter_rules():
+    # What deletes comes last: the others are asked of what is there.
+    for rule in sorted(app.url_map.iter_rules(), key=lambda rule: "DELETE" in (rule.methods or ())):
         if rule.endpoint in auth.OPEN | {auth.METRICS, "sign_in.leave"}:
             continue
         action = app.view_functions[rule.endpoint].audit_action

@@ -111,9 +111,17 @@ def test_a_change_stands_in_the_audit_and_raises_the_version(network):
     assert (after.version, after.lease_s, after.dhcp_mode) == (2, 7200, "full")
     row = Audit.get(Audit.action == "network.update")
     assert row.data == {
-        "changed": ["dhcp_mode", "lease_s", "pool_end", "pool_start"],
-        "version": 2,
+        "before": {"dhcpMode": "reserved", "leaseS": 3600, "poolStart": None, "poolEnd": None},
+        "after": {"leaseS": 7200, "dhcpMode": "full"}
+        | {"poolStart": "10.77.0.100", "poolEnd": "10.77.0.199"},
     }
+
+
+def test_a_change_to_what_it_is_already_changes_nothing(network):
+    after = change(network, lease_s=network.lease_s)
+
+    assert after == network
+    assert not Audit.select().where(Audit.action == "network.update").exists()
 
 
 def test_what_was_changed_meanwhile_is_not_overwritten(network):
