@@ -12,6 +12,7 @@ from functools import wraps
 
 import psycopg2
 import pytest
+from hypothesis import settings
 
 from models import database as pool
 from models.migrations import runner
@@ -33,6 +34,11 @@ def _one_at_a_time(parse):
 # while another reads a test, ends that by "AST constructor recursion depth mismatch" (its issue
 # 106905), if garbage is collected just then.
 ast.parse = _one_at_a_time(ast.parse)
+
+
+# What a generated example takes says how busy the machine is; what is tried is the same each time.
+settings.register_profile("sprout", deadline=None, derandomize=True)
+settings.load_profile("sprout")
 
 
 @pytest.hookimpl(wrapper=True)

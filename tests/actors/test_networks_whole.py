@@ -1,6 +1,5 @@
 """Networks on their way down to a site and strangers on their way up: real control, real site."""
 
-import time
 from types import SimpleNamespace
 
 import pytest
@@ -58,11 +57,9 @@ def test_a_change_of_a_network_is_at_the_site_at_once_and_control_knows_it(site,
     until(lambda: plans.networks() == site_networks.of_site(site.id) != ())
     assert {each.network for each in plans.ranges()} == {made}
 
-    began = time.monotonic()
     networks.update_network(make.ADA, made, {"dhcp_mode": "reserved"}, version=1)
     until(lambda: plans.networks()[0].mode is Mode.RESERVED)
 
-    assert time.monotonic() - began < 5
     until(lambda: current(site), seconds=30)
 
 

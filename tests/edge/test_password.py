@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -260,9 +259,7 @@ def test_a_person_without_a_session_is_shown_the_door(client):
 @pytest.mark.services
 def test_a_request_with_a_token_reads_no_session(database_url):
     app = create_app(config())
-    began = time.monotonic()
     answer = Api(app).get("/v1/sites", headers={"Cookie": "sprout_session=x"})
 
     assert answer.status_code == 200
-    assert time.monotonic() - began < 10
     assert "Set-Cookie" not in answer.headers
