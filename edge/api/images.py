@@ -49,7 +49,8 @@ _EXAMPLE: Final = {
 
 
 Checksums = Annotated[
-    dict[Line, Sha256], Field(max_length=64, description="SHA-256 by path, of all three files.")
+    dict[Line, Sha256],
+    Field(max_length=64, description="SHA-256 by path: of all three files, with imagePath."),
 ]
 KernelArgs = Annotated[list[Line], Field(max_length=64)]
 
@@ -74,9 +75,14 @@ class NewImage(Body):
     artifact_ref: Ref
     kernel_path: RelativePath
     initrd_path: RelativePath
-    image_path: RelativePath
-    checksums: Checksums
-    image_bytes: Annotated[Int64, Field(description="Bytes of the raw disk image.")]
+    image_path: Annotated[
+        RelativePath | None,
+        Field(description="The raw disk image; without it nothing can be provisioned yet."),
+    ] = None
+    checksums: Checksums = Field(default_factory=dict)
+    image_bytes: Annotated[
+        Int64 | None, Field(description="Bytes of the raw disk image; needed with imagePath.")
+    ] = None
     kernel_args: KernelArgs = Field(default_factory=list)
     installer: Literal["image"] = "image"
 
@@ -117,7 +123,7 @@ class Image(Answer):
     artifact_ref: str
     kernel_path: str
     initrd_path: str
-    image_path: str
+    image_path: Annotated[str, Field(description="Empty: not named yet.")]
     checksums: dict[str, str]
     image_bytes: int
     kernel_args: list[str]

@@ -5,7 +5,7 @@ from typing import Annotated, Final
 import typer
 
 from edge.cli import show
-from edge.cli.client import api
+from edge.cli.client import Api, api
 from edge.cli.commands import Commands
 from edge.cli.machines import BMC, DISK, Reason, described
 from edge.cli.options import Named, OfSite, given
@@ -46,7 +46,9 @@ def shown(discovery: Named) -> None:
 @DISCOVERIES.command("accept")
 def accept(
     discovery: Named,
-    hostname: Annotated[str, typer.Option(help="What the machine is to be called.")],
+    hostname: Annotated[
+        str, typer.Option(help="What the machine is to be called; else after its MAC.")
+    ] = "",
     architecture: Annotated[str, typer.Option(help="Else what the machine says itself.")] = "",
     interface_name: Annotated[str, typer.Option(help="Of the interface it boots from.")] = "",
     bmc: Annotated[str, typer.Option(help=BMC)] = "",
@@ -54,14 +56,21 @@ def accept(
     label: Annotated[list[str] | None, typer.Option(help="name=value")] = None,
 ) -> None:
     """Make a machine of a discovery; prints the machine's id."""
+    client = api()
     body = {
-        "hostname": hostname,
+        "hostname": hostname or _named(client, discovery),
         "architecture": architecture,
         "interfaceName": interface_name,
         **described(bmc=bmc, root_disk=root_disk, label=label or []),
     }
-    answer = api().post(f"/v1/discoveries/{discovery}/accept", given(body))
+    answer = client.post(f"/v1/discoveries/{discovery}/accept", given(body))
     show.made(answer, f"registered {answer['hostname']}")
+
+
+def _named(client: Api, discovery: str) -> str:
+    """Return what a machine is called that nobody gave a name: `node-` and its MAC."""
+    found = client.get(f"/v1/discoveries/{discovery}")
+    return f"node-{found['mac'].replace(':', '')}"
 
 
 @DISCOVERIES.command("ignore")

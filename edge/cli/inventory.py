@@ -49,9 +49,13 @@ def create_image(
     artifact_ref: Annotated[str, typer.Option()],
     kernel_path: Annotated[str, typer.Option(help="Below the artifact's prefix.")],
     initrd_path: Annotated[str, typer.Option(help="Below the artifact's prefix.")],
-    image_path: Annotated[str, typer.Option(help="Raw disk image, below the artifact's prefix.")],
-    image_bytes: Annotated[int, typer.Option(help="Size of the disk image.")],
-    checksum: Annotated[list[str], typer.Option(help="PATH=SHA256; once for each path.")],
+    image_path: Annotated[
+        str, typer.Option(help="Raw disk image, below the artifact's prefix; needed to provision.")
+    ] = "",
+    image_bytes: Annotated[int | None, typer.Option(help="Size of the disk image.")] = None,
+    checksum: Annotated[
+        list[str] | None, typer.Option(help="PATH=SHA256; once for each path.")
+    ] = None,
     kernel_arg: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
 ) -> None:
     """Record an image; prints its id."""
@@ -64,7 +68,7 @@ def create_image(
         "initrdPath": initrd_path,
         "imagePath": image_path,
         "imageBytes": image_bytes,
-        "checksums": labels(checksum),
+        "checksums": labels(checksum or [], "--checksum"),
         "kernelArgs": kernel_arg or [],
     }
     _created("image", api().post("/v1/images", given(body)))

@@ -1,11 +1,10 @@
 """`sprout machines`: register them, and ask them to do things."""
 
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 
 import typer
 
-from edge.cli import show, terminal
+from edge.cli import options, show, terminal
 from edge.cli.client import Told, api
 from edge.cli.commands import Commands
 from edge.cli.options import Named, OfSite, given, labels, pairs
@@ -53,7 +52,7 @@ def create(
     """Register a machine; prints its id."""
     client = api()
     body = {
-        "siteId": client.get(f"/v1/sites/{quote(site_id, safe='')}")["id"],
+        "siteId": options.site_id(client, site_id),
         "hostname": hostname,
         "architecture": architecture,
         "interfaces": _interfaces(interface or []),

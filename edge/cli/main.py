@@ -30,6 +30,8 @@ CATALOGUE: Final[Catalogue] = {
         "artifacts": Entry("edge.cli.inventory:ARTIFACTS", "Where files of images lie."),
         "images": Entry("edge.cli.inventory:IMAGES", "Operating systems."),
         "profiles": Entry("edge.cli.inventory:PROFILES", "What an installed machine is told."),
+        "sync-jobs": Entry("edge.cli.jobs:SYNC_JOBS", "Files brought to sites ahead of use."),
+        "integration-jobs": Entry("edge.cli.jobs:INTEGRATION_JOBS", "What sites exchange."),
     },
     "Who may, and who did": {
         "day2-actions": Entry("edge.cli.day2:ACTIONS", "What can be asked of machines."),

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final
-from urllib.parse import quote, unquote
+from urllib.parse import unquote
 
 import typer
 
-from edge.cli import show
+from edge.cli import options, show
 from edge.cli.client import Api, Told, api
 from edge.cli.commands import Commands
 from edge.cli.options import Named, OfSite, camel
@@ -160,8 +160,8 @@ def create(
         strangers_boot=strangers_boot,
         answer_rs=answer_rs,
     )
-    site = client.get(f"/v1/sites/{quote(site_id, safe='')}")
-    answer = client.post("/v1/networks", {"siteId": site["id"], **fields})
+    body = {"siteId": options.site_id(client, site_id), **fields}
+    answer = client.post("/v1/networks", body)
     show.made(answer, f"created network {answer['name']}")
 
 

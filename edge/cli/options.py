@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import typer
 
-from edge.cli.client import Told
+from edge.cli.client import Api, Told
 
 
 def _in_path(word: str) -> str:
@@ -37,13 +37,13 @@ def pairs(text: str, known: Mapping[str, str], option: str) -> dict[str, Any]:
     return found
 
 
-def labels(words: list[str]) -> dict[str, str]:
+def labels(words: list[str], option: str = "--label") -> dict[str, str]:
     """Return `k=v` words as labels.  Raises Told."""
     found = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
-            raise Told(f"--label {word!r}: want name=value")
+            raise Told(f"{option} {word!r}: want name=value")
         found[name] = value
     return found
 
@@ -57,3 +57,8 @@ def camel(name: str) -> str:
     """Return *name* as the API writes it: boot_base_url is bootBaseUrl."""
     first, *more = name.split("_")
     return first + "".join(map(str.capitalize, more))
+
+
+def site_id(api: Api, named: str) -> str:
+    """Return the id of the site with this id or slug.  Raises Told."""
+    return str(api.get(f"/v1/sites/{_in_path(named)}")["id"])

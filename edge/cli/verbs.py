@@ -1,12 +1,11 @@
 """`sprout machines VERB`: what is asked of machines; each prints the id of its workflow."""
 
 from typing import Annotated, Any, Final
-from urllib.parse import quote
 from uuid import UUID
 
 import typer
 
-from edge.cli import follow, show, terminal
+from edge.cli import follow, options, show, terminal
 from edge.cli.client import Api, Told, api
 from edge.cli.machines import MACHINES, Reason, Wait
 from edge.cli.options import Named, given, labels
@@ -188,7 +187,7 @@ def allocate(
     """Hand out machines that are free, all or none."""
     client = api()
     body = {
-        "siteId": client.get(f"/v1/sites/{quote(site_id, safe='')}")["id"],
+        "siteId": options.site_id(client, site_id),
         "count": count,
         "labels": labels(label or []),
         "architecture": architecture,

@@ -122,6 +122,12 @@ def _image(ref: str, machine: Machine) -> Image:
             field="/imageRef",
             hint="Choose an image of the machine's architecture.",
         )
+    if not image.image_path:
+        raise NotReady(
+            f"image {ref} names no disk image to write",
+            field="/imageRef",
+            hint="Give it imagePath, imageBytes and the checksum of each file.",
+        )
     return image
 
 

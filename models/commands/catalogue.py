@@ -1,6 +1,6 @@
 """What all sites share: artifacts, images and profiles, judged whole, changed and deleted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
@@ -28,19 +28,36 @@ _PATHS: Final = {
     "initrd_path": "/initrdPath",
     "image_path": "/imagePath",
 }
+_BOOTED: Final = frozenset({"kernel_path", "initrd_path"})
 
 
 def judged_image(new: _Columns) -> dict[str, Any]:
-    """Return the columns of an image that may be, in canonical form.  Raises Invalid."""
-    paths = {column: names.path(new[column], field=field) for column, field in _PATHS.items()}
-    for path in paths.values():
+    """Return the columns of an image that may be, in canonical form.  Raises Invalid.
+
+    One that names no disk image yet may be, too; provisioning refuses it.
+    """
+    named = {column: field for column, field in _PATHS.items() if new[column] or column in _BOOTED}
+    paths = {column: names.path(new[column], field=field) for column, field in named.items()}
+    if new["image_path"]:
+        _verifiable(new, paths.values())
+    return {**new, **paths}
+
+
+def _verifiable(new: _Columns, paths: Iterable[str]) -> None:
+    """Raise Invalid unless all that leads to a written disk can be verified first."""
+    for path in paths:
         if path not in new["checksums"]:
             raise Invalid(
                 f"no checksum for {path}",
                 field="/checksums",
                 hint="Give the SHA-256 of each file; nothing is written that was not verified.",
             )
-    return {**new, **paths}
+    if not new["image_bytes"]:
+        raise Invalid(
+            "the disk image has no size",
+            field="/imageBytes",
+            hint="Give the bytes of the raw disk image.",
+        )
 
 
 def judged_profile(new: _Columns) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
@@ -54,7 +54,10 @@ def create_artifact(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewImage:
-    """What an image is made of; *checksums* maps each of its three paths to a SHA-256."""
+    """What an image is made of; *checksums* maps paths to SHA-256s.
+
+    With *image_path*, what is written to disks, the checksum of all three and its size are needed.
+    """
 
     ref: str
     name: str
@@ -62,9 +65,9 @@ class NewImage:
     artifact_ref: str
     kernel_path: str
     initrd_path: str
-    image_path: str
-    checksums: Mapping[str, str]
-    image_bytes: int
+    image_path: str | None = None
+    checksums: Mapping[str, str] = field(default_factory=dict)
+    image_bytes: int | None = None
     kernel_args: Sequence[str] = ()
     installer: str = "image"
 
@@ -78,10 +81,10 @@ def create_image(caller: Caller, new: NewImage) -> UUID:
             "installer": new.installer,
             "kernel_path": new.kernel_path,
             "initrd_path": new.initrd_path,
-            "image_path": new.image_path,
+            "image_path": new.image_path or "",
             "kernel_args": list(new.kernel_args),
             "checksums": dict(new.checksums),
-            "image_bytes": new.image_bytes,
+            "image_bytes": new.image_bytes or 0,
         }
     )
     with recorded():

@@ -267,6 +267,7 @@ BAD_IMAGES = {
     "unknown artifact": ({"artifactRef": "fedora"}, 422, "/artifactRef"),
     "ref of no form": ({"ref": "debian 12"}, 422, "/ref"),
     "size as text": ({"imageBytes": "many"}, 422, "/imageBytes"),
+    "no size": ({"imageBytes": None}, 422, "/imageBytes"),
     "ref taken": ({"ref": "debian-12"}, 409, "/ref"),
 }
 
@@ -363,6 +364,16 @@ def test_an_image_of_another_architecture(api, refused, served_site):
     api.made("/v1/images", make.image(ref="arm", architecture="arm64"))
 
     refused("/v1/machines/node-01/provision", ASKED | {"imageRef": "arm"}, 422, "/imageRef")
+
+
+@pytest.mark.parametrize("left_out", ["imagePath", "checksums", "imageBytes"])
+def test_an_image_that_names_no_disk_image_is_kept_and_not_provisioned(
+    api, refused, served_site, left_out
+):
+    unfinished = make.image(ref="later", imagePath=None)
+    api.made("/v1/images", {name: v for name, v in unfinished.items() if name != left_out})
+
+    refused("/v1/machines/node-01/provision", ASKED | {"imageRef": "later"}, 409, "/imageRef")
 
 
 def test_a_refused_verb_is_found_in_the_audit_of_its_machine(api, scene):
