@@ -5,16 +5,35 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from edge.cli import show
+from edge.cli import records, show
 from edge.cli.client import Told, api
 from edge.cli.commands import Commands
-from edge.cli.options import given, labels
+from edge.cli.options import Named, given, labels
 
 ARTIFACTS: Final = Commands("Where files of images lie.")
 IMAGES: Final = Commands("Operating systems.")
 PROFILES: Final = Commands("What an installed machine is told.")
 
 _REF_COLUMNS: Final = {"ref": "ref", "name": "name", "id": "id"}
+
+
+Search = Annotated[str, typer.Option(help="Part of a reference or of a name.")]
+KernelPath = Annotated[str, typer.Option(help="Below the artifact's prefix.")]
+InitrdPath = Annotated[str, typer.Option(help="Below the artifact's prefix.")]
+ImagePath = Annotated[
+    str, typer.Option(help="Raw disk image, below the artifact's prefix; needed to provision.")
+]
+ImageBytes = Annotated[int | None, typer.Option(help="Size of the disk image.")]
+Checksum = Annotated[list[str] | None, typer.Option(help="PATH=SHA256; once for each path.")]
+KernelArg = Annotated[list[str] | None, typer.Option(help="May be repeated.")]
+
+
+def _checksums(words: list[str]) -> dict[str, str]:
+    return labels(words, "--checksum")
+
+
+def _keys(words: list[str]) -> list[str]:
+    return [_text(word).strip() for word in words]
 
 
 def _created(kind: str, answer: dict[str, Any]) -> None:
@@ -35,10 +54,34 @@ def create_artifact(
 
 
 @ARTIFACTS.command("list")
-def list_artifacts() -> None:
+def list_artifacts(search: Search = "") -> None:
     """List artifacts."""
     columns = {"ref": "ref", "name": "name", "prefix": "prefix", "id": "id"}
-    show.rows(api().items("/v1/artifacts"), columns)
+    show.rows(api().items("/v1/artifacts", search=search), columns)
+
+
+@ARTIFACTS.command("show")
+def show_artifact(artifact: Named) -> None:
+    """Show one artifact, by id or ref."""
+    show.record(api().get(f"/v1/artifacts/{artifact}"))
+
+
+@ARTIFACTS.command("update")
+def update_artifact(
+    artifact: Named,
+    name: Annotated[str, typer.Option(help="For people.")] = "",
+    prefix: Annotated[str, typer.Option(help="Folder below the site's artifact folder.")] = "",
+    base_url: Annotated[str, typer.Option(help="Where else it lies; - clears it.")] = "",
+) -> None:
+    """Change where files lie, for installations that begin later."""
+    body = records.changes({"name": name, "prefix": prefix, "baseUrl": base_url})
+    records.change("artifact", f"/v1/artifacts/{artifact}", body)
+
+
+@ARTIFACTS.command("delete")
+def delete_artifact(artifact: Named) -> None:
+    """Forget an artifact that no image needs; the files stay."""
+    records.delete("artifact", f"/v1/artifacts/{artifact}")
 
 
 @IMAGES.command("create")
@@ -47,16 +90,12 @@ def create_image(
     name: Annotated[str, typer.Option()],
     architecture: Annotated[str, typer.Option()],
     artifact_ref: Annotated[str, typer.Option()],
-    kernel_path: Annotated[str, typer.Option(help="Below the artifact's prefix.")],
-    initrd_path: Annotated[str, typer.Option(help="Below the artifact's prefix.")],
-    image_path: Annotated[
-        str, typer.Option(help="Raw disk image, below the artifact's prefix; needed to provision.")
-    ] = "",
-    image_bytes: Annotated[int | None, typer.Option(help="Size of the disk image.")] = None,
-    checksum: Annotated[
-        list[str] | None, typer.Option(help="PATH=SHA256; once for each path.")
-    ] = None,
-    kernel_arg: Annotated[list[str] | None, typer.Option(help="May be repeated.")] = None,
+    kernel_path: KernelPath,
+    initrd_path: InitrdPath,
+    image_path: ImagePath = "",
+    image_bytes: ImageBytes = None,
+    checksum: Checksum = None,
+    kernel_arg: KernelArg = None,
 ) -> None:
     """Record an image; prints its id."""
     body = {
@@ -68,17 +107,54 @@ def create_image(
         "initrdPath": initrd_path,
         "imagePath": image_path,
         "imageBytes": image_bytes,
-        "checksums": labels(checksum or [], "--checksum"),
+        "checksums": _checksums(checksum or []),
         "kernelArgs": kernel_arg or [],
     }
     _created("image", api().post("/v1/images", given(body)))
 
 
 @IMAGES.command("list")
-def list_images() -> None:
+def list_images(search: Search = "") -> None:
     """List images."""
     columns = {"ref": "ref", "name": "name", "architecture": "architecture", "id": "id"}
-    show.rows(api().items("/v1/images"), columns)
+    show.rows(api().items("/v1/images", search=search), columns)
+
+
+@IMAGES.command("show")
+def show_image(image: Named) -> None:
+    """Show one image, by id or ref."""
+    show.record(api().get(f"/v1/images/{image}"))
+
+
+@IMAGES.command("update")
+def update_image(
+    image: Named,
+    name: Annotated[str, typer.Option(help="For people.")] = "",
+    kernel_path: KernelPath = "",
+    initrd_path: InitrdPath = "",
+    image_path: ImagePath = "",
+    image_bytes: ImageBytes = None,
+    checksum: Checksum = None,
+    kernel_arg: KernelArg = None,
+) -> None:
+    """Change an image, for installations that begin later; checksums and arguments as a whole."""
+    body = {
+        "name": name,
+        "kernelPath": kernel_path,
+        "initrdPath": initrd_path,
+        "imagePath": image_path,
+        "imageBytes": image_bytes,
+        "checksums": checksum,
+        "kernelArgs": kernel_arg,
+    }
+    found = records.changes(body, checksums=_checksums)
+    records.change("image", f"/v1/images/{image}", found)
+
+
+@IMAGES.command("delete")
+def delete_image(image: Named) -> None:
+    """Forget an image that no machine has; the files stay."""
+    records.delete("image", f"/v1/images/{image}")
 
 
 @PROFILES.command("create")
@@ -95,7 +171,7 @@ def create_profile(
         "ref": ref,
         "name": name,
         "cloudConfigTemplate": _text(cloud_config_template),
-        "sshKeys": [_text(key).strip() for key in ssh_key or []],
+        "sshKeys": _keys(ssh_key or []),
     }
     _created("profile", api().post("/v1/profiles", given(body)))
 
@@ -110,6 +186,33 @@ def _text(value: str) -> str:
 
 
 @PROFILES.command("list")
-def list_profiles() -> None:
+def list_profiles(search: Search = "") -> None:
     """List profiles."""
-    show.rows(api().items("/v1/profiles"), _REF_COLUMNS)
+    show.rows(api().items("/v1/profiles", search=search), _REF_COLUMNS)
+
+
+@PROFILES.command("show")
+def show_profile(profile: Named) -> None:
+    """Show one profile, by id or ref."""
+    show.record(api().get(f"/v1/profiles/{profile}"))
+
+
+@PROFILES.command("update")
+def update_profile(
+    profile: Named,
+    name: Annotated[str, typer.Option(help="For people.")] = "",
+    cloud_config_template: Annotated[str, typer.Option(help="#cloud-config text, or @FILE.")] = "",
+    ssh_key: Annotated[
+        list[str] | None, typer.Option(help="Public key or @FILE; all of them; - clears them.")
+    ] = None,
+) -> None:
+    """Change a profile, for installations that begin later."""
+    given = {"name": name, "cloudConfigTemplate": cloud_config_template, "sshKeys": ssh_key}
+    body = records.changes(given, cloudConfigTemplate=_text, sshKeys=_keys)
+    records.change("profile", f"/v1/profiles/{profile}", body)
+
+
+@PROFILES.command("delete")
+def delete_profile(profile: Named) -> None:
+    """Forget a profile that no machine has."""
+    records.delete("profile", f"/v1/profiles/{profile}")

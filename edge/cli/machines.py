@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from edge.cli import options, show, terminal
+from edge.cli import options, records, show, terminal
 from edge.cli.client import Told, api
 from edge.cli.commands import Commands
 from edge.cli.options import Named, OfSite, given, labels, pairs
@@ -50,9 +50,7 @@ def create(
     disk_bytes: Annotated[int | None, typer.Option()] = None,
 ) -> None:
     """Register a machine; prints its id."""
-    client = api()
     body = {
-        "siteId": options.site_id(client, site_id),
         "hostname": hostname,
         "architecture": architecture,
         "interfaces": _interfaces(interface or []),
@@ -60,7 +58,9 @@ def create(
         "memoryMib": memory_mib,
         "diskBytes": disk_bytes,
     }
-    answer = client.post("/v1/machines", given(body))
+    client = api()
+    site = options.site_id(client, site_id)
+    answer = client.post("/v1/machines", {"siteId": site, **given(body)})
     show.made(answer, f"registered {hostname}; next: sprout machines commission {hostname}")
 
 
@@ -160,5 +160,4 @@ def update(
 @MACHINES.command("delete")
 def delete(machine: Named) -> None:
     """Forget a machine that was never used, or is retired."""
-    answer = api().call("DELETE", f"/v1/machines/{machine}")[0]
-    show.done(answer, f"deleted {answer['hostname']}")
+    records.delete("machine", f"/v1/machines/{machine}")

@@ -6,7 +6,7 @@ from urllib.parse import unquote
 
 import typer
 
-from edge.cli import options, show
+from edge.cli import options, records, show
 from edge.cli.client import Api, Told, api
 from edge.cli.commands import Commands
 from edge.cli.options import Named, OfSite, camel
@@ -228,6 +228,13 @@ def _found(client: Api, ref: str, site: str) -> dict[str, Any]:
             "List them with: sprout networks list, or add --site-id.",
         )
     return named[0]
+
+
+@NETWORKS.command("delete")
+def delete(network: Named, site_id: OfSite = "") -> None:
+    """Forget a network, by id or name, that nothing has an address of."""
+    found = _found(api(), network, site_id)
+    records.delete("network", f"/v1/networks/{found['id']}")
 
 
 @NETWORKS.command("list")

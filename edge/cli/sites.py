@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from edge.cli import show, terminal
+from edge.cli import records, show, terminal
 from edge.cli.client import Api, api
 from edge.cli.commands import Commands
 from edge.cli.options import Named, given, labels
@@ -82,6 +82,25 @@ def listed(
 def shown(site: Named) -> None:
     """Show one site, by id or slug."""
     show.record(api().get(f"/v1/sites/{site}"))
+
+
+@SITES.command("update")
+def update(
+    site: Named,
+    name: Annotated[str, typer.Option(help="For people.")] = "",
+    label: Annotated[
+        list[str] | None, typer.Option(help="name=value; all of them; - clears them.")
+    ] = None,
+) -> None:
+    """Change a site; what is not named stays."""
+    body = records.changes({"name": name, "labels": label}, labels=labels)
+    records.change("site", f"/v1/sites/{site}", body)
+
+
+@SITES.command("delete")
+def delete(site: Named) -> None:
+    """Forget a site without machines, networks and live agents."""
+    records.delete("site", f"/v1/sites/{site}")
 
 
 @SITES.command("health")

@@ -126,7 +126,7 @@ def _image(ref: str, machine: Machine) -> Image:
         raise NotReady(
             f"image {ref} names no disk image to write",
             field="/imageRef",
-            hint="Give it imagePath, imageBytes and the checksum of each file.",
+            hint="Give it imagePath, imageBytes and checksums: sprout images update IMAGE …",
         )
     return image
 

@@ -124,6 +124,49 @@ def test_creating_prints_the_id_alone(sprout):
     assert "created site" in done.stderr
 
 
+CHANGES = {
+    "sites": ("s-9", ("--name", "Nine", "--label", "tier=1"), {"name": "Nine"}),
+    "artifacts": (
+        "a-9",
+        ("--prefix", "nine", "--base-url", "-"),
+        {"prefix": "nine", "baseUrl": ""},
+    ),
+    "images": ("i-9", ("--kernel-arg", "quiet"), {"kernelArgs": ["quiet"]}),
+    "profiles": ("p-9", ("--ssh-key", "-", "--name", "P9"), {"sshKeys": [], "name": "P9"}),
+}
+NEW = {
+    "sites": (*SITE[:-1], "s-9"),
+    "artifacts": ("artifacts", "create", "--ref", "a-9", "--name", "A", "--prefix", "a"),
+    "images": (*(word.replace("debian-12", "i-9") for word in IMAGE[:14]),),
+    "profiles": ("profiles", "create", "--ref", "p-9", "--name", "P", "--ssh-key", "ssh-rsa x"),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_what_was_entered_is_changed_and_deleted(sprout, inventory, kind):
+    name, words, expected = CHANGES[kind]
+    made = sprout(*NEW[kind])
+
+    nothing, changed = sprout(kind, "update", name), sprout(kind, "update", name, *words)
+
+    assert (made.returncode, changed.returncode) == (0, 0), made.stderr + changed.stderr
+    assert "is at version 2" in changed.stderr
+    assert nothing.returncode == 1
+    assert f"sprout {kind} update --help" in nothing.stderr
+    found = json.loads(sprout(kind, "show", name, "-o", "json").stdout)
+    assert expected.items() <= found.items()
+    assert sprout(kind, "delete", name).returncode == 0
+    assert sprout(kind, "show", name).returncode == 3
+
+
+def test_a_network_is_deleted_by_its_name(sprout, inventory):
+    made = sprout(*ELSEWHERE, "--name", "short-lived")
+
+    assert made.returncode == 0, made.stderr
+    assert sprout("networks", "delete", "short-lived").returncode == 0
+    assert "no network is called" in sprout("networks", "show", "short-lived").stderr
+
+
 ELSEWHERE = (
     *("networks", "create", "--site-id", "ams-1", "--cidr", "10.79.0.0/24", "--purpose", "tenant"),
     *("--range-start", "10.79.0.10", "--range-end", "10.79.0.99"),

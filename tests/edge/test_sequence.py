@@ -25,6 +25,10 @@ pytestmark = pytest.mark.services
 SECOND = tuple(
     word.replace("node-01", "node-02").replace("00:00:01", "00:00:02") for word in MACHINE
 )
+BARE_IMAGE = (
+    *("images", "create", "--ref", "debian-13", "--name", "Debian 13", "--architecture", "x86_64"),
+    *("--artifact-ref", "debian", "--kernel-path", "vmlinuz", "--initrd-path", "initrd.img"),
+)
 SIZES = ("--memory-mib", "65536", "--disk-bytes", "480103981056")
 WANTED = (
     *("--count", "1", "--label", "role=worker", "--architecture", "x86_64"),
@@ -111,6 +115,7 @@ def test_one_person_takes_machines_from_the_site_to_the_audit(ada):
     provisioned(ada)
     handed_out(ada, site)
     operated(ada)
+    exchanged(ada, site)
     given_back(ada, site)
 
 
@@ -121,6 +126,8 @@ def entered(ada):
     for line in (NETWORK, ARTIFACT, IMAGE, PROFILE, MACHINE):
         ada.says(*line)
     assert ada.reads("networks", "list", "--site-id", site)[0]["purpose"] == "provisioning"
+    # As the specification writes it: with nothing to write to disks, which provisioning needs.
+    ada.says(*BARE_IMAGE)
     return site
 
 
@@ -170,6 +177,22 @@ def operated(ada):
     assert ada.says("workflows", "events", flow)
 
 
+def exchanged(ada, site):
+    preseed = ("--site-id", site, "--artifact-ref", "debian", "--mode", "preseed")
+    job = ada.says("sync-jobs", "create", *preseed)
+    (row,) = ada.reads("sync-jobs", "list", "--site-id", site)
+    assert (row["id"], row["mode"], row["state"]) == (job, "preseed", "waiting")
+    catalogue = ("--provider", "webhook", "--endpoint", "https://catalogue.example/hooks/sprout")
+    kind = ("--kind", "metadata-export")
+    job = ada.says(
+        *("integration-jobs", "create", "--name", "catalogue", "--site-id", site, *kind),
+        *catalogue,
+    )
+    run = ada.says("integration-jobs", "run", job)
+    assert ada.reads("integration-jobs", "show", job)["lastRun"]["id"] == run
+    assert ada.reads("integration-jobs", "list", "--site-id", site)[0]["id"] == job
+
+
 def given_back(ada, site):
     flow = ada.says("machines", "reprovision", "node-01", *ada.approves("reprovision"))
     ada.site_installs(flow)
@@ -179,7 +202,9 @@ def given_back(ada, site):
 
     ada.stranger_boots()
     found = ada.reads("discoveries", "list", "--site-id", site)[0]["id"]
-    ada.says("discoveries", "accept", found, "--hostname", "found-7")
+    ada.says("discoveries", "accept", found)
+    assert ada.state("node-525400990001") == "registered"
     ada.says("machines", "retire", "node-01", "--reason", "out of warranty")
     done = {row["action"] for row in ada.reads("audit", "list")}
     assert {"discovery.accept", "machine.reboot", "approval.use", "machine.retire"} <= done
+    assert {"sync-job.create", "integration-job.create", "integration-job.run"} <= done
