@@ -75,12 +75,12 @@ class Task(StrEnum):
 
 
 REDFISH: Final = "redfish"
-"""The capability of an agent that drives BMCs."""
+"""The capability of an agent that drives BMCs by it; another protocol's is its own name."""
 
 CAPABILITY: Final[Mapping[Task, str]] = MappingProxyType(
     {Task.VIRTUAL_MEDIA: "virtual-media", Task.REMOTE_TASK: "remote-task"}
 )
-"""The capability that a task wants of its agent, where it is not REDFISH."""
+"""The capability that a task wants of its agent, where it is not the BMC's protocol."""
 
 
 class Decision(StrEnum):

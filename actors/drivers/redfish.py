@@ -1,7 +1,6 @@
 """BMCs over Redfish (DSP0266), by sushy, which nothing else imports.
 
-Rule 1: a verb says what shall be, reads first, and reads back until it is so or time is up.
-Rule 2: a system is acted on for what it is, never for its place in a list.
+Rule: a system is acted on for what it is, never for its place in a list.
 
 sushy has two owners: this module, and `redfish_line`, which does its exchanges.
 """
@@ -17,13 +16,13 @@ import sushy
 from actors.drivers import inventory, outbound, reach, systems
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import DriverError, Garbled, NoEffect, Refused, Unreachable
+from actors.drivers.power import Powered
 from actors.drivers.redfish_line import Line, Login, Permit, log_out, translated
 from actors.drivers.systems import Target
 
 MOST_MEMBERS: Final = 256
 """Members of one collection that are read."""
 
-_SETTLING_S: Final = 30.0
 _READ_BACK_S: Final = 10.0
 _LOGOUT_S: Final = 3.0
 
@@ -79,7 +78,7 @@ def connected(
         caller.close()
 
 
-class Machine:
+class Machine(Powered):
     """The verbs on one machine, over one login.  Every method raises DriverError."""
 
     def __init__(
@@ -90,49 +89,14 @@ class Machine:
         pause: Callable[[float], object],
         doing: Callable[[str], None],
     ) -> None:
+        super().__init__(target.address, deadline, pause, doing)
         self._root = root
         self._target = target
-        self._deadline = deadline
-        self._pause = pause
-        self._doing = doing
-        self._state = "unknown"
         self.record: dict[str, Any] = {}
         """The documents that the last inventory was made of, without the password."""
         path = target.system or self._chosen()
         with translated(target):
             self._system = root.get_system(path)
-
-    def power(self) -> str:
-        """Return the power state as the BMC says it now: on, off, poweringon, ... or unknown."""
-        with translated(self._target):
-            self._system.refresh()
-            state = self._system.power_state
-        self._state = "unknown" if state is None else str(state.value).lower()
-        return self._state
-
-    def ensure_power(self, *, on: bool, force: bool = False) -> dict[str, Any]:
-        """Bring the machine to on or off, and return when the BMC says that it is.
-
-        Off is asked of the operating system first, unless *force*; after half of the time it
-        is forced.  Returns {power, changed}.
-        """
-        wanted = "on" if on else "off"
-        state = self.power()
-        if state == wanted:
-            return {"power": wanted, "changed": False}
-        if state == f"powering{wanted}" and self._reached(wanted, _SETTLING_S):
-            return {"power": wanted, "changed": True}
-        if not on and not force and self._shut_down():
-            return {"power": wanted, "changed": True}
-        self._order(_ON if on else _CUT, wanted)
-        if self._reached(wanted, self._deadline.left):
-            return {"power": wanted, "changed": True}
-        raise NoEffect(f"{self._target.address}: took the order, and is {self._state} all the same")
-
-    def reboot(self, *, force: bool = False) -> dict[str, Any]:
-        """Bring the machine to off, then to on: no BMC can prove that a reset happened."""
-        self.ensure_power(on=False, force=force)
-        return self.ensure_power(on=True)
 
     def set_boot_source(
         self, source: str, *, persistent: bool = False, mode: str | None = None
@@ -197,13 +161,21 @@ class Machine:
             return inventory.macs(self._members(system, "EthernetInterfaces"))
         return frozenset()
 
-    def _shut_down(self) -> bool:
-        """Ask the operating system to end, for half of the time; whether it did."""
+    def _read_power(self) -> str:
+        with translated(self._target):
+            self._system.refresh()
+            state = self._system.power_state
+        return "unknown" if state is None else str(state.value).lower()
+
+    def _ask_to_end(self) -> bool:
         try:
             self._order(_SHUTDOWN, "off")
         except Refused:
             return False  # not every BMC can ask
-        return self._reached("off", self._deadline.left / 2)
+        return True
+
+    def _switch(self, wanted: str) -> None:
+        self._order(_ON if wanted == "on" else _CUT, wanted)
 
     def _order(self, orders: tuple[sushy.ResetType, ...], wanted: str) -> None:
         """Give the first of *orders* that this BMC takes; no harm if it refuses what is so."""
@@ -215,19 +187,6 @@ class Machine:
         except Refused:
             if self.power() != wanted:
                 raise
-
-    def _reached(self, wanted: str, seconds: float) -> bool:
-        until = self._deadline.within(seconds)
-        wait = 0.1
-        while True:
-            with suppress(Unreachable):  # busy with the order itself: ask again
-                if self.power() == wanted:
-                    return True
-            if until.left <= 0:
-                return False
-            self._doing(f"waiting for power {wanted}, it is {self._state}")
-            self._pause(min(wait, until.left))
-            wait = min(wait * 1.5, 2.0)
 
     def _read_back(self, source: str, kept: sushy.BootSourceOverrideEnabled) -> dict[str, Any]:
         until = self._deadline.within(_READ_BACK_S)

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from actors import broker
-from actors.drivers import reach
+from actors.drivers import bmcs, reach
 from actors.drivers.vault import Vault, from_vault
 from actors.site import agent, enrolment, hold, identity, supervisor
 from actors.site.enrolment import Enrolment, NotEnrolled
@@ -222,6 +222,7 @@ def _setup(settings: Settings, enrolled: Enrolment, where: Place, tls: "Tls | No
         services=where.services,
         rules=reach.bmc(settings.bmc_networks),
         resolvers=_resolvers(settings),
+        protocols=bmcs.spoken(),
         sign=_signer(settings, enrolled),
         cache_bytes=settings.cache_bytes,
         canary_interval_s=settings.canary_interval_s,

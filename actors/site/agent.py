@@ -40,9 +40,9 @@ from config import secrets
 from models.bootplan import BootPlan
 from models.errors import Denied, DomainError, Invalid
 from models.messages import SPOKEN, Actor, Envelope, Kind, agent_queue, opened
+from models.workflows import REDFISH
 from pxe_stack.store import JOURNAL, PLANS, JournalStore, PlanStore, Range
 
-REDFISH: Final = "redfish"
 CACHE: Final = "cache"
 EVIDENCE: Final = "evidence"
 """Folders beside the agent's stores."""
@@ -75,6 +75,7 @@ class Setup:
     rules: Rules
     resolvers: Mapping[str, secrets.Resolver] = field(repr=False)
     cache_bytes: int
+    protocols: tuple[str, ...] = (REDFISH,)
     tls: Tls | None = None
     sign: Sign | None = None
     canary_interval_s: int = 0
@@ -140,7 +141,7 @@ class Agent:
             "hostname": socket.gethostname(),
             "version": _version(),
             "speaks": sorted(SPOKEN),
-            "capabilities": [REDFISH, *sorted(self._setup.services)],
+            "capabilities": [*self._setup.protocols, *sorted(self._setup.services)],
             "advertise": {"boot_base_url": self._setup.boot_base_url},
             "incarnation": str(self.journal.incarnation),
             "asked": self.clock.ask(),

@@ -15,6 +15,7 @@ class Bmc:
     """Where a machine's BMC is.  *secret_ref* names the password, which never crosses."""
 
     address: str
+    protocol: str = "redfish"
     username: str = ""
     secret_ref: str = ""
     system: str = ""
@@ -69,6 +70,7 @@ def _seconds(given: Any) -> float:
 def _bmc(body: Mapping[str, Any]) -> Bmc:
     return Bmc(
         address=str(body["address"]),
+        protocol=str(body.get("protocol") or "redfish"),
         username=str(body.get("username") or ""),
         secret_ref=str(body.get("secret_ref") or ""),
         system=str(body.get("system") or ""),

@@ -6,6 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from actors.drivers import bmcs
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import LeaseLost, Refused, Unreachable
 from actors.drivers.outbound import Call
@@ -18,7 +19,7 @@ from config import logs, secrets
 from models.workflows import Task
 
 if TYPE_CHECKING:
-    from actors.drivers.redfish import Machine
+    from actors.drivers.bmcs import Machine
 
 Do = Callable[["Machine", Mapping[str, Any]], dict[str, Any]]
 """What a task does with a machine and its parameters; returns its result, and RECORD beside it."""
@@ -104,8 +105,6 @@ class Bench:
     def _at_bmc(
         self, order: Order, deadline: Deadline, calls: "_Calls", do: Do, **how: Any
     ) -> dict[str, Any]:
-        from actors.drivers import redfish  # noqa: PLC0415 - heavy, and some agents never need it
-
         target = Target(
             address=order.bmc.address,
             username=order.bmc.username,
@@ -114,10 +113,9 @@ class Bench:
             identity=Identity.of(order.params),
             verify=order.bmc.verify,
         )
+        how = {"rules": self.rules, "deadline": deadline, "seen": calls.saw} | how
         try:
-            with redfish.connected(
-                target, rules=self.rules, deadline=deadline, seen=calls.saw, **how
-            ) as machine:
+            with bmcs.connected(order.bmc.protocol, target, **how) as machine:
                 return do(machine, order.params)
         finally:
             calls.flush()

@@ -102,8 +102,11 @@ class NewInterface(Body):
 class NewBmc(Body):
     """A BMC.  Its password is never sent here: secretRef says where it is kept."""
 
-    protocol: Literal["redfish"] = "redfish"
-    address: Annotated[Line, Field(description="URL of the Redfish service.")]
+    protocol: Literal["redfish", "ipmi"] = "redfish"
+    address: Annotated[
+        Line,
+        Field(description="URL of the Redfish service; for IPMI ipmi://HOST[:PORT], or a host."),
+    ]
     system: Annotated[Word, Field(description="Id of the System, where there are several.")] = ""
     username: Word = ""
     secret_ref: SecretRef

@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID, uuid4
 
@@ -246,6 +247,12 @@ def _serves(runs: list[UUID]) -> None:
         Run.update(valid_until=valid).where(Run.id.in_(runs)).execute()
 
 
+_WANTED: Final = MappingProxyType(
+    {"ipmi": "Install ipmitool beside an agent of the site, and start the agent again."}
+)
+"""What to do where no agent has a capability, but for starting one."""
+
+
 def newest_live(
     site_id: UUID, capability: str, *, sticky: UUID | None = None, avoid: UUID | None = None
 ) -> Agent:
@@ -262,7 +269,9 @@ def newest_live(
         raise NotReady(
             f"no live agent of the site can do {capability}",
             field="/siteId",
-            hint="Start one with: sprout site (its state: sprout sites health SITE).",
+            hint=_WANTED.get(
+                capability, "Start one with: sprout site (its state: sprout sites health SITE)."
+            ),
         )
     others = [a for a in rows if a.id != avoid] or rows
     return next((a for a in others if a.id == sticky), others[0])

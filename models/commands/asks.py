@@ -7,14 +7,14 @@ from uuid import UUID
 from models import audit, facts
 from models.actions import ACTIONS
 from models.audit import Caller
-from models.commands import agents, catalogue, runs, verbs, walks
+from models.commands import agents, catalogue, runs, tasks, verbs, walks
 from models.commands.moves import locked
 from models.commands.policy import Order
 from models.database import database
 from models.errors import IllegalTransition, Invalid, NotFound, NotReady, Unknown
 from models.lifecycle import Event, State, next_state
 from models.tables import Image, Machine, Profile, Workflow
-from models.workflows import AT_ONCE, REDFISH, TABLES, Kind, Progress
+from models.workflows import AT_ONCE, TABLES, Kind, Progress
 
 BOOT_SOURCES: Final = ("pxe", "disk", "cd", "http", "bios")
 MEDIA_SOURCE: Final = "virtual-media"
@@ -306,7 +306,7 @@ def _reachable(machine: Machine) -> None:
             field="/bmc",
             hint="Give the machine a BMC with its address and a reference to its password.",
         )
-    agents.newest_live(machine.site_id, REDFISH)
+    agents.newest_live(machine.site_id, tasks.protocol(machine))
 
 
 def _undisturbed(machine: Machine) -> None:

@@ -42,7 +42,7 @@ def grant(machine: Machine, flow: Workflow, step: Step) -> None:
     try:
         owner = Run.get_by_id(flow.run_id).owner_id if flow.run_id else None
         agent = agents.newest_live(
-            machine.site_id, needed(step.task), sticky=owner, avoid=_last_loser(flow)
+            machine.site_id, needed(step.task, machine), sticky=owner, avoid=_last_loser(flow)
         )
     except NotReady as exc:
         _later(flow, now() + timedelta(seconds=LOOK_S), str(exc))
@@ -53,9 +53,15 @@ def grant(machine: Machine, flow: Workflow, step: Step) -> None:
     _send(machine, flow, task, step)
 
 
-def needed(task: str | None) -> str:
-    """Return the capability that an agent must have for *task*."""
-    return CAPABILITY.get(TaskKind(task), REDFISH) if task else REDFISH
+def needed(task: str | None, machine: Machine) -> str:
+    """Return the capability that an agent must have for *task* at *machine*."""
+    spoken = protocol(machine)
+    return CAPABILITY.get(TaskKind(task), spoken) if task else spoken
+
+
+def protocol(machine: Machine) -> str:
+    """Return what the machine's BMC speaks: the capability of agents that drive it."""
+    return str((machine.bmc or {}).get("protocol") or REDFISH)
 
 
 def _last_loser(flow: Workflow) -> UUID | None:
@@ -203,7 +209,7 @@ def lose(machine: Machine, task: Task) -> Workflow | None:
     in its spool, and nobody could do it again anyway.
     """
     holder = contact.of(task.agent_id)
-    able = [a for a in agents.live(machine.site_id) if needed(task.kind) in a.capabilities]
+    able = [a for a in agents.live(machine.site_id) if needed(task.kind, machine) in a.capabilities]
     if not able or (not holder.judged and all(a.id == task.agent_id for a in able)):
         _if_lapsed(task, lease_expires_at=now() + timedelta(seconds=LOOK_S))
         return None

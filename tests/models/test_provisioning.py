@@ -131,6 +131,19 @@ def test_a_refused_provision_leaves_no_trace(scene, change, error, field):
     assert (Outbox.select().count(), Audit.select().count()) == (outbox_rows, audit_rows)
 
 
+def test_a_bmc_is_led_only_by_an_agent_that_speaks_its_protocol(scene):
+    Machine.update(bmc={"protocol": "ipmi", "address": "10.0.1.11"}).execute()
+
+    with pytest.raises(NotReady, match="can do ipmi") as caught:
+        asks.commission(make.ADA, scene.machine, reason="adopt")
+    able = make.Agent(scene.site, ("http", "ipmi"))
+    flow = asks.commission(make.ADA, scene.machine, reason="adopt")
+    walks.advance(flow, make.render)
+
+    assert "ipmitool" in caught.value.hint
+    assert Task.get(Task.workflow_id == flow).agent_id == able.id
+
+
 def test_an_image_of_another_architecture_is_refused(scene):
     make.image("arm", architecture="arm64")
 
