@@ -17,7 +17,17 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsConfigDict
 
 from config.logins import Logins
-from config.values import Addresses, Commas, Folder, Folders, Listen, Networks, WebUrl, is_loopback
+from config.values import (
+    Addresses,
+    Commas,
+    Folder,
+    Folders,
+    Listen,
+    Networks,
+    Reachable,
+    WebUrl,
+    is_loopback,
+)
 
 if TYPE_CHECKING:
     from config import tls
@@ -239,8 +249,10 @@ class Settings(Logins):
     bmc_networks: Networks = Field(
         (), description="Networks that BMCs may lie in, between commas; all else is refused."
     )
-    outbound_allow: Commas = Field(
-        (), description="Private hosts or networks that integrations may call, between commas."
+    outbound_allow: Reachable = Field(
+        (),
+        description="Hosts and networks that are not public and may be called all the same, for "
+        "artifacts that lie elsewhere and for integrations, between commas.",
     )
     secret_env_prefix: str = Field(
         "SPROUT_SECRET_",

@@ -1,7 +1,8 @@
 """Kinds of values that variables hold: each says in its error what it wants."""
 
+import re
 from collections.abc import Callable
-from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Final
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ from pydantic import AfterValidator, BeforeValidator
 from pydantic_settings import NoDecode
 
 _HIGHEST_PORT: Final = 65535
+_HOST: Final = re.compile(r"(?=.*[A-Za-z])[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9])?")
 
 
 def _separated_by(mark: str) -> Callable[[object], object]:
@@ -39,6 +41,16 @@ def _absolute(value: Path) -> Path:
     return value.expanduser().absolute()
 
 
+def _reachable(words: tuple[str, ...]) -> tuple[str, ...]:
+    for word in words:
+        try:
+            ip_network(word)
+        except ValueError:
+            if not _HOST.fullmatch(word):
+                raise ValueError("want host names, and networks in CIDR form") from None
+    return words
+
+
 def is_loopback(url: str) -> bool:
     """Whether *url* leads to this machine itself, where nobody listens in."""
     host = urlsplit(url).hostname or ""
@@ -53,6 +65,9 @@ Folder = Annotated[Path, AfterValidator(_absolute)]
 
 Commas = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated_by(","))]
 """Words between commas."""
+
+Reachable = Annotated[Commas, AfterValidator(_reachable)]
+"""Host names, addresses and networks between commas."""
 
 Folders = Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_separated_by(":"))]
 """Folders between colons, searched from the first."""

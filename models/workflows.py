@@ -98,7 +98,8 @@ class Step:
     """One row of a workflow's table; *deadline_s* in seconds, *tries* counts the first.
 
     *backoff_s*: seconds before the second try, doubled for each further one.  *dirties*: what it
-    does must be undone if the workflow ends badly, until a step that *settles* has passed.
+    does must be undone if the workflow ends badly, until a step that *settles* has passed.  What it
+    *heeds* tells why it takes long, and may prolong it.
     """
 
     name: str
@@ -108,6 +109,7 @@ class Step:
     deadline_s: int
     until: Seen | None = None
     fails_on: frozenset[Seen] = frozenset()
+    heeds: frozenset[Seen] = frozenset()
     task: Task | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     decision: Decision | None = None
@@ -172,6 +174,7 @@ def _expect(
     deadline_s: int,
     *fails_on: Seen,
     party: Party,
+    heeds: Seen | None = None,
     settles: bool = False,
 ) -> Step:
     return Step(
@@ -182,6 +185,7 @@ def _expect(
         party=party,
         deadline_s=deadline_s,
         fails_on=frozenset(fails_on),
+        heeds=frozenset() if heeds is None else frozenset({heeds}),
         settles=settles,
     )
 
@@ -219,6 +223,7 @@ _PROVISION: Final = Table(
             300,
             Seen.PLAN_REFUSED,
             party=_AGENT,
+            heeds=Seen.ARTIFACT_AWAITED,
         ),
         _assign("powered-off", Task.POWER_OFF, "the BMC to report power off", force=True),
         _assign(
@@ -235,7 +240,9 @@ _PROVISION: Final = Table(
             "its firmware to boot from the network and fetch its boot script",
             900,
             Seen.INSTALL_FAILED,
+            Seen.BOOT_FAILED,
             party=_MACHINE,
+            heeds=Seen.BOOT_TROUBLE,
         ),
         _expect(
             "installing",
@@ -243,7 +250,9 @@ _PROVISION: Final = Table(
             "its deploy kernel to start and report",
             900,
             Seen.INSTALL_FAILED,
+            Seen.BOOT_FAILED,
             party=_MACHINE,
+            heeds=Seen.BOOT_TROUBLE,
         ),
         _expect(
             "installed",

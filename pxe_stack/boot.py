@@ -44,7 +44,7 @@ _SERVED: Final = {Access.SCRIPT: Seen.SCRIPT_SERVED, Access.SEED: Seen.SEED_SERV
 _ERRNO: Final = re.compile(r"0x([0-9a-f]{8})")
 SCRIPT: Final = "script"
 TROUBLE: Final = "trouble"
-"""What a script that gives up fetches, to say why: it is written down, and moves nothing."""
+"""What a script that gives up fetches, to say why."""
 
 
 def answer(sources: Sources, request: Request) -> Answer:
@@ -95,17 +95,24 @@ def _entry_trouble(sources: Sources, request: Request, known: Known | None, name
     if known is None or request.client != known.plan.addressing.address:
         strange(sources, request, "trouble-of-a-stranger", known, path="/ipxe/*/trouble")
     else:
-        _trouble(sources, request, known)
+        _trouble(sources, request, known, Seen.BOOT_TROUBLE)
     return text("ok\n")
 
 
-def _trouble(sources: Sources, request: Request, known: Known) -> None:
-    """Write down what an iPXE script says of its end; a flood of it is counted."""
+def _trouble(sources: Sources, request: Request, known: Known, kind: Seen) -> None:
+    """Write down what an iPXE script says of its end; a flood of it is counted.
+
+    Under the run's token it is a BOOT_FAILED, and ends the run as a callback does: not every iPXE
+    can post.  At the entry, which has no token, it is words, and ends nothing.
+    """
     told = forms.read(request.query.encode()[: forms.LARGEST])
     data = {name: told[name] for name in ("stage", "errno", "try", "platform") if name in told}
-    if code := _ERRNO.fullmatch(data.get("errno", "")):
+    stage, errno = data.get("stage", "script"), data.get("errno", "no reason given")
+    data["reason"] = f"iPXE could not get past its {stage}: {errno}"
+    if code := _ERRNO.fullmatch(errno):
         data["see"] = f"https://ipxe.org/{code[1]}"
-    note(sources, request, Seen.BOOT_TROUBLE, known, data)
+        data["reason"] += f", see {data['see']}"
+    note(sources, request, kind, known, data)
 
 
 def _was_seen(sources: Sources, known: Known) -> bool:
@@ -208,7 +215,7 @@ def _run_trouble(sources: Sources, request: Request, run: str, token: str) -> An
     if known is None or why:
         strange(sources, request, why, known, path=f"/boot/{run[:36]}/***/{TROUBLE}")
     else:
-        _trouble(sources, request, known)
+        _trouble(sources, request, known, Seen.BOOT_FAILED)
     return text("ok\n")
 
 

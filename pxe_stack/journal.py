@@ -33,7 +33,13 @@ MOST_LOST: Final = 1_000_000
 """More rows than a site writes in the seconds before the kernel has written them to the disk."""
 
 DAMPED: Final = frozenset(
-    {Seen.BOOT_TROUBLE, Seen.DHCP_IGNORED, Seen.STRANGE_REQUEST, Seen.TFTP_FAILED}
+    {
+        Seen.BOOT_FAILED,
+        Seen.BOOT_TROUBLE,
+        Seen.DHCP_IGNORED,
+        Seen.STRANGE_REQUEST,
+        Seen.TFTP_FAILED,
+    }
 )
 """Kinds that a stranger can cause at will: repetitions are counted, not written."""
 SERVED: Final = frozenset(

@@ -142,7 +142,7 @@ def address_of(rules: Rules, host: str, port: int) -> str:
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     addresses = [str(info[4][0]) for info in found]
     for address in addresses:
-        rules.judge(ip_address(address.partition("%")[0]))
+        rules.judge(ip_address(address.partition("%")[0]), host)
     return addresses[0]
 
 

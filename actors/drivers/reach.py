@@ -3,7 +3,7 @@
 Metadata services are never asked, whatever an operator's networks say.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import (
@@ -32,22 +32,31 @@ class Rules:
     """What one purpose may do.  Times are in seconds, sizes in bytes.
 
     Without *networks* every ordinary unicast address is allowed; loopback and link-local
-    addresses only where a network names them.
+    addresses only where a network names them.  With *public* every address of the internet is,
+    beside *networks* and whatever address the names *hosts* have.
     """
 
     networks: tuple[Network, ...] = ()
+    hosts: frozenset[str] = frozenset()
+    public: bool = False
     connect_s: float = 5.0
     total_s: float = 60.0
     most_bytes: int = 4 * 1024 * 1024
 
-    def judge(self, address: Address) -> None:
-        """Return if *address* may be connected to, else raise NotAllowed."""
+    def judge(self, address: Address, host: str = "") -> None:
+        """Return if *address*, which *host* has, may be connected to, else raise NotAllowed."""
         plain = reach.plain(address)
         if plain in reach.METADATA:
             raise NotAllowed(f"{address} is a metadata service")
-        if self.networks:
-            if not any(plain in network for network in self.networks):
-                raise NotAllowed(f"{address} is outside the networks allowed here")
+        if host.lower() in self.hosts or any(plain in network for network in self.networks):
+            return
+        if self.public:
+            if not plain.is_global or reach.special(plain):
+                raise NotAllowed(
+                    f"{address} is no public address; SPROUT_OUTBOUND_ALLOW can name it"
+                )
+        elif self.networks:
+            raise NotAllowed(f"{address} is outside the networks allowed here")
         elif reach.special(plain):
             raise NotAllowed(f"{address} is no ordinary address; name its network to allow it")
 
@@ -60,6 +69,17 @@ def bmc(networks: tuple[Network, ...]) -> Rules:
 def anywhere() -> tuple[Network, ...]:
     """Return the networks for what an operator's own settings name; never metadata services."""
     return ip_network("0.0.0.0/0"), ip_network("::/0")
+
+
+def integration(allow: Iterable[str]) -> Rules:
+    """Return the rules of the purpose `integration`: *allow* is SPROUT_OUTBOUND_ALLOW."""
+    networks, hosts = [], set()
+    for word in allow:
+        try:
+            networks.append(ip_network(word))
+        except ValueError:
+            hosts.add(word.lower())
+    return Rules(networks=tuple(networks), hosts=frozenset(hosts), public=True)
 
 
 def control() -> Rules:

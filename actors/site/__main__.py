@@ -221,6 +221,7 @@ def _setup(settings: Settings, enrolled: Enrolment, where: Place, tls: "Tls | No
         boot_base_url=where.boot_url,
         services=where.services,
         rules=reach.bmc(settings.bmc_networks),
+        reach=reach.integration(settings.outbound_allow),
         resolvers=_resolvers(settings),
         protocols=bmcs.spoken(),
         sign=_signer(settings, enrolled),

@@ -6,14 +6,15 @@ Rule 2: a URL that ran out is asked for anew, and not often: the answer is every
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Final
 from uuid import UUID
 
 import structlog
 
-from actors.site.artifacts import Artifacts, Unfetched
+from actors.site.artifacts import Artifacts, Fetching, Unfetched
+from actors.site.store import Links
 from models.bootplan import BootPlan, File
 
 THREADS: Final = 4
@@ -44,6 +45,9 @@ class Admissions:
         self._refreshed_at = float("-inf")
         self.refresh: Callable[[], None] = lambda: None
         """Called when a URL has run out: control is to send everything anew."""
+        self.delayed: Callable[[BootPlan, Unfetched], None] = lambda *_: None
+        """Called when a plan waits for a file, and with why."""
+        artifacts.far.ended = self._come
 
     def close(self) -> None:
         """Begin nothing more; what is being fetched is left to end with the process."""
@@ -53,7 +57,11 @@ class Admissions:
         """Something came from control, perhaps URLs: what waits may be tried at once."""
         self._fresh.set()
 
-    def begin(self, plans: Iterable[BootPlan], urls: Mapping[str, str]) -> None:
+    def _come(self) -> None:
+        self.news()
+        self._done()
+
+    def begin(self, plans: Iterable[BootPlan], links: Links) -> None:
         """Have the files of *plans* admitted, and forget all other plans."""
         wanted = {(plan.machine, plan.version): plan.files for plan in plans if plan.files}
         if self._fresh.is_set():
@@ -64,7 +72,7 @@ class Admissions:
         now = time.monotonic()
         for key, files in wanted.items():
             if key not in self._running and now >= self._again_at.get(key, now):
-                self._running[key] = self._pool.submit(self._admit, files, urls)
+                self._running[key] = self._pool.submit(self._admit, files, links)
                 self._running[key].add_done_callback(lambda _: self._done())
         wait(self._running.values(), AT_ONCE_S)
 
@@ -79,15 +87,19 @@ class Admissions:
             future.result()
         except Unfetched as exc:
             self._again_at[key] = time.monotonic() + RETRY_S
-            log.warning("artifact.unfetched", why=str(exc), machine=str(plan.machine))
+            if not isinstance(exc, Fetching):
+                log.warning("artifact.unfetched", why=str(exc), machine=str(plan.machine))
             if exc.expired:
                 self._ask_for_urls()
+            else:
+                self.delayed(plan, exc)
             return False
         return True
 
-    def _admit(self, files: Iterable[File], urls: Mapping[str, str]) -> None:
+    def _admit(self, files: Iterable[File], links: Links) -> None:
         for file in files:
-            self._artifacts.admit(file, urls.get(file.sha256.lower()))
+            sha256 = file.sha256.lower()
+            self._artifacts.admit(file, links.edge.get(sha256), links.elsewhere.get(sha256))
 
     def _ask_for_urls(self) -> None:
         if time.monotonic() - self._refreshed_at >= REFRESH_S:

@@ -21,7 +21,8 @@ from dramatiq.middleware import CurrentMessage
 from actors import broker
 from actors.broker_contract import DETAIL_LIMIT, ConnectionLost, Unworkable
 from actors.drivers.edge_line import Edge, Tls
-from actors.drivers.reach import Rules
+from actors.drivers.elsewhere import Elsewhere
+from actors.drivers.reach import Rules, integration
 from actors.site import hold, networks, supervisor
 from actors.site.artifacts import Artifacts
 from actors.site.cache import Cache
@@ -33,7 +34,7 @@ from actors.site.evidence import Evidence
 from actors.site.identity import Sign
 from actors.site.leases import Leases
 from actors.site.runner import Runner
-from actors.site.store import AgentStore
+from actors.site.store import AgentStore, Links
 from actors.site.tasks import Bench
 from actors.site.uplink import Uplink, Voice
 from config import secrets
@@ -62,8 +63,9 @@ log = structlog.get_logger()
 class Setup:
     """What the agent is told by its supervisor; *services* are the processes beside it.
 
-    *cache_bytes* bounds its cache of artifacts; *tls* is how it speaks to an edge by https;
-    every *canary_interval_s* seconds it plays firmware against the site, never when that is 0.
+    *rules* say where BMCs may be, *reach* where artifacts may come from; *cache_bytes* bounds the
+    cache of these; *tls* is how it speaks to an edge by https; every *canary_interval_s* seconds it
+    plays firmware against the site, never when that is 0.
     """
 
     enrolment: Enrolment
@@ -76,6 +78,7 @@ class Setup:
     resolvers: Mapping[str, secrets.Resolver] = field(repr=False)
     cache_bytes: int
     protocols: tuple[str, ...] = (REDFISH,)
+    reach: Rules = field(default_factory=lambda: integration(()))
     tls: Tls | None = None
     sign: Sign | None = None
     canary_interval_s: int = 0
@@ -93,7 +96,8 @@ class Agent:
         self.plans = PlanStore(setup.directory / PLANS)
         self.journal = JournalStore(setup.directory / JOURNAL)
         edge = Edge(setup.enrolment.edge, setup.tls)
-        cache = Cache(setup.directory / CACHE, setup.cache_bytes, edge, self._needed)
+        far = Elsewhere(setup.reach)
+        cache = Cache(setup.directory / CACHE, setup.cache_bytes, edge, self._needed, far)
         artifacts = Artifacts(setup.artifact_dir, self.store, self.plans, cache)
         self.desk = Desk(self.store, self.plans, self.journal, artifacts, setup.services)
         self.leases = Leases()
@@ -189,8 +193,9 @@ class Agent:
             raise Denied("a plan is of another site", field="/body/plans")
         self._yield_if_told(envelope.body)
         told = networks.Told.of(envelope.body)
-        whole, urls = _snapshot(envelope.body), _urls(envelope.body)
-        self.desk.receive(plans, whole=whole, urls=urls, at=_said_at(envelope.body, 0.0))
+        whole = _snapshot(envelope.body)
+        links = Links(_urls(envelope.body, "blobs"), _urls(envelope.body, "origins"))
+        self.desk.receive(plans, whole=whole, links=links, at=_said_at(envelope.body, 0.0))
         if told is not None:
             networks.keep(told, self.plans, self._setup.services)
 
@@ -237,12 +242,12 @@ def _said_at(body: Mapping[str, Any], unsaid: float) -> float:
     return float(at) if isinstance(at, int | float) and math.isfinite(at) else unsaid
 
 
-def _urls(body: Mapping[str, Any]) -> dict[str, str]:
-    """Return where files of the plans can be fetched, by SHA-256."""
-    blobs = body.get("blobs") or {}
-    if not isinstance(blobs, Mapping):
-        raise Invalid("the URLs of files are malformed", field="/body/blobs")
-    return {str(sha256): str(url) for sha256, url in blobs.items()}
+def _urls(body: Mapping[str, Any], name: str) -> dict[str, str]:
+    """Return what stands as *name*: where files of the plans can be fetched, by SHA-256."""
+    found = body.get(name) or {}
+    if not isinstance(found, Mapping):
+        raise Invalid("the URLs of files are malformed", field=f"/body/{name}")
+    return {str(sha256): str(url) for sha256, url in found.items()}
 
 
 def run(setup: Setup) -> None:

@@ -1,24 +1,32 @@
-"""Artifacts of this site: in its artifact folder, in its cache, or fetched from the edge.
+"""Artifacts of this site: in its artifact folder, in its cache, or fetched.
 
-Each is read once, verified, and given to serve under the path that plans have for it.
+Each is read once, verified, and given to serve under the path that plans have for it.  What the
+edge has is waited for; what lies elsewhere comes beside, however long that takes.
 """
 
 import os
 import stat
 import threading
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final, NoReturn
+from urllib.parse import urlsplit
 
 import structlog
 
 from actors.site import sums
+from actors.site.apart import Apart, Pending
 from actors.site.cache import Cache
-from actors.site.download import Unfetched, Unservable
+from actors.site.download import Fetching, Unfetched, Unservable
 from actors.site.store import AgentStore, Digest, FileKey
 from models.bootplan import File
 from pxe_stack.store import PlanStore
 
-__all__ = ["Artifacts", "Unfetched", "Unservable"]
+__all__ = ["Artifacts", "Fetching", "Unfetched", "Unservable"]
+
+FAR_THREADS: Final = 4
+"""Artifacts that come from elsewhere at once."""
+
+Found = tuple[Path, FileKey, Digest]
 
 log = structlog.get_logger()
 
@@ -34,17 +42,20 @@ class Artifacts:
         self._plans = plans
         self._cache = cache
         self._reading = threading.Lock()
+        self.far = Apart(FAR_THREADS)
+        """What comes from elsewhere; it tells when something has ended."""
 
-    def admit(self, file: File, url: str | None = None) -> None:
+    def admit(self, file: File, url: str | None = None, elsewhere: str | None = None) -> None:
         """Have *file* served, after making sure that it is what it should be.
 
-        *url* is where it can be fetched from, for a while.  Called from several threads.
-        Raises Unfetched, and Unservable with a sentence for the operator.
+        *url* is where the edge has it, for a while; *elsewhere* is where another server has it,
+        which is then asked instead.  Called from several threads.  Raises Fetching and Unfetched,
+        and Unservable with a sentence for the operator.
         """
         try:
             location, key, digest = self._local(file)
         except Unservable:
-            found = self._cached(file) or self._fetched(file, url)
+            found = self._cached(file) or self._fetched(file, url, elsewhere)
             if found is None:
                 raise
             location, key, digest = found
@@ -62,14 +73,15 @@ class Artifacts:
 
     def close(self) -> None:
         """Have what is being fetched end soon."""
+        self.far.close()
         if self._cache is not None:
             self._cache.close()
 
-    def _local(self, file: File) -> tuple[Path, FileKey, Digest]:
+    def _local(self, file: File) -> Found:
         location = self._located(file)
         return location, *self._verified(file, location)
 
-    def _cached(self, file: File) -> tuple[Path, FileKey, Digest] | None:
+    def _cached(self, file: File) -> Found | None:
         if self._cache is None or (location := self._cache.find(file.sha256.lower())) is None:
             return None
         try:
@@ -79,10 +91,29 @@ class Artifacts:
             self._cache.drop(file.sha256.lower())
             return None
 
-    def _fetched(self, file: File, url: str | None) -> tuple[Path, FileKey, Digest] | None:
-        if self._cache is None or url is None:
+    def _fetched(self, file: File, url: str | None, elsewhere: str | None) -> Found | None:
+        if self._cache is None:
             return None
-        location, digest = self._cache.fetch(file, url)
+        if elsewhere is not None:
+            self._come_from(self._cache, file, elsewhere)
+        if url is None:
+            return None
+        return self._brought(file, *self._cache.fetch(file, url))
+
+    def _come_from(self, cache: Cache, file: File, url: str) -> NoReturn:
+        """Begin to fetch *file* from elsewhere, once for all who want it.  Raises Fetching."""
+        sha256 = file.sha256.lower()
+
+        def work() -> None:
+            self._brought(file, *cache.fetch(file, url, elsewhere=True))
+
+        try:
+            self.far.take(sha256, work)
+        except Pending:
+            come, size = cache.progress(sha256)
+            raise Fetching(_progress(file, url, come, size), come=come, size=size) from None
+
+    def _brought(self, file: File, location: Path, digest: Digest | None) -> Found:
         if digest is not None:
             with _opened(location, file) as content:
                 self._store.remember(_key(location, content), digest)
@@ -120,6 +151,11 @@ class Artifacts:
             self._store.remember(key, digest)
         log.info("artifact.read", path=file.path, size=key.size, sha256=digest.sha256)
         return digest
+
+
+def _progress(file: File, url: str, come: int, size: int) -> str:
+    share = f": {come >> 20} of {size >> 20} MiB" if size else ""
+    return f"{file.path} is being fetched from {urlsplit(url).hostname}{share}"
 
 
 def _opened(location: Path, file: File) -> BinaryIO:

@@ -1,4 +1,4 @@
-"""Artifacts that were fetched from the edge: by SHA-256, within a size, one fetch for all waiters.
+"""Artifacts that were fetched: by SHA-256, within a size, one fetch for all waiters.
 
     ab/cdef...          an artifact that was verified when it came
     partial/<sha256>    one on its way
@@ -20,19 +20,29 @@ from typing import Final
 
 import structlog
 
+from actors.drivers import reach
 from actors.drivers.edge_line import Edge
-from actors.site.download import Download, Unfetched, Unservable
+from actors.drivers.elsewhere import Elsewhere
+from actors.site.download import Bounds, Download, Source, Unfetched, Unservable
+from actors.site.pace import Pace
 from actors.site.store import Digest
 from models.blobs import SHA256, place
 from models.bootplan import File
 
 PARTIAL: Final = "partial"
+LEAST_RATE: Final = 10_000.0
+"""Bytes a second that what comes from elsewhere has to come by, or is left for now."""
+
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 Fetched = tuple[Path, Digest | None]
 """Where an artifact lies, and what it is: None where it was here already."""
 
 log = structlog.get_logger()
+
+
+def _public() -> Elsewhere:
+    return Elsewhere(reach.integration(()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +64,11 @@ class Cache:
     capacity: int
     edge: Edge
     needed: Callable[[], Collection[str]]
+    elsewhere: Elsewhere = field(default_factory=_public)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _fetching: dict[str, "Future[Fetched]"] = field(default_factory=dict)
     _reserved: dict[str, int] = field(default_factory=dict)
+    _downloads: dict[str, Download] = field(default_factory=dict)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def close(self) -> None:
@@ -79,10 +91,16 @@ class Cache:
         """Remove an artifact that was found not to be what its name says."""
         (self.folder / place(sha256)).unlink(missing_ok=True)
 
-    def fetch(self, file: File, url: str) -> Fetched:
-        """Return where *file* lies, after fetching it from *url*.
+    def progress(self, sha256: str) -> tuple[int, int]:
+        """Return how many bytes have come of what is on its way, and of how many: 0 for unknown."""
+        download = self._downloads.get(sha256)
+        return (0, 0) if download is None else (download.come, download.size)
 
-        Whoever asks for the same meanwhile waits for the one fetch.  Raises Unfetched, and
+    def fetch(self, file: File, url: str, *, elsewhere: bool = False) -> Fetched:
+        """Return where *file* lies, after fetching it from *url*: the edge's, or any server's.
+
+        Whoever asks for the same meanwhile waits for the one fetch.  What comes from elsewhere has
+        to come at some pace, and only for as long as a plan needs it.  Raises Unfetched, and
         Unservable.
         """
         sha256 = file.sha256.lower()
@@ -94,7 +112,7 @@ class Cache:
         if future is not ours:
             return future.result()
         try:
-            future.set_result(self._fetched(file, url, sha256))
+            future.set_result(self._fetched(file, url, sha256, elsewhere=elsewhere))
         except BaseException as exc:
             future.set_exception(exc)
             raise
@@ -102,21 +120,27 @@ class Cache:
             with self._lock:
                 del self._fetching[sha256]
                 self._reserved.pop(sha256, None)
+                self._downloads.pop(sha256, None)
         return future.result()
 
-    def _fetched(self, file: File, url: str, sha256: str) -> Fetched:
+    def _fetched(self, file: File, url: str, sha256: str, *, elsewhere: bool) -> Fetched:
         if (here := self.find(sha256)) is not None:
             return here, None  # its fetch ended between two looks
         partial = self.folder / PARTIAL / sha256
         path = self.folder / place(sha256)
 
-        def fits(total: int) -> None:
-            self._make_room(file, sha256, total)
-
+        source: Source = self.elsewhere if elsewhere else self.edge
+        goes_on = self._from_elsewhere() if elsewhere else self._goes_on
+        bounds = Bounds(
+            lambda total: self._make_room(file, sha256, total),
+            lambda length: goes_on(file, length),
+        )
+        download = Download(source, file, partial, bounds, expires=not elsewhere)
+        self._downloads[sha256] = download
         log.info("artifact.fetching", path=file.path, sha256=sha256)
         with _no_room(file):
             try:
-                digest = Download(self.edge, file, partial, fits=fits, stop=self._stop).run(url)
+                digest = download.run(url, self._stop)
             except Unfetched:
                 raise
             except Unservable:
@@ -127,6 +151,27 @@ class Cache:
             _sync(path.parent)
         log.info("artifact.fetched", path=file.path, size=path.stat().st_size, sha256=sha256)
         return path, digest
+
+    def _goes_on(self, file: File, length: int) -> None:
+        """Judge each *length* bytes that come of *file*.  Raises Unfetched."""
+        if self._stop.is_set():
+            raise Unfetched(f"{file.path} is fetched when the agent is back")
+
+    def _from_elsewhere(self) -> Callable[[File, int], None]:
+        """Return what judges also how fast it comes, and whether anybody still needs it."""
+        pace = Pace(time.monotonic())
+
+        def judge(file: File, length: int) -> None:
+            self._goes_on(file, length)
+            rate = pace.took(length, time.monotonic())
+            if rate is None:
+                return
+            if rate < LEAST_RATE:
+                raise Unfetched(f"{file.path} comes too slowly, {rate:.0f} bytes a second")
+            if file.sha256.lower() not in {each.lower() for each in self.needed()}:
+                raise Unfetched(f"{file.path} is needed by no plan any more")
+
+        return judge
 
     def _make_room(self, file: File, sha256: str, size: int) -> None:
         """Drop what is not needed until *size* bytes fit.  Raises Unservable."""

@@ -8,7 +8,7 @@ Rule 3: it is acknowledged (plan-served) only when every serving process serves.
 import math
 import threading
 import time
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
@@ -16,8 +16,9 @@ from uuid import UUID
 import structlog
 
 from actors.site.admission import Admissions
-from actors.site.artifacts import Artifacts, Unservable
-from actors.site.store import AgentStore
+from actors.site.artifacts import Artifacts, Unfetched, Unservable
+from actors.site.store import AgentStore, Links
+from actors.site.waits import Waits
 from models.bootplan import Action, BootPlan
 from models.observations import Observation, Seen, Source
 from pxe_stack.moment import Moment
@@ -64,24 +65,26 @@ class Desk:
         self._wake = threading.Event()
         self._said: dict[UUID, float] = {}
         self._artifacts = artifacts
+        self._waits = Waits()
         self.admissions = Admissions(artifacts, self._wake.set)
+        self.admissions.delayed = self._delayed
 
     def receive(
         self,
         plans: Iterable[BootPlan],
         *,
         whole: Snapshot | None = None,
-        urls: Mapping[str, str] | None = None,
+        links: Links | None = None,
         at: float = 0.0,
     ) -> None:
         """Keep *plans* to be settled; when a snapshot is *whole*, plans that it lacks end.
 
-        *urls* tells, by SHA-256, where files of these plans can be fetched for a while; *at* is
-        when control said so, for messages may overtake one another.
+        *links* tells where files of these plans can be fetched; *at* is when control said so, for
+        messages may overtake one another.
         """
         found = tuple(plans)
         self._said |= {plan.machine: at for plan in found if at > self._said.get(plan.machine, 0)}
-        self._inbox.receive(found, urls or {})
+        self._inbox.receive(found, links or Links())
         self.admissions.news()
         if whole is not None:
             self._collect(whole, [plan.machine for plan in found])
@@ -115,7 +118,7 @@ class Desk:
         waiting = self._inbox.waiting()
         plans = [plan for plan, _ in waiting]
         own = [plan for plan in plans if plan.owner == self._agent]
-        self.admissions.begin(own, self._inbox.urls() if own else {})
+        self.admissions.begin(own, self._inbox.links() if own else Links())
         missing = self._services - set(self._journal.ready_services()) if plans else ()
         return bool([plan for plan, since in waiting if not self._settle(plan, since, missing)])
 
@@ -127,8 +130,10 @@ class Desk:
                     return True  # it stays in the inbox, and wakes the desk
             except Unservable as exc:
                 self._tell(plan, Seen.PLAN_REFUSED, reason=str(exc))
+                self._waits.over(plan)
                 self._inbox.settle(plan)
                 return True
+            self._waits.over(plan)
         newly = self._plans.put(plan, since)
         held = self._plans.by_machine(plan.machine)
         digest = "" if held is None else held.plan.digest
@@ -144,6 +149,11 @@ class Desk:
             self._tell(plan, Seen.PLAN_WITHDRAWN)
         self._inbox.settle(plan)
         return True
+
+    def _delayed(self, plan: BootPlan, exc: Unfetched) -> None:
+        told = self._waits.due(plan, exc, time.monotonic())
+        if told is not None:
+            self._tell(plan, Seen.ARTIFACT_AWAITED, **told)
 
     def _tell(self, plan: BootPlan, kind: Seen, **data: Any) -> None:
         log.info("plan.settled", outcome=kind.value, machine=str(plan.machine), **data)

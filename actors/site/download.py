@@ -1,4 +1,4 @@
-"""One blob on its way from the edge into a file: resumed, hashed while it comes, bounded.
+"""One file on its way here, from the edge or from elsewhere: resumed, hashed as it comes, bounded.
 
 Rule 1: what is kept is whole chunks; on a restart they are read again, since nothing else proves
         what they are.
@@ -8,15 +8,16 @@ Rule 2: a broken connection is gone on with; only tries that brought nothing are
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from io import FileIO
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import structlog
 
-from actors.drivers.edge_line import Answer, Edge
+from actors.drivers.bulk import Answer
 from actors.drivers.errors import NotAllowed, Unreachable
 from actors.site.store import Digest
 from actors.site.sums import CHUNK, Sums
@@ -26,7 +27,10 @@ PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
 """Between tries that brought nothing; after the last of them it is given up for now."""
 
 EXPIRED: Final = frozenset({401, 403, 410})
-"""Answers to a URL that opens nothing, or no more."""
+"""Answers of the edge to a URL that opens nothing, or no more."""
+
+PASSING: Final = frozenset({408, 425, 429})
+"""Answers of others that may be another one later, as those from 500 may."""
 
 _RANGE: Final = re.compile(r"bytes ([0-9]{1,18})-[0-9]{1,18}/([0-9]{1,18})")
 
@@ -48,6 +52,23 @@ class Unfetched(Unservable):
         self.expired = expired
 
 
+class Fetching(Unfetched):
+    """An artifact is on its way: *come* bytes of *size* are here; 0 of 0 before it begins."""
+
+    def __init__(self, why: str, *, come: int = 0, size: int = 0) -> None:
+        super().__init__(why)
+        self.come = come
+        self.size = size
+
+
+class Source(Protocol):
+    """Where files are asked for."""
+
+    def exchange(
+        self, method: str, url: str, *, headers: Mapping[str, str]
+    ) -> AbstractContextManager[Answer]: ...
+
+
 class _Wrong(Exception):
     """What has come is not what was promised."""
 
@@ -65,43 +86,53 @@ class _State:
         return self.sums.size + len(self.rest)
 
 
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """*fits* is told the size, and *goes_on* what comes; each raises Unservable when it may not."""
+
+    fits: Callable[[int], None]
+    goes_on: Callable[[int], None]
+
+
 class Download:
-    """Brings *file* into *partial*, which may hold the beginning of it."""
+    """Brings *file* into *partial*, which may hold the beginning of it.
+
+    *expires*: the URL is a right that runs out, as the edge's are.
+    """
 
     def __init__(
-        self,
-        edge: Edge,
-        file: File,
-        partial: Path,
-        *,
-        fits: Callable[[int], None],
-        stop: threading.Event,
+        self, source: Source, file: File, partial: Path, bounds: Bounds, *, expires: bool
     ) -> None:
-        """*fits* is told the size, and raises Unservable when there is no room for it."""
-        self._edge = edge
+        self._source = source
         self._file = file
         self._sha256 = file.sha256.lower()
         self._partial = partial
-        self._fits = fits
-        self._stop = stop
+        self._bounds = bounds
+        self._expires = expires
         self._state = _State()
+        self.size = 0
 
-    def run(self, url: str) -> Digest:
-        """Return what came, when it is whole, right, and on the disk.
+    @property
+    def come(self) -> int:
+        """How many bytes have come; :attr:`size` is of how many, once that is known."""
+        return self._state.offset
+
+    def run(self, url: str, stop: threading.Event) -> Digest:
+        """Return what came, when it is whole, right, and on the disk; *stop* ends it soon.
 
         Raises Unfetched, and Unservable for what will never be right.
         """
         with _opened(self._partial) as content:
             old = self._taken_up(content)
             try:
-                return self._whole(content, url)
+                return self._whole(content, url, stop)
             except _Wrong as exc:
                 if not old:
                     raise Unservable(str(exc)) from exc
             log.warning("artifact.restarted", path=self._file.path)
             self._begin_anew(content)
             try:
-                return self._whole(content, url)
+                return self._whole(content, url, stop)
             except _Wrong as exc:
                 raise Unservable(str(exc)) from exc
 
@@ -117,7 +148,7 @@ class Download:
         self._state = _State()
         os.ftruncate(content.fileno(), 0)
 
-    def _whole(self, content: FileIO, url: str) -> Digest:
+    def _whole(self, content: FileIO, url: str, stop: threading.Event) -> Digest:
         tries = 0
         while True:
             before = self._state.offset
@@ -126,7 +157,7 @@ class Download:
                 return self._proved(content)
             except Unreachable as exc:
                 tries = 0 if self._state.offset > before else tries + 1
-                if tries > len(PAUSES_S) or self._stop.wait(PAUSES_S[max(0, tries - 1)]):
+                if tries > len(PAUSES_S) or stop.wait(PAUSES_S[max(0, tries - 1)]):
                     raise Unfetched(f"{self._file.path} cannot be fetched now: {exc}") from exc
             except NotAllowed as exc:
                 raise Unservable(f"{self._file.path} is not fetched: {exc}") from exc
@@ -135,51 +166,58 @@ class Download:
         """Take in what one answer brings.  Raises Unreachable when more must come."""
         offset = self._state.offset
         headers = {"Range": f"bytes={offset}-"} if offset else {}
-        with self._edge.exchange("GET", url, headers=headers) as answer:
+        with self._source.exchange("GET", url, headers=headers) as answer:
             self._judge(answer)
-            total = self._total(content, answer)
+            total = self.size = self._total(content, answer)
             if self._file.size and total != self._file.size:
                 raise Unservable(
-                    f"{self._file.path} has {total} bytes at the edge, "
+                    f"{self._file.path} has {total} bytes at {answer.peer}, "
                     f"the plan says {self._file.size}"
                 )
-            self._fits(total)
+            self._bounds.fits(total)
             while piece := answer.read():
-                self._take(content, piece, total)
+                self._bounds.goes_on(len(piece))
+                self._take(content, piece, total, answer.peer)
         if self._state.offset < total:
             raise Unreachable(f"it broke off at {self._state.offset} of {total} bytes")
 
     def _judge(self, answer: Answer) -> None:
         if answer.status in {200, 206}:
             return
+        if answer.status == 416:
+            raise _Wrong(f"{self._file.path} is shorter at {answer.peer} than what has come of it")
+        if self._expires:
+            self._judge_right(answer)
+        elif answer.status < 500 and answer.status not in PASSING:
+            raise Unservable(
+                f"{self._file.path} cannot be had: {answer.peer} answers {answer.status}"
+            )
+        raise Unreachable(f"{answer.peer} answers {answer.status}")
+
+    def _judge_right(self, answer: Answer) -> None:
         if answer.status in EXPIRED:
             raise Unfetched(
                 f"the URL of {self._file.path} opens nothing any more ({answer.status})",
                 expired=True,
             )
         if answer.status == 404:
-            raise Unservable(f"{self._file.path} is neither at this site nor at the edge")
-        if answer.status == 416:
-            raise _Wrong(f"{self._file.path} is shorter at the edge than what has come of it")
-        raise Unreachable(f"the edge answers {answer.status}")
+            raise Unservable(f"{self._file.path} is neither at this site nor at {answer.peer}")
 
     def _total(self, content: FileIO, answer: Answer) -> int:
         """Return the size of all; begin anew where the answer does."""
         if answer.length is None:
-            raise Unreachable("the edge does not say how long its answer is")
+            raise Unreachable(f"{answer.peer} does not say how long its answer is")
         if answer.status == 200:
             self._begin_anew(content)
             return answer.length
         told = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if told is None or int(told[1]) != self._state.offset:
-            raise Unreachable("the edge sends another range than it was asked for")
+            raise Unreachable(f"{answer.peer} sends another range than it was asked for")
         return int(told[2])
 
-    def _take(self, content: FileIO, piece: bytes, total: int) -> None:
-        if self._stop.is_set():
-            raise Unfetched(f"{self._file.path} is fetched when the agent is back")
+    def _take(self, content: FileIO, piece: bytes, total: int, peer: str) -> None:
         if self._state.offset + len(piece) > total:
-            raise _Wrong(f"{self._file.path}: the edge sends more than it said")
+            raise _Wrong(f"{self._file.path}: {peer} sends more than it said")
         rest = self._state.rest
         rest += piece
         while len(rest) >= CHUNK or self._state.offset == total > self._state.sums.size:

@@ -6,7 +6,7 @@ Every write lies on the disk before the call returns.
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS inbox (
     machine TEXT PRIMARY KEY, version INTEGER NOT NULL, body TEXT NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS urls (sha256 TEXT PRIMARY KEY, url TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS origins (sha256 TEXT PRIMARY KEY, url TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS tasks (
     task TEXT NOT NULL, epoch INTEGER NOT NULL, state TEXT NOT NULL,
     accepted_at REAL NOT NULL, body TEXT NOT NULL, PRIMARY KEY (task, epoch)
@@ -51,6 +52,12 @@ CREATE TABLE IF NOT EXISTS hashes (
     inode INTEGER NOT NULL, sha256 TEXT NOT NULL, chunks TEXT NOT NULL
 ) STRICT
 """
+
+
+_KEEP_LINKS: Final = (
+    "INSERT OR REPLACE INTO urls VALUES (?, ?)",
+    "INSERT OR REPLACE INTO origins VALUES (?, ?)",
+)
 
 
 class State(StrEnum):
@@ -107,6 +114,14 @@ class Digest:
     chunks: str
 
 
+@dataclass(frozen=True, slots=True)
+class Links:
+    """Where files can be fetched, by SHA-256: at the edge for a while, or elsewhere."""
+
+    edge: Mapping[str, str] = field(default_factory=dict)
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+
 class AgentStore:
     """What only the agent reads and writes.  Safe to share between its threads."""
 
@@ -121,10 +136,10 @@ class AgentStore:
     def close(self) -> None:
         self._db.close()
 
-    def receive(self, plans: Iterable[BootPlan], urls: Mapping[str, str]) -> None:
+    def receive(self, plans: Iterable[BootPlan], links: Links) -> None:
         """Keep *plans* until the desk has settled them; the highest version of each stays.
 
-        *urls* tells by SHA-256 where their files can be fetched.
+        *links* tells where their files can be fetched.
         """
         since = {"since": astuple(moment.now())}
         rows = [(str(p.machine), p.version, json.dumps(p.encode() | since)) for p in plans]
@@ -135,10 +150,8 @@ class AgentStore:
                 " WHERE excluded.version >= inbox.version",
                 rows,
             )
-            connection.executemany(
-                "INSERT OR REPLACE INTO urls VALUES (?, ?)",
-                [(sha256.lower(), url) for sha256, url in urls.items()],
-            )
+            for sql, found in zip(_KEEP_LINKS, (links.edge, links.elsewhere), strict=True):
+                connection.executemany(sql, [(each.lower(), url) for each, url in found.items()])
 
     def keep(self, name: str, value: Any) -> None:
         """Write down *value*, plain JSON, as *name*."""
@@ -172,11 +185,14 @@ class AgentStore:
             )
             if sqlite.one(connection, "SELECT 1 FROM inbox") is None:
                 connection.execute("DELETE FROM urls")
+                connection.execute("DELETE FROM origins")
 
-    def urls(self) -> dict[str, str]:
-        """Return where files of the plans that wait can be fetched, by SHA-256."""
+    def links(self) -> Links:
+        """Return where files of the plans that wait can be fetched."""
         with self._db.reading() as connection:
-            return dict(connection.execute("SELECT sha256, url FROM urls").fetchall())
+            edge = connection.execute("SELECT sha256, url FROM urls").fetchall()
+            elsewhere = connection.execute("SELECT sha256, url FROM origins").fetchall()
+        return Links(dict(edge), dict(elsewhere))
 
     def accept(self, task: UUID, machine: UUID, epoch: int, body: dict[str, Any]) -> Verdict:
         """Keep a task, unless it is known, or its machine had a task of a higher epoch."""

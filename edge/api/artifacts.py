@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 from uuid import UUID
 
 from flask import Response
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StringConstraints
 
 from edge import auth, conditions
 from edge.api.contract import answered, operation, resource
@@ -47,13 +47,27 @@ class ArtifactFilter(Listing):
     sort: Annotated[str, SortOf(lists.ARTIFACTS)] = lists.ARTIFACTS.usual
 
 
+BaseUrl = Annotated[
+    str,
+    StringConstraints(
+        max_length=255,
+        pattern=r"^(https?://[A-Za-z0-9.:\[\]-]+(/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*)?)?$",
+    ),
+    Field(
+        description="Where the prefix is found by HTTP, if that is not the sites' own boot HTTP: "
+        "each site fetches what it needs from there once, verifies it, and keeps it.",
+        examples=["https://mirror.example/images"],
+    ),
+]
+
+
 class NewArtifact(Body):
     model_config = ConfigDict(json_schema_extra=example(_EXAMPLE))
 
     ref: Ref
     name: Line
     backend: Literal["filesystem"] = "filesystem"
-    base_url: Word = ""
+    base_url: BaseUrl = ""
     prefix: Annotated[RelativePath, Field(description="Folder under the site's artifact folder.")]
 
 

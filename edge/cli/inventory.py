@@ -46,7 +46,9 @@ def create_artifact(
     name: Annotated[str, typer.Option()],
     prefix: Annotated[str, typer.Option(help="Folder below the site's artifact folder.")],
     backend: Annotated[str, typer.Option()] = "filesystem",
-    base_url: Annotated[str, typer.Option()] = "",
+    base_url: Annotated[
+        str, typer.Option(help="URL above the prefix, where sites are to fetch the files from.")
+    ] = "",
 ) -> None:
     """Record where files lie; prints its id."""
     body = {"ref": ref, "name": name, "backend": backend, "baseUrl": base_url, "prefix": prefix}

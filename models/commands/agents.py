@@ -237,7 +237,10 @@ def send_plans(
     _serves([plan.run for plan in owned if plan.run is not None])
     files = {file.sha256: file for plan in owned for file in plan.files}
     links = blobs.links(files.values(), site_id, now()) if files else {}
-    body = {**head, "plans": plans, "blobs": links, "at": now().timestamp()}
+    ours = {plan.boot_base_url for plan in owned}
+    origins = blobs.elsewhere(files.values(), ours) if files else {}
+    at = now().timestamp()
+    body = {**head, "plans": plans, "blobs": links, "origins": origins, "at": at}
     send(agent_id, site_id, Kind.PLAN, body, expires_in_s=PLAN_S, **more)
 
 

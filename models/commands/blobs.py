@@ -1,9 +1,10 @@
 """Rights to blobs under the deployment's own key, and what the records say of blobs."""
 
 import secrets
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Final
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from models import audit, blobs
@@ -31,6 +32,13 @@ WHERE a.backend = 'filesystem' AND sums.value = %s ORDER BY 1
 """
 
 
+_ELSEWHERE: Final = """
+SELECT DISTINCT sums.value, a.prefix || '/' || sums.key, a.base_url
+FROM images i JOIN artifacts a ON a.id = i.artifact_id, jsonb_each_text(i.checksums) AS sums
+WHERE sums.value = ANY(%s) ORDER BY 1, 2, 3
+"""
+
+
 def key() -> bytes:
     """Return the key that rights are signed with, made when it is first asked for."""
     kept: Key | None = Key.get_or_none(Key.name == _KEY)
@@ -46,6 +54,26 @@ def links(files: Iterable[File], site: UUID, now: datetime, base: str = "") -> d
     Without *base* (the edge's URL) each is seen from the edge that the site was enrolled at.
     """
     return blobs.links(key(), files, site=site, expires=_until(now, LINK_S), base=base)
+
+
+def elsewhere(files: Iterable[File], ours: Collection[str]) -> dict[str, str]:
+    """Return by SHA-256 the URLs of those of *files* that lie at another server.
+
+    *ours* are the URLs of boot HTTP: what is below one of them lies at the site itself, as what an
+    artifact without a base URL has, whatever other artifact has the same.
+    """
+    wanted = {(file.sha256.lower(), file.path) for file in files}
+    rows = database.execute_sql(_ELSEWHERE, (sorted({sha256 for sha256, _ in wanted}),))
+    near = {"", *(urlsplit(url).netloc for url in ours)}
+    found: dict[str, str] = {}
+    here = set()
+    for sha256, path, base in rows:
+        if (sha256, path) not in wanted:
+            continue
+        if urlsplit(base).netloc in near:
+            here.add(sha256)
+        found.setdefault(sha256, f"{base.rstrip('/')}/{path}")
+    return {sha256: url for sha256, url in found.items() if sha256 not in here}
 
 
 def upload(

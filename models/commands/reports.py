@@ -8,7 +8,16 @@ from uuid import UUID
 
 from peewee import DataError
 
-from models.commands import checks, contact, discoveries, restored, runs, tasks, walks
+from models.commands import (
+    checks,
+    contact,
+    delays,
+    discoveries,
+    restored,
+    runs,
+    tasks,
+    walks,
+)
 from models.commands.moves import announce, further, locked
 from models.commands.runs import Render
 from models.database import database
@@ -26,6 +35,7 @@ MOVERS: Final = (
     | set(REACHED_BY)
     | {step.until for table in TABLES.values() for step in table.steps if step.until}
     | {bad for table in TABLES.values() for step in table.steps for bad in step.fails_on}
+    | {told for table in TABLES.values() for step in table.steps for told in step.heeds}
 )
 """Kinds that can carry a workflow on; all others are only kept."""
 
@@ -232,6 +242,7 @@ def _of_run(machine: Machine, agent: UUID, seen: Observation) -> Workflow | None
     if seen.run is None or flow is None or machine.run_id != seen.run:
         return None
     further(machine, seen.kind, flow)
+    delays.heed(flow, seen)
     if seen.kind is Seen.INSTALL_FAILED:
         # The deploy system switches the machine off after it told why: nobody saw it happen.
         machine.power = "unknown"

@@ -7,9 +7,10 @@ from dataclasses import replace
 import pytest
 
 from actors.site import admission
+from actors.site.apart import Apart
 from actors.site.artifacts import Unfetched, Unservable
 from actors.site.desk import Desk
-from actors.site.store import AgentStore
+from actors.site.store import AgentStore, Links
 from models.bootplan import Action, File
 from tests.actors.lane import until
 from tests.actors.site_lab import Folder, a_plan
@@ -24,8 +25,9 @@ class Shelf:
     def __init__(self):
         self.asked = []
         self.does = lambda file, url: None
+        self.far = Apart(1)
 
-    def admit(self, file, url=None):
+    def admit(self, file, url=None, elsewhere=None):
         self.asked.append((file.path, url))
         self.does(file, url)
 
@@ -67,7 +69,7 @@ def lab(tmp_path, monkeypatch):
 
 
 def test_a_file_is_admitted_with_the_url_that_came_with_its_plan(lab):
-    lab.desk.receive([lab.plan()], urls=URLS)
+    lab.desk.receive([lab.plan()], links=Links(URLS))
 
     lab.settled("plan-served")
 
@@ -93,10 +95,11 @@ def test_what_cannot_be_had_now_is_tried_again_and_its_plan_is_not_refused(lab):
 
     lab.shelf.does = away
 
-    lab.desk.receive([lab.plan()], urls=URLS)
+    lab.desk.receive([lab.plan()], links=Links(URLS))
 
-    lab.settled("plan-served")
+    lab.settled("artifact-awaited", "plan-served")
     assert (len(lab.shelf.asked), lab.refreshed) == (3, 0)
+    assert lab.site.seen()[0][1]["reason"] == "the edge is away"
 
 
 def test_when_its_url_ran_out_control_is_asked_once_and_the_new_one_is_tried(lab):
@@ -106,12 +109,12 @@ def test_when_its_url_ran_out_control_is_asked_once_and_the_new_one_is_tried(lab
 
     lab.shelf.does = expired
     plan = lab.plan()
-    lab.desk.receive([plan], urls=URLS)
+    lab.desk.receive([plan], links=Links(URLS))
     until(lambda: lab.desk.settle_all() or lab.refreshed)
     until(lambda: lab.desk.settle_all() or len(lab.shelf.asked) > 2)
     assert (lab.refreshed, lab.store.received()) == (1, (plan,))
 
-    lab.desk.receive([plan], urls={SHA: "new"})
+    lab.desk.receive([plan], links=Links({SHA: "new"}))
 
     lab.settled("plan-served")
 
@@ -129,13 +132,13 @@ def test_a_file_that_is_not_what_was_promised_refuses_its_plan(lab):
 
 
 def test_urls_outlive_a_restart_and_end_with_the_plans_that_wait(lab):
-    lab.desk.receive([lab.plan()], urls=URLS)
+    lab.desk.receive([lab.plan()], links=Links(URLS))
 
     lab.restart()
-    assert lab.store.urls() == URLS
+    assert lab.store.links() == Links(URLS)
     lab.settled("plan-served")
 
-    assert lab.store.urls() == {}
+    assert lab.store.links() == Links()
 
 
 def test_a_plan_that_was_overtaken_is_fetched_for_no_more(lab):

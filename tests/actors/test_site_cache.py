@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from actors.drivers import edge_line
+from actors.drivers import bulk
 from actors.drivers.edge_line import Edge
 from actors.site import download, sums
 from actors.site.artifacts import Artifacts, Unfetched, Unservable
@@ -308,7 +308,7 @@ def test_a_redirect_is_not_followed(site, edge):
 
 
 def test_an_edge_that_says_nothing_is_left(site, edge, monkeypatch):
-    monkeypatch.setattr(edge_line, "HEAD_S", 0.1)
+    monkeypatch.setattr(bulk, "HEAD_S", 0.1)
     done = threading.Event()
     edge.faults = [lambda handler: done.wait(20)] * 20
 

@@ -36,8 +36,8 @@ class Lab:
         for service in services:
             self.site.journal.mark_ready(service, os.getpid())
 
-    def receive(self, *plans, whole=None, urls=None, at=0.0):
-        self.desk.receive(plans, whole=whole, urls=urls, at=at)
+    def receive(self, *plans, whole=None, links=None, at=0.0):
+        self.desk.receive(plans, whole=whole, links=links, at=at)
         return self.desk.settle_all()
 
 

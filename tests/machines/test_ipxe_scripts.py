@@ -91,7 +91,7 @@ def test_entry_and_install_script_try_again_report_and_give_up(boot, tmp_path):
             "installing node-01", "try 5 of 5", "gives up on node-01", "ipxe.org/2d0c613b"
         )
 
-    [row] = boot.rows(Seen.BOOT_TROUBLE)
+    [row] = boot.rows(Seen.BOOT_FAILED)
     assert (row.mac, row.data["stage"], row.data["try"]) == (make.MAC, "kernel", "5")
     assert row.data["see"] == "https://ipxe.org/2d0c613b"
 
@@ -106,7 +106,7 @@ def test_a_kernel_that_comes_back_is_started(boot, tmp_path):
         console.shows("os/vmlinuz... ok", "os/initrd.img... ok")
 
     assert boot.rows(Seen.SCRIPT_SERVED)
-    assert not boot.rows(Seen.BOOT_TROUBLE)
+    assert not boot.rows(Seen.BOOT_FAILED)
 
 
 def test_the_entry_that_cannot_go_on_reports_and_gives_up(boot, tmp_path):

@@ -42,10 +42,10 @@ def network(site_id, **more):
     return networks.create_network(ADA, networks.NewNetwork(site_id=site_id, **fields | more))
 
 
-def image(ref="debian-12", **more):
+def image(ref="debian-12", base_url="", **more):
     artifact = f"a-{ref}"
     inventory.create_artifact(
-        ADA, ref=artifact, name="files", backend="filesystem", base_url="", prefix="debian"
+        ADA, ref=artifact, name="files", backend="filesystem", base_url=base_url, prefix="debian"
     )
     sums = {"vmlinuz": "0" * 64, "initrd.img": "1" * 64, "disk.raw": "2" * 64}
     fields = {"name": "Debian", "architecture": "x86_64", "checksums": sums, "image_bytes": 1 << 30}

@@ -195,27 +195,30 @@ def test_a_script_that_gives_up_says_where_and_why(ask, stores):
     ask.get(f"{path(Access.CALLBACK, 'trouble')}?{TOLD}", environ_base=MINE)
     ask.get(f"/ipxe/{make.MAC}/trouble?stage=script&errno=x%20y", environ_base=MINE)
 
-    first, *_ = [row for _, row in stores.journal.pending(0, 9)]
-    assert (first.kind, first.run) == (Seen.BOOT_TROUBLE, PLAN.run)
-    assert first.data == {
+    by_token, at_entry = [row for _, row in stores.journal.pending(0, 9)]
+    assert (by_token.kind, by_token.run) == (Seen.BOOT_FAILED, PLAN.run)
+    assert by_token.data == {
         "client": make.ADDRESS,
         "stage": "kernel",
         "try": "5",
         "errno": "0x2d0c613b",
         "platform": "efi",
         "see": "https://ipxe.org/2d0c613b",
+        "reason": "iPXE could not get past its kernel: 0x2d0c613b, see https://ipxe.org/2d0c613b",
     }
+    assert (at_entry.kind, at_entry.run) == (Seen.BOOT_TROUBLE, PLAN.run)
+    assert at_entry.data["reason"] == "iPXE could not get past its script: x y"
 
 
-def test_trouble_moves_nothing_and_a_flood_of_it_is_one_row(ask, stores):
+def test_trouble_moves_nothing_here_and_a_flood_of_it_is_one_row(ask, stores):
     for _ in range(50):
         answer = ask.get(f"{path(Access.CALLBACK, 'trouble')}?{TOLD}", environ_base=MINE)
         assert answer.text == "ok\n"
 
-    assert seen(stores) == [Seen.BOOT_TROUBLE]
+    assert seen(stores) == [Seen.BOOT_FAILED]
     assert stores.journal.phase(PLAN.run) is Phase.PXE_READY
     stores.journal.flush()
-    assert stores.journal.counters() == {"boot-trouble": 50}
+    assert stores.journal.counters() == {"boot-failed": 50}
 
 
 @pytest.mark.parametrize("url", [path(Access.CALLBACK, "trouble"), f"/ipxe/{make.MAC}/trouble"])

@@ -1,0 +1,140 @@
+"""One exchange of HTTP in which much may go up or come down: piece by piece, each step bounded.
+
+Rule 1: a name is resolved once and judged, and the judged address is the one connected to.
+Rule 2: connecting, the answer's head, and the pause between two reads have their bounds each.
+"""
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse
+from typing import Final
+from urllib.parse import urlsplit
+
+from actors.drivers.errors import Unreachable
+from actors.drivers.outbound import address_of
+from actors.drivers.reach import Rules, origin
+
+STALL_S: Final = 30.0
+"""How long a peer may send nothing, or take nothing."""
+
+HEAD_S: Final = 90.0
+"""How long a peer may take to begin its answer: it may have to read a large file first."""
+
+_READ: Final = 1024 * 1024
+_MOST_TEXT: Final = 64 * 1024
+
+Tls = Callable[[], ssl.SSLContext]
+"""Makes the context of a connection, so that renewed certificates are taken without a restart."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is spoken to: *name* is what sentences call it."""
+
+    name: str
+    rules: Rules
+    tls: Tls
+
+
+class Answer:
+    """What *peer* answers; its body is read piece by piece."""
+
+    def __init__(self, response: HTTPResponse, peer: str) -> None:
+        self.status = response.status
+        self.headers: HTTPMessage = response.headers
+        self.peer = peer
+        self._response = response
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body, or None where the peer does not say."""
+        return self._response.length
+
+    @property
+    def leads_to(self) -> str | None:
+        """Where the answer sends its caller, None for nowhere else."""
+        return self.headers.get("Location") if 300 <= self.status < 400 else None
+
+    def read(self) -> bytes:
+        """Return what has come, at most 1 MiB; b"" at the end.  Raises Unreachable."""
+        try:
+            return self._response.read1(_READ)
+        except (OSError, HTTPException, ValueError) as exc:
+            raise Unreachable(f"the answer of {self.peer} broke off") from exc
+
+    def text(self) -> str:
+        """Return the beginning of a short body, such as a problem's.  Raises Unreachable."""
+        try:
+            return self._response.read(_MOST_TEXT).decode(errors="replace")
+        except (OSError, HTTPException, ValueError) as exc:
+            raise Unreachable(f"the answer of {self.peer} broke off") from exc
+
+
+@contextmanager
+def exchange(
+    peer: Peer, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None
+) -> Iterator[Answer]:
+    """Send a request for *url*, which is whole; the answer is for the block, also a redirection.
+
+    Raises NotAllowed and Unreachable; neither repeats the path or the query.
+    """
+    parts = urlsplit(url)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    with _connected(peer, url) as connection:
+        with _bounded(connection.sock, HEAD_S), _answering(peer):
+            connection.request(method, target, body, {**headers, "Connection": "close"})
+            response = connection.getresponse()
+        with closing(response):  # it has the line open beside us
+            yield Answer(response, peer.name)
+
+
+@contextmanager
+def _connected(peer: Peer, url: str) -> Iterator[HTTPConnection]:
+    scheme, host, port = origin(url)
+    try:
+        address = address_of(peer.rules, host, port)
+        line = socket.create_connection((address, port), peer.rules.connect_s)
+    except OSError as exc:
+        raise Unreachable(f"{peer.name} at {host}:{port} cannot be reached: {exc}") from exc
+    connection = HTTPConnection(host, port)
+    with closing(line), closing(connection):
+        line.settimeout(STALL_S)
+        connection.sock = _wrapped(peer, line, host) if scheme == "https" else line
+        yield connection
+
+
+def _wrapped(peer: Peer, line: socket.socket, host: str) -> ssl.SSLSocket:
+    try:
+        with _bounded(line, STALL_S):
+            return peer.tls().wrap_socket(line, server_hostname=host)
+    except (OSError, ValueError) as exc:
+        raise Unreachable(f"{peer.name} at {host} does not prove who it is: {exc}") from exc
+
+
+@contextmanager
+def _answering(peer: Peer) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, HTTPException, ValueError) as exc:
+        raise Unreachable(f"{peer.name} did not answer: {type(exc).__name__}") from exc
+
+
+@contextmanager
+def _bounded(line: socket.socket, seconds: float) -> Iterator[None]:
+    """End the connection after *seconds*, however steadily the peer drips."""
+
+    def hang_up() -> None:
+        with suppress(OSError):
+            line.shutdown(socket.SHUT_RDWR)
+
+    timer = threading.Timer(seconds, hang_up)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
