@@ -75,7 +75,7 @@ class ChangedArtifact(Change):
     model_config = ConfigDict(json_schema_extra=example({"version": 1, "prefix": "debian-12.1"}))
 
     name: Line = Field(default_factory=str)
-    base_url: Word = Field(default_factory=str)
+    base_url: BaseUrl = Field(default_factory=str)
     prefix: RelativePath = Field(default_factory=str)
 
 
