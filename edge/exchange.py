@@ -4,7 +4,6 @@ The id comes in by X-Request-Id where it is well formed, is made here otherwise,
 answer, each log line, each message and each audit row.
 """
 
-import re
 import time
 from collections.abc import Mapping
 from functools import partial
@@ -17,10 +16,9 @@ from flask import Flask, Response, g, request
 from werkzeug.exceptions import HTTPException
 
 from edge.errors import WrongHost
+from models import names
 
 log = structlog.get_logger()
-
-_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 
 HEADERS: Final[Mapping[str, str]] = MappingProxyType(
     {
@@ -49,7 +47,7 @@ def request_id() -> str:
     """Return the id of the current request."""
     if "request_id" not in g:
         given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+        g.request_id = given if names.REQUEST_ID.fullmatch(given) else uuid4().hex
     return str(g.request_id)
 
 

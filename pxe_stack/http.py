@@ -8,13 +8,13 @@ from functools import partial
 from http import HTTPStatus
 from typing import Final
 
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, g, request
 
 from pxe_stack import boot, forms, metadata
 from pxe_stack.boot import CALLBACKS, SCRIPT
 from pxe_stack.boot_sources import Sources
 from pxe_stack.http_answer import Answer, FilePart, plain
-from pxe_stack.http_message import Request
+from pxe_stack.http_message import Request, request_id
 
 __all__ = ["CALLBACKS", "SCRIPT", "Sources", "app", "blueprint"]
 
@@ -35,6 +35,7 @@ def app(sources: Sources) -> Flask:
     made = Flask("pxe_stack", static_folder=None)
     made.config["MAX_CONTENT_LENGTH"] = forms.LARGEST
     made.url_map.merge_slashes = False
+    made.after_request(_named)
     made.register_blueprint(blueprint(sources))
     for status in (404, 405, 413, 500):
         made.register_error_handler(status, partial(_plain_error, HTTPStatus(status)))
@@ -62,7 +63,19 @@ def asked(body: bytes = b"") -> Request:
         fields={name.lower(): value for name, value in request.headers},
         client=request.remote_addr or "",
         body=body,
+        id=_request_id(),
     )
+
+
+def _request_id() -> str:
+    if "boot_request_id" not in g:
+        g.boot_request_id = request_id({"x-request-id": request.headers.get("X-Request-Id", "")})
+    return str(g.boot_request_id)
+
+
+def _named(response: Response) -> Response:
+    response.headers["X-Request-Id"] = _request_id()
+    return response
 
 
 def respond(answer: Answer) -> Response:

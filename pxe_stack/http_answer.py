@@ -96,6 +96,8 @@ def _one(first: str, last: str, size: int) -> tuple[int, int] | None:
 def select(request: Request, size: int, etag: str) -> Selection:
     """Return the part of *size* bytes that *request* is due (RFC 9110 §13.2.2)."""
     fields, bare = request.fields, request.method == "HEAD"
+    if "if-match" in fields and not _holds(fields["if-match"], etag, weakly=False):
+        return Selection(HTTPStatus.PRECONDITION_FAILED, 0, 0, {}, bare=True)
     if _holds(fields.get("if-none-match"), etag):
         return Selection(HTTPStatus.NOT_MODIFIED, 0, 0, {}, bare=True)
     ranged = not bare and fields.get("if-range", etag) == etag
@@ -111,10 +113,10 @@ def select(request: Request, size: int, etag: str) -> Selection:
     return Selection(HTTPStatus.PARTIAL_CONTENT, start, length, there, bare)
 
 
-def _holds(condition: str | None, etag: str) -> bool:
+def _holds(condition: str | None, etag: str, *, weakly: bool = True) -> bool:
     if condition is None:
         return False
-    said = {tag.strip().removeprefix("W/") for tag in condition.split(",")}
+    said = {tag.strip().removeprefix("W/" if weakly else "") for tag in condition.split(",")}
     return "*" in said or etag in said
 
 
@@ -162,13 +164,14 @@ def plain(status: HTTPStatus, **fields: str) -> Answer:
     return Answer(status=status, fields={**made.fields, **more}, body=made.body, size=made.size)
 
 
-def head_of(answer: Answer, now: int, *, keep: bool) -> bytes:
+def head_of(answer: Answer, now: int, *, keep: bool, request_id: str) -> bytes:
     """Return the head of *answer* as bytes; *now* is in seconds since the epoch."""
     bodiless = answer.status is HTTPStatus.NOT_MODIFIED
     lines = [
         f"HTTP/1.1 {answer.status.value} {answer.status.phrase}",
         f"Date: {_date(now)}",
         f"Connection: {'keep-alive' if keep else 'close'}",
+        f"X-Request-Id: {request_id}",
         *(f"{name}: {value}" for name, value in answer.fields.items()),
     ]
     if not bodiless:

@@ -67,7 +67,8 @@ class Line:
     """A client's connection; *take* is given each whole request, and answers when it can.
 
     *counts* are of answers, by status.
-    *raw* is the head of the request that was taken, *received* what came after it.
+    *raw* is the head of the request that was taken, *received* what came after it; *id* is the
+    request's.
     """
 
     __slots__ = (
@@ -84,6 +85,7 @@ class Line:
         "_take",
         "client",
         "deadline",
+        "id",
         "raw",
         "received",
         "sock",
@@ -113,6 +115,7 @@ class Line:
         self._keep = True
         self._bare = False
         self.raw = b""
+        self.id = ""
         self.state = State.IDLE
         self.deadline = time.monotonic() + patience.head  # who connects has something to say
         sock.settimeout(0)
@@ -187,6 +190,7 @@ class Line:
                 fields=told.fields,
                 client=self.client,
                 body=body,
+                id=self.id,
             ),
         )
         return True
@@ -198,6 +202,7 @@ class Line:
         head, length = self._head, _ = found
         self.raw = bytes(self.received[:length])
         del self.received[:length]
+        self.id = http_message.request_id(head.request.fields)
         self._keep, self._bare = head.keep, head.request.method == "HEAD"
         if head.length > LARGEST:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
@@ -225,7 +230,8 @@ class Line:
         """Send *answer*, then read on or end."""
         self._counts[f"http {answer.status.value}"] += 1
         self._answer = answer
-        head = head_of(answer, int(time.time()), keep=self._keep)
+        request_id = self.id or http_message.request_id({})  # of what was no request
+        head = head_of(answer, int(time.time()), keep=self._keep, request_id=request_id)
         if isinstance(answer.body, FilePart):
             self._file, self._at, self._left = answer.body, answer.body.start, answer.body.length
             self._out = memoryview(head)
@@ -262,6 +268,7 @@ class Line:
 
     def _finish(self) -> None:
         self._settle()
+        self.id = ""
         if self._keep:
             self._enter(State.HEAD if self.received else State.IDLE)
             return

@@ -19,7 +19,7 @@ import structlog
 
 from pxe_stack.http_answer import Answer
 from pxe_stack.http_line import Line, Patience, State
-from pxe_stack.http_message import Request
+from pxe_stack.http_message import Request, request_id
 
 log = structlog.get_logger()
 
@@ -29,7 +29,10 @@ ACCEPTS: Final = 64
 """Connections that are accepted before others have their turn."""
 TURNS: Final = 64
 """Turns of connections before it is looked for new ones."""
-_BUSY: Final = b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+_BUSY: Final = (
+    "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Length: 0\r\n"
+    "X-Request-Id: {}\r\n\r\n"
+)
 _EDGES: Final = select.EPOLLIN | select.EPOLLOUT | select.EPOLLET
 
 
@@ -186,7 +189,7 @@ class Loop:
         except OSError:
             self._end(line)
         except Exception:  # one client, whatever it did, does not stop the others
-            log.exception("http.failed")
+            log.exception("http.failed", request_id=line.id)
             self._end(line)
         else:
             if more and not line.closed:
@@ -222,7 +225,7 @@ class Loop:
 
 def _refuse(sock: socket.socket) -> None:
     with suppress(OSError):
-        sock.send(_BUSY)
+        sock.send(_BUSY.format(request_id({})).encode("ascii"))
     sock.close()
 
 

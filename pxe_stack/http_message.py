@@ -8,8 +8,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from secrets import token_hex
 from typing import Final
 from urllib.parse import unquote_to_bytes
+
+from models import names
 
 MOST_HEAD: Final = 8 * 1024
 """Bytes of a request line with its fields."""
@@ -40,6 +43,7 @@ class Refused(Exception):
 class Request:
     """One request: *path* is decoded, *fields* have lower-case names, *client* is an address.
 
+    *id* goes into its answer and the log lines about it;
     *accel* is how a proxy in front that is trusted wants files named, "" for bytes.
     """
 
@@ -50,6 +54,7 @@ class Request:
     client: str = ""
     body: bytes = b""
     accel: str = ""
+    id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +94,12 @@ def head(data: bytes | bytearray) -> tuple[Head, int] | None:
     request = Request(method=method, path=path, query=query, fields=fields)
     length, chunked = _framing(fields, version)
     return Head(request, _keeps(fields, version), length, chunked), end + len(_END)
+
+
+def request_id(fields: Mapping[str, str]) -> str:
+    """Return the id that a request came with, or one that is made here."""
+    given = fields.get("x-request-id", "")
+    return given if names.REQUEST_ID.fullmatch(given) else token_hex(16)
 
 
 def _bound(data: bytes | bytearray, skip: int) -> None:

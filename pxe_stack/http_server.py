@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Final
 
 import structlog
+from structlog.contextvars import bound_contextvars
 
 from pxe_stack import boot, http_proxy
 from pxe_stack.boot_files import is_file
@@ -131,16 +132,27 @@ class Answering:
         self._post([(line, found) for line, found in answers if line is not None and found])
 
     def _one(self, asked: Request | Callable[[], None]) -> Answer | None:
+        if isinstance(asked, Request):
+            return answered(asked, self._answer)
         try:
-            if isinstance(asked, Request):
-                return self._answer(asked)
             asked()
         except sqlite3.Error:
             raise
         except Exception:
             log.exception("http.failed")
-            return plain(HTTPStatus.INTERNAL_SERVER_ERROR)
         return None
+
+
+def answered(request: Request, answer: Callable[[Request], Answer]) -> Answer:
+    """Return what *answer* gives for *request*, or 500.  Raises sqlite3.Error."""
+    with bound_contextvars(request_id=request.id):
+        try:
+            return answer(request)
+        except sqlite3.Error:
+            raise
+        except Exception:
+            log.exception("http.failed")
+            return plain(HTTPStatus.INTERNAL_SERVER_ERROR)
 
 
 class Server:
@@ -198,7 +210,7 @@ class Server:
 
     def _file(self, request: Request) -> Answer:
         try:
-            return boot.answer(self._sources, request)
-        except Exception:
-            log.exception("http.failed")
-            return plain(HTTPStatus.INTERNAL_SERVER_ERROR)
+            return answered(request, self._answer)
+        except sqlite3.Error:
+            log.exception("http.not-read", request_id=request.id)
+            return plain(HTTPStatus.SERVICE_UNAVAILABLE, Retry_After="1")

@@ -150,6 +150,82 @@ def test_nginx_sends_the_files_that_the_site_points_it_to(behind):
     assert boot.rows(Seen.ARTIFACT_SERVED)[0].data["bytes"] == 0  # what nginx sent, it knows
 
 
+def head(*words):
+    """(status, fields in lower case) of curl's answer to *words*."""
+    said = run("curl", "-si", "-o", "/dev/null", "-D", "-", *words).stdout.decode("latin-1")
+    line, *fields = said.strip().split("\r\n")
+    return int(line.split()[1]), {
+        name.lower(): value for name, _, value in (each.partition(": ") for each in fields)
+    }
+
+
+@pytest.mark.parametrize("by", ["itself", "nginx"])
+def test_what_is_known_of_a_file_is_not_sent_again_and_no_two_are_mixed(behind, by):
+    boot, url = behind
+    url = f"{url if by == 'nginx' else boot.url}/artifacts/os/disk.raw"
+    etag = f'"{hashlib.sha256(BIG).hexdigest()}"'
+    some = ("-H", "Range: bytes=5-9")
+
+    status, fields = head(url)
+    asked = {
+        "known": head(url, "-H", f"If-None-Match: {etag}"),
+        "another": head(url, "-H", 'If-None-Match: "x"'),
+        "part of the same": head(url, *some, "-H", f"If-Range: {etag}"),
+        "part of another": head(url, *some, "-H", 'If-Range: "x"'),
+        "only the same": head(url, "-H", f"If-Match: {etag}"),
+        "only another": head(url, "-H", 'If-Match: "x"'),
+        "beyond": head(url, "-r", "99999999-"),
+        "head": head(url, "-I"),
+    }
+
+    assert (status, fields["etag"], fields["accept-ranges"]) == (200, etag, "bytes")
+    assert {what: answer[0] for what, answer in asked.items()} == {
+        "known": 304,
+        "another": 200,
+        "part of the same": 206,
+        "part of another": 200,
+        "only the same": 200,
+        "only another": 412,
+        "beyond": 416,
+        "head": 200,
+    }
+    assert asked["part of the same"][1]["content-range"] == f"bytes 5-9/{len(BIG)}"
+    assert asked["beyond"][1]["content-range"] == f"bytes */{len(BIG)}"
+    assert asked["head"][1]["content-length"] == str(len(BIG))
+
+
+def test_each_answer_of_nginx_bears_the_id_of_its_request(behind):
+    _, url = behind
+    ours = ("-H", "X-Request-Id: node-7")
+    script = bootplan.url(PLAN, make.KEY, Access.SCRIPT, "script").removeprefix(make.URL)
+    paths = ("/artifacts/os/disk.raw", script, "/nothing", "/_artifacts/x", "/healthz")
+
+    told = [head(url + path, *ours)[1]["x-request-id"] for path in paths]
+    made = [head(url + path, "-H", "X-Request-Id: no id")[1]["x-request-id"] for path in paths]
+    large = head(url + DONE, *ours, "--data-binary", "x" * 100_000)
+
+    assert told == ["node-7"] * len(paths)
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in made)
+    assert (large[0], large[1]["x-request-id"]) == (413, "node-7")
+
+
+def test_what_a_client_says_of_internal_locations_is_not_believed(behind, tmp_path):
+    boot, url = behind
+    (tmp_path / "secret").write_text("secret")
+    forged = (
+        ("-H", f"X-Sprout-Accel: {boot.folder}/=/_cache/"),
+        ("-H", "X-Accel-Redirect: /_artifacts/secret"),
+        ("-H", "X-Sendfile: /etc/passwd"),
+    )
+
+    for words in forged:
+        status, fields = head(f"{url}/artifacts/os/disk.raw", *words)
+        went = run("curl", "-s", *words, f"{url}/artifacts/os/disk.raw")
+        lost = run("curl", "-s", *words, f"{url}/nothing")
+        assert (status, went.stdout == BIG, lost.stdout) == (200, True, b"not found\n")
+        assert not {"x-accel-redirect", "x-sendfile"} & fields.keys()
+
+
 def test_the_machine_behind_nginx_is_who_asks(behind):
     _, url = behind
     script = bootplan.url(PLAN, make.KEY, Access.SCRIPT, "script").removeprefix(make.URL)

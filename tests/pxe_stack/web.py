@@ -66,6 +66,19 @@ def everything(sock: socket.socket) -> bytes:
     return bytes(came)
 
 
+def sources(stores: Stores, folder: Path, **more) -> boot_sources.Sources:
+    """What boot HTTP answers from, where DHCP is another's."""
+    return boot_sources.Sources(
+        directory=stores.directory,
+        journal=stores.journal,
+        loaders=Loaders((folder,)),
+        key=make.KEY,
+        boot_url=make.URL,
+        dhcp_on=False,
+        **more,
+    )
+
+
 @contextmanager
 def server(
     folder: Path,
@@ -77,19 +90,13 @@ def server(
     stores = Stores(folder, make.AGENT)
     reader, writer = socket.socketpair()
 
-    def sources(defer: boot_sources.Defer) -> boot_sources.Sources:
-        return boot_sources.Sources(
-            directory=stores.directory,
-            journal=stores.journal,
-            loaders=Loaders((folder,)),
-            key=make.KEY,
-            boot_url=make.URL,
-            dhcp_on=False,
-            defer=defer,
-        )
-
     made = Server(
-        sources, stores.journal, folder, listener=listener, proxies=proxies, limits=limits
+        lambda defer: sources(stores, folder, defer=defer),
+        stores.journal,
+        folder,
+        listener=listener,
+        proxies=proxies,
+        limits=limits,
     )
     thread = threading.Thread(target=made.run, args=(reader,))
     thread.start()
