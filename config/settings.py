@@ -16,7 +16,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsConfigDict
 
-from config.logins import Logins
+from config.listeners import Listeners
 from config.values import (
     Addresses,
     Commas,
@@ -86,7 +86,7 @@ def _under_data(name: str, description: str) -> Any:
     )
 
 
-class Settings(Logins):
+class Settings(Listeners):
     """What an operator may change; frozen, with secrets that have no repr."""
 
     model_config = SettingsConfigDict(
@@ -167,6 +167,10 @@ class Settings(Logins):
     )
     edge_workers: int = Field(1, ge=1, le=64, description="Processes of the edge.")
     edge_threads: int = Field(24, ge=1, le=256, description="Threads of each edge process.")
+    events_socket: Folder = _under_data(
+        "events.sock",
+        "Unix socket by which the edge passes live streams on to `sprout events`.",
+    )
     control_threads: int = Field(4, ge=1, le=64, description="Threads of control's worker.")
 
     site_id: str = Field(

@@ -25,6 +25,7 @@ from edge import (
     people,
     problems,
     sign_in,
+    waiting,
     workloads,
 )
 from edge.api import (
@@ -116,7 +117,8 @@ class EdgeConfig:
         session_key: what sessions of browsers are known by; empty: no browser is let in.
         broker: URL of the broker as sites reach it; empty: none is there for them.
         accounts: whether each site has an account of its own there, which control makes.
-        database_url: where the live stream listens.
+        database_url: where those who wait for events listen.
+        events_socket: where the events process takes connections.
         blob_dir: where blobs lie.
         artifact_dir: where the files of images lie, which are blobs too.
         agents_url: where agents reach their own listener, by mutual TLS; empty: there is none.
@@ -132,6 +134,7 @@ class EdgeConfig:
     broker: str = field(default="", repr=False)
     accounts: bool = False
     database_url: str = field(default="", repr=False)
+    events_socket: Path
     blob_dir: Path
     artifact_dir: Path
     agents_url: str = ""
@@ -179,7 +182,7 @@ def create_app(config: EdgeConfig) -> OpenAPI:
     for shown in (pages.blueprint, discovered.blueprint):
         _lend(app, shown.name)
     app.context_processor(lambda: {"policy_trouble": policy_source.standing().trouble})
-    app.extensions["sprout-events"] = events.Hub(config.database_url)
+    app.extensions["sprout-waiting"] = waiting.Ringer(config.database_url)
     app.extensions[blobs.EXTENSION] = blobs.Store(Shelf(config.blob_dir, config.artifact_dir))
     app.components.responses = dict(problem_responses())
     if bare := access.unguarded(app.view_functions):

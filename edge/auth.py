@@ -9,7 +9,7 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from ipaddress import ip_address
@@ -79,6 +79,18 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """What somebody is known by, and by which it is seen when that is over.
+
+    *session* is the session's hash, *token* the id of an API token; *until* is a Unix time.
+    """
+
+    session: str = ""
+    token: str = ""
+    until: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Operator:
     """A person or program that proved itself.
 
@@ -91,6 +103,7 @@ class Operator:
     subject: str = ""
     grants: tuple[Grant, ...] = ()
     sites: Mapping[UUID, str] = field(default_factory=dict)
+    proof: Proof = Proof()
 
     @property
     def session(self) -> bool:
@@ -222,7 +235,8 @@ def _by_token(token_hash: str) -> Operator:
             if (found := _by_api_token(token)) is not None:
                 return found
         elif (asked := issuer()) is not None:
-            return person(asked.access(token), Way.ISSUER)
+            claims = asked.access(token)
+            return replace(person(claims, Way.ISSUER), proof=Proof(until=float(claims["exp"])))
     # RFC 6750, section 3.1.
     how = {"WWW-Authenticate": 'Bearer realm="sprout", error="invalid_token"'}
     raise Unauthenticated("the token is not good here, or not any more", headers=how)
@@ -249,7 +263,8 @@ def _by_api_token(token: str) -> Operator | None:
         found = tokens.used(token)
         if found is None:
             return None
-        return placed(f"token:{found.name}", Way.API_TOKEN, f"token:{found.id}", found.grants)
+        came = placed(f"token:{found.name}", Way.API_TOKEN, f"token:{found.id}", found.grants)
+        return replace(came, proof=Proof(token=str(found.id)))
 
 
 def placed(name: str, way: Way, subject: str, grants: Iterable[Grant]) -> Operator:
@@ -274,7 +289,8 @@ def _by_session() -> Operator | None:
     if not isinstance(name, str):
         return None
     grants = [Grant(Role(role), site) for role, site in session.get("grants", ())]
-    return placed(name, Way.SESSION, session.get("subject", name), grants)
+    came = placed(name, Way.SESSION, session.get("subject", name), grants)
+    return replace(came, proof=Proof(session=stored().hash))
 
 
 def demand_csrf_token() -> None:

@@ -206,6 +206,12 @@ CATALOGUE: Final[Mapping[str, ProblemType]] = MappingProxyType(
             "Too many blobs are being moved",
             "Ask again after Retry-After seconds.",
         ),
+        "no-stream": ProblemType(
+            S.SERVICE_UNAVAILABLE,
+            "No stream can be opened now",
+            "Ask for what you need from time to time, and for a stream again after Retry-After "
+            "seconds; /readyz says whether the events process runs.",
+        ),
         "unavailable": ProblemType(
             S.SERVICE_UNAVAILABLE,
             "The database cannot be reached",
@@ -346,6 +352,12 @@ class Busy(Refusal):
     """As many blobs are on their way as the edge has threads for."""
 
     code = "busy"
+
+
+class NoStream(Refusal):
+    """The events process takes no stream: there are too many, or it does not run."""
+
+    code = "no-stream"
 
 
 BY_STATUS: Final[Mapping[int, str]] = MappingProxyType(

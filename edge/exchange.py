@@ -70,12 +70,17 @@ def host_name(host: str) -> str:
     return (name if name and port.isdecimal() else host).lower()
 
 
-def _ended(response: Response) -> Response:
+def stamped(response: Response) -> None:
+    """Give *response* the headers that every answer bears."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["X-Request-Id"] = request_id()
     if request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "no-store")
+
+
+def _ended(response: Response) -> Response:
+    stamped(response)
     say = log.debug if request.endpoint in _QUIET else log.info
     say(
         "edge.answered",

@@ -21,6 +21,7 @@ def document() -> dict[str, Any]:
     config = EdgeConfig(
         public_url="http://localhost",
         allowed_hosts=("localhost",),
+        events_socket=_NOWHERE,
         blob_dir=_NOWHERE,
         artifact_dir=_NOWHERE,
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge.doors import Client
 
 GRACE_S: Final = 3
-"""Seconds for requests to end on SIGTERM; a live stream would not end by itself."""
+"""Seconds for requests to end on SIGTERM."""
 
 
 class Quiet(glogging.Logger):  # type: ignore[misc] # gunicorn has no types
@@ -82,6 +82,7 @@ def configured(settings: Settings) -> "EdgeConfig":
         broker=_broker(settings),
         accounts=_accounts(settings),
         database_url=database_url,
+        events_socket=settings.events_socket,
         blob_dir=settings.blob_dir,
         artifact_dir=settings.artifact_dir,
         agents_url=_agents_url(settings),

@@ -65,14 +65,14 @@ class Session(SessionMixin):
         """Forget all of it."""
         if self._name:
             with borrowed():
-                sessions.forget(self._hash)
+                sessions.forget(self.hash)
         self._name, self._known, self.modified = "", {}, True
 
     def keep(self) -> str:
         """Write it down; return its name."""
         self._name = self._name or secrets.token_urlsafe(_BYTES)
         with borrowed():
-            sessions.write(self._hash, self._data, life=self.life)
+            sessions.write(self.hash, self._data, life=self.life)
         return self._name
 
     @property
@@ -84,14 +84,15 @@ class Session(SessionMixin):
     def _data(self) -> dict[str, Any]:
         if self._known is None:
             with borrowed():
-                found = sessions.read(self._hash)
+                found = sessions.read(self.hash)
             self._known = dict(found or {})
             if found is None:
                 self._name = ""  # unknown, or over: nobody chooses his own name
         return self._known
 
     @property
-    def _hash(self) -> str:
+    def hash(self) -> str:
+        """Return what it is kept under: nobody comes by its name from that."""
         return hmac.digest(self._key, self._name.encode(errors="replace"), "sha256").hex()
 
 

@@ -45,6 +45,7 @@ class DomainEvent:
     request_id: str = ""
     data: Mapping[str, Any] = field(default_factory=dict)
     about: About = About.MACHINE
+    site_id: UUID | None = field(default=None, compare=False)
 
     @property
     def routing_key(self) -> str:

@@ -15,7 +15,6 @@ from actors.broker_contract import QueueError
 from models.commands import events
 from models.database import Listener, Unavailable, borrowed
 
-CHANNEL: Final = "sprout_domain_events"
 LOOK_S: Final = 1.0
 PAUSE_S: Final = 1.0
 PRUNE_S: Final = 3600.0
@@ -36,7 +35,7 @@ def run(database_url: str, broker_url: str, stop: threading.Event) -> None:
 
 
 def _listen(database_url: str, publisher: broker.EventPublisher, stop: threading.Event) -> None:
-    listener = Listener(database_url, CHANNEL)
+    listener = Listener(database_url, events.CHANNEL)
     prune_at = 0.0
     try:
         while not stop.is_set():

@@ -3,12 +3,14 @@
 import time
 from typing import Annotated, Any, Final
 
-from flask import Response, current_app
+from flask import Response, current_app, request
 from pydantic import ConfigDict, Field
 
 from edge import access
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Limit, Line, Query, example
+from edge.events import MIME_TYPE, streamed
+from edge.live.handover import Form
 from models import queries
 from models.commands import events
 from models.events import DomainEvent
@@ -65,17 +67,26 @@ class Events(Answer):
     "/v1/events",
     "listEvents",
     answer=Events,
-    refuses=("not-found",),
+    refuses=("not-found", "no-stream"),
     action="event.read",
 )
 def index(query: EventFilter) -> Response:
-    """List what happened to machines after a point, waiting a while for something to happen."""
-    wanted = {
+    """List what happened to machines after a point, waiting a while for something to happen.
+
+    With `Accept: text/event-stream` it is a stream of them by Server-Sent Events, each with its
+    position as the event's id: `Last-Event-ID`, or `after`, resumes.  An event named `reset` says
+    that some in between are not kept any more, one named `ended` why the stream ends.
+    """
+    wanted: dict[str, Any] = {
         "among": access.visible_sites(),
         "machine": None if query.machine_id is None else queries.machine(query.machine_id).id,
         "site": None if query.site_id is None else queries.site(query.site_id).id,
         "kind": query.kind,
     }
+    if request.accept_mimetypes.best_match(["application/json", MIME_TYPE]) == MIME_TYPE:
+        after = None if query.after < 0 else query.after
+        wanted.pop("among")
+        return streamed(Form.EVENTS, after=after, **wanted)
     if query.after < 0:
         return answered(Events(items=[], next=events.newest()))
     found = _found(query, wanted)
@@ -85,15 +96,15 @@ def index(query: EventFilter) -> Response:
 
 def _found(query: EventFilter, wanted: dict[str, Any]) -> list[DomainEvent]:
     until = time.monotonic() + query.wait
-    hub = current_app.extensions["sprout-events"]
-    stream = hub.open() if query.wait else None
+    ringer = current_app.extensions["sprout-waiting"]
+    bell = ringer.take() if query.wait else None
     try:
         while True:
             found = events.since(query.after, limit=query.limit, **wanted)
             left = until - time.monotonic()
-            if found or left <= 0 or stream is None:
+            if found or left <= 0 or bell is None:
                 return found
-            stream.take(min(left, LOOK_S))
+            bell.wait(min(left, LOOK_S))
     finally:
-        if stream is not None:
-            hub.close(stream)
+        if bell is not None:
+            ringer.give_back(bell)

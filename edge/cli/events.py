@@ -10,13 +10,30 @@ from edge.cli import show, terminal
 from edge.cli.client import AWAY, Api, Told, api
 from edge.cli.commands import Commands
 from edge.cli.options import OfMachine, OfSite
+from edge.cli.processes import MODULES, become
 
-EVENTS: Final = Commands("What happens to machines, in order, as CloudEvents.")
+EVENTS: Final = Commands(
+    "Run the process of live streams, or follow what happens to machines.",
+    invoke_without_command=True,
+    no_args_is_help=False,
+)
 
 WAIT_S: Final = 8
 """Seconds that one question waits for its answer: less than the client's patience."""
 
 AGAIN_S: Final = 2.0
+
+
+@EVENTS.callback()
+def serve(
+    context: typer.Context,
+    check: Annotated[
+        bool, typer.Option("--check", help="Say whether one runs here: status 0, else 1.")
+    ] = False,
+) -> None:
+    """Run the process that holds live streams, which the edge passes on to it."""
+    if context.invoked_subcommand is None:
+        become(MODULES["events"], *(["--check"] if check else []))
 
 
 @EVENTS.command("follow")

@@ -19,7 +19,7 @@ CATALOGUE: Final[Catalogue] = {
         "workflows": Entry("edge.cli.workflows:WORKFLOWS", "What was asked, and how it goes."),
         "discoveries": Entry("edge.cli.discoveries:DISCOVERIES", "Machines that nobody entered."),
         "ip-allocations": Entry("edge.cli.workflows:ALLOCATIONS", "Addresses of machines."),
-        "events": Entry("edge.cli.events:EVENTS", "What happens to machines, as it happens."),
+        "events": Entry("edge.cli.events:EVENTS", "What happens to machines; live streams."),
         "ssh": Entry(
             "edge.cli.processes:ssh", "Open a shell on a machine.", raw=True, settings=_WORDS
         ),

@@ -18,6 +18,7 @@ RACK: Final = typer.Typer(help="Virtual machines with BMCs, for rehearsal.", **P
 MODULES: Final = {
     "edge": "edge.serve",
     "agents": "edge.agents",
+    "events": "edge.live",
     "control": "actors.control",
     "site": "actors.site",
 }

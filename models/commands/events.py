@@ -12,6 +12,9 @@ from models.events import SHARDS, About
 from models.tables import Discovery, DomainEvent, Machine, Site
 from models.whereabouts import Sites
 
+CHANNEL: Final = "sprout_domain_events"
+"""Where PostgreSQL says, at commit, that there are new events."""
+
 KEPT: Final = timedelta(days=7)
 """How long a published event can still be read."""
 
@@ -124,6 +127,7 @@ def _event(row: Any) -> events.DomainEvent:
         subject_id=row.discovery_id if discovery else row.machine_id,
         subject=row.data["mac"] if discovery else row.hostname,
         site=row.site,
+        site_id=row.site_id,
         seq=row.seq,
         kind=row.kind,
         at=row.at,
@@ -164,6 +168,16 @@ def newest() -> int:
     """Return the number of the newest event that `since` would show, 0 without any."""
     row = DomainEvent.select(fn.max(DomainEvent.id)).where(_SETTLED).scalar()
     return int(row or 0)
+
+
+def oldest() -> int:
+    """Return the number of the oldest event that is kept, 0 without any."""
+    return int(DomainEvent.select(fn.min(DomainEvent.id)).scalar() or 0)
+
+
+def behind(number: int) -> bool:
+    """Whether there are events above *number*, such as `since` shows only later."""
+    return bool(DomainEvent.select().where(DomainEvent.id > number).exists())
 
 
 def prune() -> int:

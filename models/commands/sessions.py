@@ -1,6 +1,6 @@
 """Browsers' sessions, kept here and known by a hash of their cookie; passwords that were tried."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final
 
@@ -26,6 +26,13 @@ def read(hashed: str) -> Mapping[str, Any] | None:
         (Session.hash == hashed) & (Session.expires_at > now())
     )
     return None if row is None else dict(row.data)
+
+
+def alive(hashes: Collection[str]) -> frozenset[str]:
+    """Return those of *hashes* whose sessions are good now."""
+    query = Session.select(Session.hash)
+    rows = query.where(Session.hash.in_(hashes) & (Session.expires_at > now()))
+    return frozenset(row.hash for row in rows)
 
 
 def write(hashed: str, data: Mapping[str, Any], *, life: timedelta) -> None:

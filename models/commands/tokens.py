@@ -122,6 +122,13 @@ def used(token: str) -> TokenView | None:
     return _view(row)
 
 
+def alive(ids: Collection[UUID]) -> frozenset[UUID]:
+    """Return those of *ids* whose tokens are good now."""
+    good = ApiToken.revoked_at.is_null() & (ApiToken.expires_at > now())
+    rows = ApiToken.select(ApiToken.id).where(ApiToken.id.in_(ids) & good)
+    return frozenset(row.id for row in rows)
+
+
 def listed(*, among: Collection[UUID] | None = None, ask: Ask = FIRST) -> Part[TokenView]:
     """Return tokens, the newest first unless told; with *among*, for none but these sites."""
     query = ApiToken.select()

@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import expect, sync_playwright
 
-from tests.services import axe, process
+from tests.services import axe
 
 FLAGS = [
     "--no-sandbox",
@@ -33,7 +33,7 @@ def sign_in_url(edge):
 
 
 @pytest.fixture
-def page(chromium, served):
+def page(chromium, served, live):
     """A page of a browser that is signed in; scripts that fail and dialogs fail the test."""
     context = chromium.new_context(base_url=served.url)
     found = context.new_page()
@@ -45,7 +45,6 @@ def page(chromium, served):
     expect(found).to_have_url(f"{served.url}/")
     yield found
     context.close()
-    process.stop(served.master)  # told politely, it would wait for streams to end
     assert wrong == []
 
 

@@ -15,11 +15,11 @@ import requests
 from edge.app import EdgeConfig, create_app
 from tests.edge import make
 from tests.edge.browser import axe_core, chromium, page
+from tests.edge.live import TOKEN, hearing
 from tests.services import process
 
-__all__ = ["axe_core", "chromium", "page"]
+__all__ = ["TOKEN", "axe_core", "chromium", "page"]
 
-TOKEN = "t-0123456789abcdef"
 TOKEN_HASH = hashlib.sha256(TOKEN.encode()).hexdigest()
 ROOT = Path(__file__).parents[2]
 NOWHERE = Path("/nonexistent/sprout")
@@ -32,6 +32,7 @@ def config(**more):
         "admin_token_hash": TOKEN_HASH,
         "session_key": "k" * 32,
         "broker": "postgres",
+        "events_socket": NOWHERE / "events.sock",
         "blob_dir": NOWHERE,
         "artifact_dir": NOWHERE,
     }
@@ -127,6 +128,7 @@ def variables(database_url, home):
         "SPROUT_BROKER": "postgres",
         "SPROUT_BIND": f"127.0.0.1:{port}",
         "SPROUT_API_URL": f"http://127.0.0.1:{port}",
+        "SPROUT_EVENTS_SOCKET": str(Path(home) / "events.sock"),
         "SPROUT_ADMIN_TOKEN_HASH": TOKEN_HASH,
         "SPROUT_SESSION_KEY": "k" * 32,
     }
@@ -149,6 +151,13 @@ def serving(settings, folder):
         yield edge
     finally:
         process.stop(started, how=signal.SIGTERM)
+
+
+@pytest.fixture
+def live(settings, tmp_path):
+    """The events process that the edge of the same test passes streams on to."""
+    with hearing(settings, tmp_path) as running:
+        yield running
 
 
 @pytest.fixture

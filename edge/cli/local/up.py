@@ -34,6 +34,7 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "migrations": ("models.migrations",),
         "edge": ("edge.serve",),
         "agents": ("edge.agents",),
+        "events": ("edge.live",),
         "control": ("actors.control",),
         "site": ("actors.site",),
         "rack": ("deploy.rack",),
@@ -210,6 +211,7 @@ class Up:
             self.process("migrations", core, needs=after_database, ready=Finished()),
             # The edge promises through the database alone: it does not wait for the broker.
             self.process("edge", core, needs=(*after_database, "migrations"), ready=edge_up),
+            self.process("events", core, needs=(*after_database, "migrations")),
             *((agents,) if self._settings.tls_enabled else ()),
             self.process("control", core, needs=(*after_database, *after_broker, "migrations")),
         )

@@ -1,0 +1,16 @@
+"""The part of the settings that says how many may listen, and to what."""
+
+from pydantic import Field
+
+from config.logins import Logins
+
+
+class Listeners(Logins):
+    """Live streams, and metrics."""
+
+    events_streams: int = Field(
+        5000, ge=1, le=100_000, description="Most live streams of one events process."
+    )
+    events_streams_each: int = Field(
+        100, ge=1, le=100_000, description="Most live streams of one person or token."
+    )
