@@ -7,7 +7,6 @@ it is written down.
 
 import hashlib
 import hmac
-import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,19 +16,14 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-from models import bootplan, names
+from models import bootplan
 from models.bootplan import SLOT, Access, Document
-from models.errors import Invalid
 from models.observations import Seen
-from pxe_stack import boot_files, forms, metadata, scripts
+from pxe_stack import boot_entry, boot_files, forms, metadata, scripts
 from pxe_stack.boot_sources import Sources, note, strange
-from pxe_stack.canary_mark import is_canary
 from pxe_stack.directory import Known
 from pxe_stack.http_answer import Answer, plain, text
 from pxe_stack.http_message import Request
-
-RECENT_S: Final = 300.0
-"""How long after DHCP saw a machine the tokenless entry leads to its script."""
 
 CALLBACKS: Final[Mapping[str, Seen]] = MappingProxyType(
     {
@@ -41,10 +35,7 @@ CALLBACKS: Final[Mapping[str, Seen]] = MappingProxyType(
     }
 )
 _SERVED: Final = {Access.SCRIPT: Seen.SCRIPT_SERVED, Access.SEED: Seen.SEED_SERVED}
-_ERRNO: Final = re.compile(r"0x([0-9a-f]{8})")
-SCRIPT: Final = "script"
-TROUBLE: Final = "trouble"
-"""What a script that gives up fetches, to say why."""
+SCRIPT: Final = scripts.IPXE.script
 
 
 def answer(sources: Sources, request: Request) -> Answer:
@@ -63,65 +54,6 @@ def _healthz(sources: Sources, request: Request, rest: str) -> Answer:
     return plain(HTTPStatus.NOT_FOUND) if rest else text("ok\n")
 
 
-def _entry(sources: Sources, request: Request, rest: str) -> Answer:
-    """The tokenless entry: leads to the script only a machine that DHCP has just seen."""
-    mac, _, more = rest.partition("/")
-    try:
-        known = sources.directory.by_mac(names.mac(mac, field="mac"))
-    except Invalid:
-        known = None
-    if more:
-        return _entry_trouble(sources, request, known, more)
-    if known is None:
-        if not is_canary(mac):
-            strange(sources, request, "unknown-mac", None, path=f"/ipxe/{mac[:64]}")
-        return text(scripts.unknown_machine())
-    here = request.client == known.plan.addressing.address
-    if here and known.opens(Access.SCRIPT) and _was_seen(sources, known):
-        url = bootplan.url(known.plan, sources.key, Access.SCRIPT, SCRIPT)
-        return text(scripts.chain(url, _trouble_url(sources, known)))
-    path = f"/ipxe/{known.plan.mac}"
-    note(sources, request, Seen.LOCAL_BOOT_SERVED, known, {"path": path})
-    return text(scripts.local_boot(sources.boot_url))
-
-
-def _trouble_url(sources: Sources, known: Known) -> str:
-    return f"{known.plan.boot_base_url}/ipxe/{known.plan.mac}/{TROUBLE}"
-
-
-def _entry_trouble(sources: Sources, request: Request, known: Known | None, name: str) -> Answer:
-    if name != TROUBLE:
-        return plain(HTTPStatus.NOT_FOUND)
-    if known is None or request.client != known.plan.addressing.address:
-        strange(sources, request, "trouble-of-a-stranger", known, path="/ipxe/*/trouble")
-    else:
-        _trouble(sources, request, known, Seen.BOOT_TROUBLE)
-    return text("ok\n")
-
-
-def _trouble(sources: Sources, request: Request, known: Known, kind: Seen) -> None:
-    """Write down what an iPXE script says of its end; a flood of it is counted.
-
-    Under the run's token it is a BOOT_FAILED, and ends the run as a callback does: not every iPXE
-    can post.  At the entry, which has no token, it is words, and ends nothing.
-    """
-    told = forms.read(request.query.encode()[: forms.LARGEST])
-    data = {name: told[name] for name in ("stage", "errno", "try", "platform") if name in told}
-    stage, errno = data.get("stage", "script"), data.get("errno", "no reason given")
-    data["reason"] = f"iPXE could not get past its {stage}: {errno}"
-    if code := _ERRNO.fullmatch(errno):
-        data["see"] = f"https://ipxe.org/{code[1]}"
-        data["reason"] += f", see {data['see']}"
-    note(sources, request, kind, known, data)
-
-
-def _was_seen(sources: Sources, known: Known) -> bool:
-    if not sources.dhcp_on:
-        return True
-    at = sources.journal.acked_at(known.plan.mac)
-    return at is not None and 0 <= sources.clock() - at <= RECENT_S
-
-
 def _run(sources: Sources, request: Request, rest: str) -> Answer:
     """Everything under a run's token."""
     run, _, rest = rest.partition("/")
@@ -130,7 +62,7 @@ def _run(sources: Sources, request: Request, rest: str) -> Answer:
         return plain(HTTPStatus.NOT_FOUND)
     if request.method == "POST":
         return _callback(sources, request, run, token, name)
-    if name == TROUBLE:
+    if name == boot_entry.TROUBLE:
         return _run_trouble(sources, request, run, token)
     return _document(sources, request, run, token, name)
 
@@ -178,9 +110,10 @@ def _receipt(sources: Sources, document: Document, body: bytes) -> dict[str, Any
 
 
 def _constant(sources: Sources, name: str) -> Answer:
-    if name == SCRIPT:
-        return text(scripts.local_boot(sources.boot_url))
-    return plain(HTTPStatus.NOT_FOUND)
+    dialect = scripts.DIALECTS.get(name)
+    if dialect is None:
+        return plain(HTTPStatus.NOT_FOUND)
+    return text(dialect.local(sources.boot_url))
 
 
 def _callback(sources: Sources, request: Request, run: str, token: str, name: str) -> Answer:
@@ -213,9 +146,9 @@ def _run_trouble(sources: Sources, request: Request, run: str, token: str) -> An
     known = _known(sources, run)
     why = _stranger(sources, request, known, Access.CALLBACK, token)
     if known is None or why:
-        strange(sources, request, why, known, path=f"/boot/{run[:36]}/***/{TROUBLE}")
+        strange(sources, request, why, known, path=f"/boot/{run[:36]}/***/{boot_entry.TROUBLE}")
     else:
-        _trouble(sources, request, known, Seen.BOOT_FAILED)
+        boot_entry.tell_trouble(sources, request, known, Seen.BOOT_FAILED)
     return text("ok\n")
 
 
@@ -246,7 +179,7 @@ def _metadata(version: str, sources: Sources, request: Request, rest: str) -> An
     """EC2-style metadata, for the machine whose address asks, where cloud-init looks for it."""
     begun, path = time.perf_counter(), f"/{version}/{rest[:64]}"
     known = sources.directory.by_address(request.client)
-    if known is None or not known.opens(Access.SEED) or not _was_seen(sources, known):
+    if known is None or not known.opens(Access.SEED) or not boot_entry.was_seen(sources, known):
         why = "unknown-address" if known is None else "window-closed"
         strange(sources, request, why, known, path=path)
         return plain(HTTPStatus.NOT_FOUND)
@@ -278,7 +211,8 @@ class Row:
 VIEWS: Final[Mapping[str, Row]] = MappingProxyType(
     {
         "healthz": Row(_healthz),
-        "ipxe": Row(_entry),
+        "ipxe": Row(boot_entry.of_ipxe),
+        "grub": Row(boot_entry.of_grub),
         "boot": Row(_run, _READ | {"POST"}),
         "artifacts": Row(boot_files.artifact),
         "loaders": Row(boot_files.loader),

@@ -26,7 +26,8 @@ def _at_once(what: Callable[[], None]) -> None:
 class Sources:
     """What the views answer from.  *dhcp_on*: this site's own DHCP sees every network boot.
 
-    *defer* takes what is to be written down about a file after it was sent.
+    *defer* takes what is to be written down about a file after it was sent; *source* is by which
+    server it was asked for.
     """
 
     directory: Directory
@@ -38,6 +39,7 @@ class Sources:
     clock: Callable[[], float] = time.time
     downloads: Downloads = field(default_factory=Downloads)
     defer: Defer = _at_once
+    source: Source = Source.HTTP
 
 
 def note(
@@ -48,7 +50,7 @@ def note(
     return sources.journal.append(
         Observation(
             kind=kind,
-            source=Source.HTTP,
+            source=sources.source,
             at=sources.clock(),
             mac=None if plan is None else plan.mac,
             machine=None if plan is None else plan.machine,

@@ -9,6 +9,7 @@ from urllib.parse import quote
 from models.bootplan import Access, url
 from pxe_stack import firmware
 from pxe_stack.directory import Known
+from pxe_stack.firmware import Architecture, Kind
 from pxe_stack.packets import Option, Request, printable
 
 NO_PROXY: Final = b"\xb0\x01\x01"
@@ -34,7 +35,7 @@ class Server:
     tftp: str
     boot_url: str
     key: bytes
-    chains: Mapping[str, str] = field(default_factory=dict, hash=False)
+    chains: Mapping[Kind, str] = field(default_factory=dict, hash=False)
 
 
 class Boot(NamedTuple):
@@ -73,9 +74,8 @@ def boot_of(request: Request, known: Known | None, server: Server) -> Boot:
     if arch is None:
         return NOTHING
     http = arch.http or vendor.startswith(_HTTP)
-    return _loaded(
-        _loader(known, arch, server), server.boot_url, http=http, bios=arch.name == "bios"
-    )
+    loader = _loader(known, arch, server, http=http)
+    return _loaded(loader, server.boot_url, http=http, bios=arch.name == "bios")
 
 
 @lru_cache(maxsize=256)
@@ -115,12 +115,12 @@ def _is_ipxe(request: Request) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _architecture(vendor: bytes, code: bytes) -> firmware.Architecture | None:
+def _architecture(vendor: bytes, code: bytes) -> Architecture | None:
     number = int.from_bytes(code, "big") if len(code) == 2 else None
     return firmware.architecture(number, printable(vendor))
 
 
-def _loader(known: Known | None, arch: firmware.Architecture, server: Server) -> str:
-    usual = server.chains.get(arch.name, arch.loader)
+def _loader(known: Known | None, arch: Architecture, server: Server, *, http: bool) -> str:
+    usual = server.chains.get((arch.name, http), arch.loader)
     override = usual if known is None else known.plan.loaders.get(arch.name, usual)
     return override if override in firmware.LOADERS else usual

@@ -32,6 +32,9 @@ _TIMES: Final = struct.Struct("!BBIBBIBBI")
 # a call, and these are looked up for every packet.
 _ACK: Final = Kind.ACK
 _BOOT_FILE: Final = int(Option.BOOT_FILE)
+_PAD: Final = b"\0"
+"""EDK2 ends the file's name by a zero behind it, in what it then hands to shim and GRUB: where the
+next option stands there, they read none of those that follow, and know no network nor router."""
 _TFTP_SERVER: Final = int(Option.TFTP_SERVER)
 _HOST_NAME: Final = int(Option.HOST_NAME)
 
@@ -168,12 +171,12 @@ def _constant(request: Request, snapshot: Snapshot, terms: Terms) -> bytes:
 def _boot_options(request: Request, boot: Boot, snapshot: Snapshot) -> bytes:
     if not boot.file:
         return b""
-    options = [*boot.options]
+    told = [coded(code, value) for code, value in boot.options]
     if len(boot.file) > FILE_ROOM or request.wants(_BOOT_FILE):
-        options.append((_BOOT_FILE, boot.file.encode("ascii")))
+        told.append(coded(_BOOT_FILE, boot.file.encode("ascii")) + (b"" if boot.bios else _PAD))
     if boot.tftp and request.wants(_TFTP_SERVER):
-        options.append((_TFTP_SERVER, snapshot.server.tftp.encode("ascii")))
-    return b"".join(coded(code, value) for code, value in options)
+        told.append(coded(_TFTP_SERVER, snapshot.server.tftp.encode("ascii")))
+    return b"".join(told)
 
 
 def _own_options(request: Request, terms: Terms) -> tuple[tuple[int, bytes], ...]:

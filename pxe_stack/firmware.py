@@ -120,19 +120,30 @@ def loader_name(asked: str) -> str | None:
     return name if name in LOADERS else None
 
 
-CHAINS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
+CHAINS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
     {
-        "uefi-x64": ("snponly-shim.efi", "snponly.efi"),
-        "uefi-arm64": ("ipxe-arm64-shim.efi", "ipxe-arm64.efi"),
+        "uefi-x64": (("snponly-shim.efi", "snponly.efi"), ("shimx64.efi", "grubx64.efi")),
+        "uefi-arm64": (("ipxe-arm64-shim.efi", "ipxe-arm64.efi"), ("shimaa64.efi", "grubaa64.efi")),
     }
 )
-"""What every machine of a kind is started by where all of it is installed: the first of them.
-
-Nobody says whether Secure Boot is on; where it is off, these start as well.  A shim whose second
-stage is GRUB is for machines that are given it: GRUB keeps the card from the iPXE that it starts.
+"""What every machine of a kind is started by where all of it is installed: the first of the first
+chain that is whole.  Nobody says whether Secure Boot is on; where it is off, these start as well.
 """
 
+Kind = tuple[str, bool]
+"""The name of an architecture, and whether its firmware boots over HTTP."""
 
-def chains(installed: Collection[str]) -> Mapping[str, str]:
-    """Return the loader of each kind of machine that has a chain whole in *installed*."""
-    return {name: chain[0] for name, chain in CHAINS.items() if set(chain) <= set(installed)}
+
+def chains(installed: Collection[str], over_http: Collection[str]) -> Mapping[Kind, str]:
+    """Return the loader of each kind of machine that has a chain whole in *installed*.
+
+    For firmware that boots over HTTP each part must be in *over_http*: a GRUB that cannot speak it
+    would stop at its prompt.
+    """
+    found = {}
+    for name, alternatives in CHAINS.items():
+        for http, there in ((False, set(installed)), (True, set(over_http))):
+            whole = next((chain for chain in alternatives if set(chain) <= there), None)
+            if whole is not None:
+                found[name, http] = whole[0]
+    return found

@@ -55,6 +55,15 @@ class Loaders:
         """Return the names in the table whose files are installed."""
         return tuple(name for name in firmware.LOADERS if self._path(name) is not None)
 
+    def over_http(self) -> tuple[str, ...]:
+        """Return those of names that a machine can go on from which has booted over HTTP."""
+        return tuple(name for name in self.names() if not self._is_mute(name))
+
+    def _is_mute(self, name: str) -> bool:
+        """Whether it is a GRUB without its module http (Debian 12's signed one is)."""
+        found = self.find(name) if name.startswith("grub") and name.endswith(".efi") else None
+        return found is not None and b" HTTP/1.1" not in found.data
+
     def _path(self, name: str) -> Path | None:
         candidates = (folder / file for file in firmware.LOADERS[name] for folder in self._folders)
         return next((p for p in candidates if p.is_file() and p.stat().st_size <= LARGEST), None)

@@ -293,12 +293,14 @@ def coded(code: int, value: bytes) -> bytes:
 
 
 def pieces(area: bytes) -> Iterable[tuple[int, bytes]]:
-    """Yield (code, the option as it stands there), of options that we have coded."""
+    """Yield (code, the option as it stands there), of options that we have coded, with its pad."""
     at = 0
     while at < len(area):
         begun, code = at, area[at]
         while at < len(area) and area[at] == code:
             at += 2 + area[at + 1]
+        while at < len(area) and not area[at]:
+            at += 1
         yield code, area[begun:at]
 
 

@@ -27,7 +27,8 @@ LARGEST: Final = 64 * 1024
 CONSOLE: Final = "ttyS0,115200"
 
 _BASE: Final = slot("boot.base_url")
-_RUN: Final = f"{_BASE}/boot/{slot('run.id')}"
+_PATH: Final = f"/boot/{slot('run.id')}"
+_RUN: Final = f"{_BASE}{_PATH}"
 SEED_URL: Final = f"{_RUN}/{slot('run.token.seed')}"
 CALLBACK_URL: Final = f"{_RUN}/{slot('run.token.callback')}/"
 
@@ -87,6 +88,7 @@ def documents(order: Order) -> tuple[Document, ...]:
     """
     made = (
         _document("script", Access.SCRIPT, script(order)),
+        _document("script.grub", Access.SCRIPT, grub_script(order)),
         _document("manifest", Access.SEED, manifest(order)),
         _document("seed/meta-data", Access.SEED, meta_data(order)),
         _document("seed/user-data", Access.SEED, user_data(order)),
@@ -109,30 +111,56 @@ def _document(name: str, access: Access, body: str) -> Document:
 
 def script(order: Order) -> str:
     """Return the iPXE script that starts the deploy kernel, or says why it could not."""
-    parts = (
-        Part("initrd", "initrd.img"),
-        Part("console", CONSOLE),
-        Part("sprout.manifest", f"{SEED_URL}/manifest"),
-        Part("BOOTIF", f"01-{order.mac.replace(':', '-')}"),
-        *map(Part.read, order.kernel_args),
+    return _script(
+        "ipxe/install.ipxe",
+        order,
+        kernel_url=f"{_BASE}{_artifact(order.kernel_path, field='/kernelPath')}",
+        initrd_url=f"{_BASE}{_artifact(order.initrd_path, field='/initrdPath')}",
+        arguments=_arguments(order, Part("initrd", "initrd.img")),
+        callback_url=CALLBACK_URL,
     )
+
+
+def grub_script(order: Order) -> str:
+    """Return the same for a GRUB, in paths of the server that it came from by TFTP or HTTP."""
+    return _script(
+        "grub/install.cfg",
+        order,
+        kernel_path=_artifact(order.kernel_path, field="/kernelPath"),
+        initrd_path=_artifact(order.initrd_path, field="/initrdPath"),
+        arguments=_arguments(order),
+        trouble_path=f"{_PATH}/{slot('run.token.callback')}/trouble",
+    )
+
+
+def _script(template: str, order: Order, **values: str) -> str:
     return (
         _ours()
-        .get_template("ipxe/install.ipxe")
+        .get_template(template)
         .render(
             hostname=names.hostname(order.hostname, field="/hostname"),
             mac=names.mac(order.mac, field="/mac"),
-            kernel_url=_artifact(order.kernel_path, field="/kernelPath"),
-            initrd_url=_artifact(order.initrd_path, field="/initrdPath"),
-            arguments=kernel_args.line(parts),
-            callback_url=CALLBACK_URL,
+            **values,
+        )
+    )
+
+
+def _arguments(order: Order, *first: Part) -> str:
+    """Return the deploy kernel's command line; its words need no quotes in any dialect."""
+    return kernel_args.line(
+        (
+            *first,
+            Part("console", CONSOLE),
+            Part("sprout.manifest", f"{SEED_URL}/manifest"),
+            Part("BOOTIF", f"01-{order.mac.replace(':', '-')}"),
+            *map(Part.read, order.kernel_args),
         )
     )
 
 
 def manifest(order: Order) -> str:
     """Return what the deploy system is to do: a key, one space and a value on each line."""
-    image = _artifact(order.image_path, field="/imagePath")
+    image = f"{_BASE}{_artifact(order.image_path, field='/imagePath')}"
     lines = {
         "version": "1",
         "run": slot("run.id"),
@@ -227,7 +255,7 @@ def _check(tree: nodes.Template, values: Mapping[str, str]) -> None:
 
 
 def _artifact(path: str, *, field: str) -> str:
-    return f"{_BASE}/artifacts/{names.path(path, field=field)}"
+    return f"/artifacts/{names.path(path, field=field)}"
 
 
 @cache

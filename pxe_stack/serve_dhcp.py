@@ -34,12 +34,13 @@ def dhcp(site: "Site", index: int = 0) -> None:
     stop = sockets.stop_signal()
     wire = sockets.made_in(site.netns, lambda: _wire(site, share))
     address = site.dhcp_address or ""
+    loaders = Loaders(site.loader_dirs)
     told = Server(
         address=address,
         tftp=site.tftp_address or address,
         boot_url=site.boot_url,
         key=site.key,
-        chains=firmware.chains(Loaders(site.loader_dirs).names()),
+        chains=firmware.chains(loaders.names(), loaders.over_http()),
     )
     stores = Stores(site.directory, site.agent)
     server = DhcpServer(wire, stores, told, LeaseStore(site.directory, share))

@@ -6,10 +6,13 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from models.observations import Source
 from pxe_stack import sockets, tftp_sockets
+from pxe_stack.boot_sources import Sources
 from pxe_stack.loaders import Loaders
 from pxe_stack.site_directory import Stores
 from pxe_stack.tftp import Server
+from pxe_stack.tftp_contract import Contract
 from pxe_stack.tftp_reports import Reports
 
 if TYPE_CHECKING:
@@ -29,7 +32,9 @@ def tftp(site: "Site") -> None:
     )
     stores, counts = Stores(site.directory, site.agent), Counter[str]()
     reports = Reports(stores, counts)
-    server = Server(listener, Loaders(site.loader_dirs), reports.tell, counts)
+    loaders = Loaders(site.loader_dirs)
+    contract = Contract(_sources(site, stores, reports, loaders))
+    server = Server(listener, loaders, reports.tell, counts, contract=contract)
     stores.journal.mark_ready("tftp")
     log.info("tftp.ready", address=site.tftp_address)
     try:
@@ -38,6 +43,18 @@ def tftp(site: "Site") -> None:
         server.close()
         reports.close()
         stores.close()
+
+
+def _sources(site: "Site", stores: Stores, reports: Reports, loaders: Loaders) -> Sources:
+    return Sources(
+        directory=stores.directory,
+        journal=reports,
+        loaders=loaders,
+        key=site.key,
+        boot_url=site.boot_url,
+        dhcp_on=site.dhcp_on,
+        source=Source.TFTP,
+    )
 
 
 def _allow_sockets() -> None:

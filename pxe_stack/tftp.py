@@ -17,6 +17,7 @@ from pxe_stack import tftp_packets, tftp_sockets
 from pxe_stack.allowance import Allowance
 from pxe_stack.canary_mark import asks_tftp
 from pxe_stack.loaders import Loader, Loaders
+from pxe_stack.tftp_contract import Contract, masked
 from pxe_stack.tftp_outcome import Counted, Outcome, Why
 from pxe_stack.tftp_packets import Asked, Code, Refused
 from pxe_stack.tftp_table import Peer, Table
@@ -42,6 +43,8 @@ _STRAYS: Final = (b"\0\3", b"\0\4", b"\0\6")
 class Server:
     """Serves *loaders* to whoever asks *listener*; tells *report* how each request ended.
 
+    What is made for who asks is *contract*'s, where there is one.
+
     What is not worth a telling is added to *counts*, by the values of Counted.
     """
 
@@ -52,7 +55,10 @@ class Server:
         report: Callable[[Outcome], None],
         counts: Counter[str],
         table: Table | None = None,
+        *,
+        contract: Contract | None = None,
     ) -> None:
+        self._contract = contract
         self._listener = listener
         self._loaders = loaders
         self._report = report
@@ -122,7 +128,7 @@ class Server:
             return
         try:
             asked = tftp_packets.read(raw)
-            loader = self._loader(asked)
+            loader = self._loader(asked, peer[0])
             if before is not None:
                 self._transfers.end(before, Why.SUPERSEDED)
             if self._transfers.room_for(peer[0]):
@@ -132,14 +138,16 @@ class Server:
         except OSError:
             self._counts[Counted.UNANSWERABLE] += 1
 
-    def _loader(self, asked: Asked) -> Loader:
+    def _loader(self, asked: Asked, client: str) -> Loader:
+        name = masked(asked.name)
         try:
             loader = self._loaders.find(asked.name)
+            if loader is None and self._contract is not None:
+                loader = self._contract.find(asked.name, client)
         except OSError as exc:
-            detail = exc.strerror or ""
-            raise Refused(Code.DENIED, Why.UNREADABLE, detail, asked.name) from exc
+            raise Refused(Code.DENIED, Why.UNREADABLE, exc.strerror or "", name) from exc
         if loader is None:
-            raise Refused(Code.NOT_FOUND, Why.NO_SUCH_FILE, name=asked.name)
+            raise Refused(Code.NOT_FOUND, Why.NO_SUCH_FILE, name=name)
         return loader
 
     def _refuse(self, refused: Refused, peer: Peer, local: str, *, canary: bool) -> None:

@@ -33,16 +33,25 @@ class Reports:
         self._told: Counter[str] = Counter()
         self._lost = 0
         self._unflushed = False
-        self._waiting: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Outcome | Observation | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._write, name="tftp-reports")
         self._thread.start()
 
-    def tell(self, outcome: Outcome) -> None:
+    def tell(self, outcome: Outcome | Observation) -> None:
         """Have *outcome* written down soon."""
         if self._waiting.qsize() < MOST_WAITING:
             self._waiting.put(outcome)
         else:
             self._lost += 1
+
+    def append(self, observation: Observation) -> int:
+        """Have *observation* written down soon, and its run's phase advanced: a Journal's part."""
+        self.tell(observation)
+        return 1
+
+    def acked_at(self, mac: str) -> float | None:
+        """Return when DHCP last confirmed an address to *mac*: a Journal's other part."""
+        return self._stores.journal.acked_at(mac)
 
     def close(self) -> None:
         """Write what waits."""
@@ -76,7 +85,9 @@ class Reports:
             self._stores.journal.flush()
 
 
-def _seen(outcome: Outcome, stores: Stores) -> Observation:
+def _seen(outcome: Outcome | Observation, stores: Stores) -> Observation:
+    if isinstance(outcome, Observation):
+        return outcome
     known = stores.directory.by_address(outcome.client)
     plan = None if known is None else known.plan
     why = {} if outcome.why is None else {"why": outcome.why.value, "detail": outcome.detail}

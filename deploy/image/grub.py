@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.image import recipe
+from pxe_stack import scripts
 
 SECTOR: Final = 512
 _MODULES: Final = (
@@ -25,27 +26,6 @@ _MODULES: Final = (
 # same image, or a label that occurs twice, cannot mislead it.
 _PREFIX: Final = "(,gpt3)/boot/grub"
 
-LOCAL_CONFIG: Final = """\
-# Whatever is installed on a local disk: its own loader first, then our root file system.
-insmod regexp
-for esp in (hd*,gpt*) (hd*,msdos*); do
-    for loader in debian/shimx64.efi ubuntu/shimx64.efi proxmox/grubx64.efi BOOT/BOOTX64.EFI; do
-        if [ -f "$esp/EFI/$loader" ]; then
-            echo "local boot: $esp/EFI/$loader"
-            set root="$esp"
-            regexp --set=1:root '^\\((.*)\\)$' "$esp"
-            chainloader "$esp/EFI/$loader" && boot
-        fi
-    done
-done
-search --no-floppy --label --set=root root
-if [ -f "($root)/boot/grub/grub.cfg" ]; then
-    set prefix="($root)/boot/grub"
-    configfile "($root)/boot/grub/grub.cfg"
-fi
-echo "local boot: no disk has a boot loader"
-"""
-
 
 def bios_core(parts: Path, output: Path) -> None:
     """Write the core image for a BIOS; *parts* is the unpacked grub-pc-bin."""
@@ -60,7 +40,7 @@ def efi_loader(parts: Path, output: Path) -> None:
 def efi_local(parts: Path, output: Path) -> None:
     """Write the loader that is sent over the network to boot the local disk."""
     config = output.with_suffix(".cfg")
-    config.write_text(LOCAL_CONFIG)
+    config.write_text(scripts.template("grub/local-boot.cfg"))
     extra = ("fat", "search", "search_label", "search_fs_file", "chain", "regexp", "boot")
     _mkimage(parts, "x86_64-efi", output, "-p", "/", "-c", str(config), *extra, *_MODULES)
     config.unlink()

@@ -37,13 +37,18 @@ for that look, and the kernel panics."""
 
 @dataclass(frozen=True)
 class Start:
-    """How a machine boots.  *limit_s* is four times what it takes on an idle host."""
+    """How a machine boots.  *limit_s* is four times what it takes on an idle host.
+
+    *secure*: its firmware starts only what Microsoft has signed.  *loader_dirs* are the site's.
+    """
 
     firmware: Firmware
     limit_s: float
     target: Target = Target.PXE
     card: Card = Card.VIRTIO
     plain: bool = False
+    secure: bool = False
+    loader_dirs: tuple[Path, ...] = Site.loader_dirs
 
 
 STARTS = {
@@ -95,6 +100,7 @@ def standing(
         firmware=start.firmware,
         card=start.card,
         memory_mib=MEMORY_MIB,
+        secure_boot=start.secure,
         advertise=way is Way.RELAY,  # a site beyond a router cannot
     )
     with ExitStack() as stack:
@@ -105,7 +111,7 @@ def standing(
         planned = rack.machines if known else []
         hosts = {machine.hardware.mac: address(machine) for machine in planned}
         stand = stack.enter_context(ways.laid(way, rack, folder, hosts))
-        site = _site(folder, stand)
+        site = _site(folder, stand, start)
         boot = stack.enter_context(serving(site, *SERVICES))
         plans = boot.stores.plans
         _put_network(plans, stand.mode)
@@ -126,7 +132,7 @@ def _make_plain(stack: ExitStack, rack: Rack) -> None:
         stack.callback(PlainRom(rack.namespace, machine.place.tap).close)
 
 
-def _site(folder: Path, stand: Stand) -> Site:
+def _site(folder: Path, stand: Stand, start: Start) -> Site:
     return Site(
         directory=folder / "site",
         agent=make.AGENT,
@@ -137,6 +143,7 @@ def _site(folder: Path, stand: Stand) -> Site:
         dhcp_interface=stand.interface,
         dhcp_address=stand.address,
         tftp_address=stand.address,
+        loader_dirs=start.loader_dirs,
     )
 
 

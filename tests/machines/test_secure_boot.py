@@ -1,76 +1,76 @@
 """Secure Boot in earnest: OVMF with Microsoft's keys, and Debian's signed loaders, served by us."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from deploy.rack import bridge
-from deploy.rack.rack import Rack
+from deploy.rack.hardware import Firmware
+from models.observations import Observation, Seen, Source
 from pxe_stack.serve import Site
-from tests.pxe_stack import make
-from tests.pxe_stack.lab import serving, until
+from tests.machines.evidence import say
+from tests.machines.ground import Start, standing
+from tests.machines.ways import Way
 
 pytestmark = pytest.mark.machines
 
-LIMIT_S = 120.0
 DEBIAN = tuple(map(Path, ("/usr/lib/ipxe", "/usr/lib/shim", "/usr/lib/grub/x86_64-efi-signed")))
-REFUSED = "started none of the iPXE loaders"
+SECURE = Start(Firmware.UEFI, 120.0, secure=True, loader_dirs=DEBIAN)
+UNSIGNED = replace(SECURE, loader_dirs=Site.loader_dirs)
+BY_HAND = pytest.mark.long
 
 
-@pytest.fixture
-def booting(tmp_path):
-    """Boot a machine by *loader*; return its console and what it was sent, when *done* is."""
-
-    def boot(loader, done):
-        with Rack(tmp_path / "rack", firmware="uefi", secure_boot=True) as rack:
-            (machine,) = rack.machines
-            with serving(site(rack, tmp_path / "site"), "dhcp", "tftp") as running:
-                plan = make.plan(mac=machine.hardware.mac, loaders={"uefi-x64": loader})
-                running.stores.plans.put(plan)
-                machine.start()
-                until(lambda: done(console(machine)), LIMIT_S)
-                rows = [seen for _, seen in running.stores.journal.pending(0, 1000)]
-                return console(machine), rows
-
-    return boot
+def sent(ground):
+    return [row.data["name"] for row in ground.boot.rows(Seen.TFTP_SENT)]
 
 
-def site(rack, folder):
-    address = str(rack.gateway.ip)
-    return Site(
-        directory=folder,
-        agent=make.AGENT,
-        key=make.KEY,
-        boot_url=f"http://{address}:8081",
-        netns=rack.namespace,
-        dhcp_interface=bridge.NAME,
-        dhcp_address=address,
-        tftp_address=address,
-        loader_dirs=DEBIAN,
-    )
+@pytest.mark.timeout(2 * SECURE.limit_s)
+@pytest.mark.parametrize("way", [Way.FULL, pytest.param(Way.RELAY, marks=BY_HAND)])
+def test_shim_starts_grub_which_starts_debians_signed_kernel_which_reports_back(tmp_path, way):
+    with standing(tmp_path, SECURE, way) as ground:
+        [machine] = ground.rack.machines
+        begun = ground.switch_on()
+
+        [told] = ground.wait_for(Seen.INSTALL_STARTED)
+
+        script, *_ = ground.boot.rows(Seen.SCRIPT_SERVED)
+        assert (script.mac, script.source) == (machine.hardware.mac, Source.TFTP)
+        assert script.data["document"] == "script.grub"
+        assert sent(ground) == [
+            *("shimx64.efi", "grubx64.efi", "grub.cfg"),
+            f"grub/grub.cfg-01-{machine.hardware.mac}",
+            f"boot/{told.run}/***/script.grub",
+            *("artifacts/os/vmlinuz", "artifacts/os/initrd.img"),
+        ]
+        said = machine.serial.read()
+        assert "secure boot enabled" in said.lower()
+        assert "iPXE initialising" not in said, "an unsigned loader was started: no Secure Boot"
+        say(f"secure {way}: script {script.at - begun:.1f} s, callback {told.at - begun:.1f} s")
 
 
-def console(machine):
-    path = machine.serial.path
-    return path.read_text(errors="replace") if path.exists() else ""
+@pytest.mark.timeout(2 * SECURE.limit_s)
+def test_by_grub_too_an_installed_machine_is_led_to_its_disk_and_a_stranger_told_so(tmp_path):
+    with standing(tmp_path, SECURE, Way.FULL) as ground:
+        [machine] = ground.rack.machines
+        plan = ground.boot.stores.plans.by_mac(machine.hardware.mac).plan
+        over = Observation(kind=Seen.INSTALLED, source=Source.HTTP, at=1.0, run=plan.run)
+        ground.boot.stores.journal.append(over)
+        ground.switch_on()
+
+        machine.serial.wait_for("nothing to install on this machine", ground.start.limit_s)
+
+        assert ground.boot.rows(Seen.LOCAL_BOOT_SERVED)
+        assert not ground.boot.rows(Seen.SCRIPT_SERVED)
+        machine.serial.wait_for("no disk has a boot loader", ground.start.limit_s)
 
 
-def sent(rows):
-    return [row.data["name"] for row in rows if row.kind == "tftp-sent"]
+@pytest.mark.timeout(2 * SECURE.limit_s)
+def test_an_unsigned_loader_is_refused_by_the_firmware_itself(tmp_path):
+    with standing(tmp_path, UNSIGNED, Way.FULL) as ground:
+        [machine] = ground.rack.machines
+        ground.switch_on()
 
+        machine.serial.wait_for("Access Denied", ground.start.limit_s)
 
-@pytest.mark.timeout(2 * LIMIT_S)
-def test_debians_signed_shim_starts_the_second_stage_which_starts_nothing_unsigned(booting):
-    said, rows = booting("shimx64.efi", lambda said: REFUSED in said)
-
-    assert "Welcome to GRUB!" in said
-    assert sent(rows)[:3] == ["shimx64.efi", "grubx64.efi", "grub.cfg"]
-    assert "iPXE initialising" not in said, "an unsigned loader was started: no Secure Boot"
-
-
-@pytest.mark.timeout(2 * LIMIT_S)
-def test_an_unsigned_loader_is_refused_by_the_firmware_itself(booting):
-    said, rows = booting("snponly.efi", lambda said: "Access Denied" in said)
-
-    assert sent(rows)[0] == "snponly.efi"
-    assert "iPXE initialising" not in said
+        assert sent(ground)[0] == "snponly.efi"
+        assert "iPXE initialising" not in machine.serial.read()

@@ -108,6 +108,20 @@ def test_scapy_reads_in_the_answer_what_was_meant(name):
     )
 
 
+@pytest.mark.parametrize("name", ["edk2", "edk2-http", "ipxe", "u-boot"])
+def test_a_name_that_firmware_ends_by_a_zero_in_the_packet_hides_no_option(name):
+    """What EDK2 does with option 67 (PxeBcParseDhcp4Packet), before it hands the packet on."""
+    offer = ask(Site(network()), "discover", FIRMWARE[name])
+    packet = bytearray(packets.build(offer))
+    file = packets.coded(67, offer.boot_file.encode())
+
+    packet[packet.index(file) + len(file)] = 0
+
+    read = {}
+    packets.collect(bytes(packet[240:]), read)
+    assert read == offer.told
+
+
 if __name__ == "__main__":
     GOLDEN.parent.mkdir(exist_ok=True)
     GOLDEN.write_text(json.dumps(all_of_them(), indent=1) + "\n")

@@ -38,6 +38,7 @@ def test_the_documents_are_those_of_the_boot_contract():
 
     assert made == {
         ("script", "script"),
+        ("script.grub", "script"),
         ("manifest", "seed"),
         ("seed/meta-data", "seed"),
         ("seed/user-data", "seed"),

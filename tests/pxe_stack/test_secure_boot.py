@@ -56,12 +56,10 @@ def test_shim_finds_what_it_asks_for_beside_itself_signed(folder, asked, data):
         "/EFI/redhat/grub.cfg",
     ],
 )
-def test_grub_finds_a_configuration_that_hands_over_to_ipxe(folder, asked):
+def test_grub_finds_a_configuration_that_leads_to_the_machines_own(folder, asked):
     config = Loaders((folder,)).find(asked).data
 
-    assert b"chainloader" in config
-    handed = {name for name in ("ipxe.efi", "snponly.efi") if name.encode() in config}
-    assert handed <= firmware.LOADERS.keys()
+    assert b"source /grub/grub.cfg-01-${net_default_mac}\n" in config
 
 
 @pytest.mark.parametrize(
@@ -96,19 +94,42 @@ class TestChoice:
         return boot_of(request, known, replace(SERVER, chains=dict(chains))).file
 
     def test_where_a_chain_is_installed_whole_each_machine_of_its_kind_is_started_by_it(self):
-        whole = firmware.chains(["snponly-shim.efi", "snponly.efi", "undionly.kpxe"])
+        names = ["snponly-shim.efi", "snponly.efi", "undionly.kpxe"]
+        whole = firmware.chains(names, names)
 
         assert self.told(7, chains=whole) == "snponly-shim.efi"
         assert self.told(16, chains=whole) == f"{make.URL}/loaders/snponly-shim.efi"
         assert self.told(0, chains=whole) == "undionly.kpxe"
         assert self.told(11, chains=whole) == "ipxe-arm64.efi"
 
-    @pytest.mark.parametrize("installed", [[], ["snponly.efi"], ["snponly-shim.efi"]])
+    @pytest.mark.parametrize(
+        "installed", [[], ["snponly.efi"], ["snponly-shim.efi"], ["shimx64.efi", "mmx64.efi"]]
+    )
     def test_where_a_part_is_missing_nobody_is(self, installed):
-        assert self.told(7, chains=firmware.chains(installed)) == "snponly.efi"
+        assert self.told(7, chains=firmware.chains(installed, installed)) == "snponly.efi"
+
+    def test_a_shim_with_grub_starts_machines_where_no_ipxe_is_signed(self):
+        debian = ["shimx64.efi", "grubx64.efi", "mmx64.efi", "snponly.efi"]
+
+        assert self.told(7, chains=firmware.chains(debian, debian)) == "shimx64.efi"
+        both = [*debian, "snponly-shim.efi"]
+        assert self.told(7, chains=firmware.chains(both, both)) == "snponly-shim.efi"
+
+    @pytest.mark.parametrize(
+        ("grub", "loader"), [(b"MZ", "snponly.efi"), (b"MZ HTTP/1.1\r\n", "shimx64.efi")]
+    )
+    def test_over_http_only_a_grub_that_speaks_it_is_a_second_stage(self, tmp_path, grub, loader):
+        for name in ("shimx64.efi", "snponly.efi", "grubx64.efi"):
+            (tmp_path / name).write_bytes(grub)
+        loaders = Loaders((tmp_path,))
+        chains = firmware.chains(loaders.names(), loaders.over_http())
+
+        assert self.told(7, chains=chains) == "shimx64.efi"
+        assert self.told(16, chains=chains) == f"{make.URL}/loaders/{loader}"
 
     def test_a_machine_may_be_given_another(self):
-        whole = firmware.chains(["snponly-shim.efi", "snponly.efi"])
+        names = ["snponly-shim.efi", "snponly.efi"]
+        whole = firmware.chains(names, names)
 
         assert self.told(7, chains=whole, loaders={"uefi-x64": "shimx64.efi"}) == "shimx64.efi"
         assert self.told(7, chains=whole, loaders={"uefi-x64": "snponly.efi"}) == "snponly.efi"
@@ -116,7 +137,7 @@ class TestChoice:
 
 
 def test_every_loader_that_a_chain_or_a_kind_of_machine_names_is_in_the_table():
-    named = {name for chain in firmware.CHAINS.values() for name in chain}
+    named = {name for each in firmware.CHAINS.values() for chain in each for name in chain}
     named |= {arch.loader for arch in firmware.ARCHITECTURES.values()}
 
     assert named <= firmware.LOADERS.keys()

@@ -4,6 +4,7 @@ Made from the tables: architectures, loaders and aliases, templates, callbacks.
 """
 
 import re
+import subprocess
 
 import pytest
 
@@ -96,6 +97,23 @@ def urls(text: str) -> set[str]:
     return {found.partition("?")[0] for found in re.findall(r"https?://[^\s\"'<>#]+", text)}
 
 
+def test_every_path_that_grub_is_given_is_served(boot):
+    """In its configuration, in the machine's entry, and in the run's script: of one server."""
+    assert statuses(boot.get("/grub/grub.cfg")) == [200]
+    first = scripts.template("loaders/sprout-grub.cfg")
+    [entry] = re.findall(r"source (\S+)", first)
+    chain = body(boot.get(entry.replace("${net_default_mac}", make.MAC))).decode()
+    [script] = re.findall(r"source (\S+)", chain)
+    commands = body(boot.get(script)).decode()
+
+    files = re.findall(r"(?:linux|initrd) (/[^\s;]+)", commands)
+    told = [path.partition("?")[0] for path in re.findall(r'cat "(\S+)"', chain + commands)]
+
+    assert len(files) == len(told) == 2
+    for path in (*files, *told):
+        assert statuses(boot.get(path)) == [200], path
+
+
 def is_ours(boot, url: str) -> bool:
     return url.startswith(f"{boot.url}/")
 
@@ -156,10 +174,36 @@ def test_what_ipxe_is_given_by_dhcp_is_a_script(boot):
         assert body(came).startswith(b"#!ipxe")
 
 
+GRUBS = ["grub/chain", "grub/install", "grub/local-boot", "grub/unknown", "loaders/sprout-grub"]
+
+
+@pytest.mark.parametrize("name", GRUBS)
+def test_no_script_of_grub_has_a_loop_without_end(name):
+    text = scripts.template(f"{name}.cfg")
+
+    assert not re.search(r"\b(while|until|function|menuentry)\b", text)
+
+
+def test_grub_can_read_what_a_run_and_a_stranger_are_given(boot, tmp_path):
+    plan = planned(boot)
+    values = bootplan.slot_values(plan, make.KEY)
+    texts = [
+        bootplan.fill(plan.document(scripts.GRUB.script).body, values),
+        scripts.template("loaders/sprout-grub.cfg"),
+        scripts.grub_local_boot(),
+        scripts.grub_unknown_machine(),
+        scripts.grub_chain("http://s/boot/r/t/script.grub", "http://s/grub/m/trouble"),
+    ]
+    for text in texts:
+        (tmp_path / "grub.cfg").write_text(text)
+        subprocess.run(["grub-script-check", tmp_path / "grub.cfg"], check=True)
+        assert text.endswith("exit\n")
+
+
 @pytest.mark.parametrize("name", ["chain", "install", "local-boot", "unknown"])
 def test_no_script_goes_back_without_counting(name):
     """A label that is jumped back to lies before a count of tries that ends it."""
-    lines = scripts._template(f"{name}.ipxe").splitlines()
+    lines = scripts.template(f"ipxe/{name}.ipxe").splitlines()
     labels = {line[1:]: n for n, line in enumerate(lines) if line.startswith(":")}
 
     for n, line in enumerate(lines):
