@@ -7,71 +7,23 @@ in a process of its own, which ends: scapy is large.
 import http.client
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
-from enum import StrEnum
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import urlsplit
 
 from models.bootnet import Mode
-from pxe_stack import canary_dhcp, canary_mark, firmware, tftp_client
+from pxe_stack import canary_dhcp, canary_dns, canary_mark, firmware, tftp_client
 from pxe_stack.canary_clients import CLIENTS, PROXY, Client
 from pxe_stack.canary_dhcp import Heard
+from pxe_stack.canary_dns import Names
+from pxe_stack.canary_findings import Finding, Foreign, Level, Report
 from pxe_stack.packets import SERVER_PORT
+
+__all__ = ["Finding", "Foreign", "Level", "Report", "Target", "check"]
 
 TIMEOUT_S: Final = 2
 LARGEST: Final = 64 * 1024 * 1024
 _SCRIPT: Final = b"#!ipxe"
-
-
-class Level(StrEnum):
-    """How bad it is: machines boot, some would not or something is odd, or they do not boot."""
-
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one *client* met; *what* is the step: offer, loader, script, servers."""
-
-    client: str
-    what: str
-    level: Level
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class Foreign:
-    """A DHCP server that does not know the site's key: who it says it is, and whence it spoke."""
-
-    address: str
-    mac: str
-    offered: str
-    file: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Report:
-    """One check of a site."""
-
-    findings: Sequence[Finding]
-    foreign: Sequence[Foreign] = ()
-    seconds: float = 0.0
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing failed; there may be warnings."""
-        return all(each.level is not Level.FAILED for each in self.findings)
-
-    def encode(self) -> dict[str, Any]:
-        """Return the plain JSON form."""
-        return {
-            "ok": self.ok,
-            "findings": [{**asdict(each), "level": each.level.value} for each in self.findings],
-            "foreign": [asdict(each) for each in self.foreign],
-            "seconds": round(self.seconds, 2),
-        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +38,7 @@ class Target:
     tftp_address: str | None = None
     tftp_port: int = 69
     mode: Mode | None = None
+    names: Names | None = None
 
 
 class Unserved(Exception):
@@ -101,6 +54,8 @@ def check(target: Target, listen_s: float = canary_dhcp.LISTEN_S) -> Report:
         findings += _played(client, [each for each in heard if each.client == client.name], target)
     if target.interface and target.address and target.dhcp_port == SERVER_PORT:
         findings += _proxied(target, target.interface, target.address)
+    if target.names is not None:
+        findings += canary_dns.check(target.names, target.boot_url)
     foreign = _foreign(heard)
     if target.interface:
         findings += _of_servers(foreign, target.mode)

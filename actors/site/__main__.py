@@ -97,9 +97,15 @@ def _check() -> int:
         return UNUSABLE
     from actors.site import check  # noqa: PLC0415 - no serving process is to carry scapy
 
-    ports = (settings.dhcp_port, settings.tftp_port)
-    as_json = "--json" in sys.argv[1:]
-    return check.run(where, enrolled.signing_key, settings.site_dir, ports, as_json=as_json)
+    ports = check.Ports(settings.dhcp_port, settings.tftp_port, settings.dns_port)
+    return check.run(
+        where,
+        enrolled.signing_key,
+        settings.site_dir,
+        ports,
+        domain=settings.provisioning_domain,
+        as_json="--json" in sys.argv[1:],
+    )
 
 
 def _proven(settings: Settings, enrolled: Enrolment) -> "Credentials | None":

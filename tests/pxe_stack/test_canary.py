@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -13,6 +14,8 @@ from models.bootnet import Mode
 from models.observations import Seen
 from pxe_stack import canary, canary_dhcp, sockets
 from pxe_stack.canary import Level, Target
+from pxe_stack.canary_dns import Names
+from pxe_stack.dns_zone import Host
 from tests.pxe_stack import make
 from tests.pxe_stack.lab import ROOT, SERVER_ADDRESS, serving, until
 from tests.pxe_stack.nets import network, whole
@@ -152,6 +155,44 @@ def test_beside_another_server_its_addresses_are_expected_and_its_boot_files_are
             assert found["all", "servers"].level is Level.WARNING
 
 
+def names(site, **changes):
+    given = {"address": SERVER_ADDRESS, "port": site.dns_port, "domain": site.domain}
+    return Names(**given | changes)
+
+
+def dns(found):
+    return {what: each for (client, what), each in found.items() if client == "dns"}
+
+
+def test_names_are_asked_for_and_back(site):
+    site = replace(site, dns_address=SERVER_ADDRESS)
+    with serving(site, *SERVICES, "dns") as boot:
+        boot.stores.plans.put(make.plan())
+        _, found = checked(site, names=names(site, host=Host("node-01", make.ADDRESS)))
+
+    assert {each.level for each in dns(found).values()} == {Level.OK}
+    assert set(dns(found)) == {"SOA", "A", "PTR"}
+    assert dns(found)["A"].detail == f"node-01.{site.domain} is {make.ADDRESS}"
+    assert dns(found)["PTR"].detail.endswith(f"is node-01.{site.domain}.")
+
+
+def test_what_dns_does_not_say_is_said_in_words(site):
+    site = replace(site, dns_address=SERVER_ADDRESS)
+    with serving(site, *SERVICES, "dns"):
+        report, found = checked(site, names=names(site, host=Host("node-01", make.ADDRESS)))
+        _, elsewhere = checked(site, names=names(site, domain="example.test"))
+        _, wrong = checked(site, names=names(site), boot_url="http://10.77.0.99:8081")
+    _, gone = checked(site, names=names(site))
+
+    assert not report.ok
+    assert f"answers NXDOMAIN for A of node-01.{site.domain}" in dns(found)["A"].detail
+    assert "answers REFUSED for SOA of example.test" in dns(elsewhere)["SOA"].detail
+    assert dns(wrong)["A"].detail == (
+        f"boot.{site.domain} is {SERVER_ADDRESS}, and should be 10.77.0.99"
+    )
+    assert dns(gone)["SOA"].detail == f"{SERVER_ADDRESS}:{site.dns_port}: Connection refused"
+
+
 def command(site, folder, *words):
     """`sprout site check`, as an operator at the site has it."""
     enrolment = folder / "enrolment.json"
@@ -174,6 +215,7 @@ def command(site, folder, *words):
         "SPROUT_DHCP_BIND_INTERFACE": site.dhcp_interface,
         "SPROUT_DHCP_BIND_ADDR": site.dhcp_address,
         "SPROUT_BOOT_BIND_ADDR": site.boot_address,
+        "SPROUT_DNS_BIND_ADDR": site.dns_address or "",
     }
     env = {**os.environ, **given}
     line = [sys.executable, "-c", "from edge.cli.main import run; run()", "site", "check", *words]
@@ -181,7 +223,9 @@ def command(site, folder, *words):
 
 
 def test_an_operator_checks_the_site_by_one_command(site, tmp_path):
-    with serving(site, *SERVICES) as boot:
+    site = replace(site, dns_address=SERVER_ADDRESS)
+    with serving(site, *SERVICES, "dns") as boot:
+        boot.stores.plans.put(make.plan())
         told(boot, Mode.FULL)
         shown = command(site, tmp_path)
         read = command(site, tmp_path, "--json")
@@ -191,6 +235,7 @@ def test_an_operator_checks_the_site_by_one_command(site, tmp_path):
     assert (shown.returncode, read.returncode, broken.returncode) == (0, 0, 1), shown.stderr
     assert "CLIENT" in shown.stdout.splitlines()[0]
     assert "10.77.0.100 from 10.77.0.1, snponly.efi" in shown.stdout
+    assert f"node-01.provisioning.sprout.local is {make.ADDRESS}" in shown.stdout
     assert json.loads(read.stdout)["ok"]
     assert "nobody of this site has answered" in broken.stdout
 
