@@ -106,6 +106,10 @@ class Settings(Listeners):
     site_dir: Folder = _under_data("site", "Folder of a site's own store: plans, leases, spool.")
     artifact_dir: Folder = _under_data("artifacts", "Folder that holds artifacts by prefix.")
     blob_dir: Folder = _under_data("blobs", "Folder of the edge's blobs, by SHA-256.")
+    events_socket: Folder = _under_data(
+        "events.sock",
+        "Unix socket by which the edge passes live streams on to `sprout events`.",
+    )
     cache_bytes: int = Field(
         200 << 30,
         ge=1 << 20,
@@ -167,10 +171,6 @@ class Settings(Listeners):
     )
     edge_workers: int = Field(1, ge=1, le=64, description="Processes of the edge.")
     edge_threads: int = Field(24, ge=1, le=256, description="Threads of each edge process.")
-    events_socket: Folder = _under_data(
-        "events.sock",
-        "Unix socket by which the edge passes live streams on to `sprout events`.",
-    )
     control_threads: int = Field(4, ge=1, le=64, description="Threads of control's worker.")
 
     site_id: str = Field(
