@@ -108,12 +108,25 @@ def demand(action: str, site: UUID | None) -> None:
     """
     g.site_judged = True
     refusals.happened_at(site)
-    least = LEAST[action]
-    role = _somewhere() if least.reach is Reach.SOME else _at(site)
-    if least.reach is Reach.ALL:
-        role = _at(None)
+    least, role = LEAST[action], _counting(action, site)
     if not enough(role, least.role):
         _deny(action, least.role, role, "" if least.reach is Reach.SOME else _where(site))
+
+
+def may(action: str, site: UUID | None = None) -> bool:
+    """Return whether the caller may do *action* at *site*: what is shown of it, not what is let."""
+    return enough(_counting(action, site), LEAST[action].role)
+
+
+def _counting(action: str, site: UUID | None) -> Role | None:
+    """Return the caller's role that counts for *action* at *site*."""
+    match LEAST[action].reach:
+        case Reach.SOME:
+            return _somewhere()
+        case Reach.ALL:
+            return _at(None)
+        case Reach.SITE:
+            return _at(site)
 
 
 def admit(action: str) -> None:

@@ -1,10 +1,8 @@
 """Builds the edge from its parts; the one owner of prometheus-flask-exporter."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import wraps
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlsplit
 
 from flask import Blueprint, Flask
@@ -17,11 +15,9 @@ from prometheus_flask_exporter import PrometheusMetrics
 from edge import (
     access,
     auth,
-    discovered,
     events,
     exchange,
     health,
-    pages,
     people,
     problems,
     sign_in,
@@ -56,8 +52,7 @@ from edge.api import (
 from edge.api.document import SECURITY, Problem, problem_responses
 from edge.blobs import Shelf
 from edge.doors import Client, Doors
-from models.commands import policy_source
-from models.database import borrowed
+from edge.pages import contents
 
 MAX_BODY: Final = 1 << 20
 """Bytes of the largest body that is read."""
@@ -97,8 +92,6 @@ PAGES: Final[tuple[Blueprint, ...]] = (
     sign_in.blueprint,
     specification.blueprint,
     people.blueprint,
-    pages.blueprint,
-    discovered.blueprint,
     events.blueprint,
 )
 """What is no resource."""
@@ -179,9 +172,7 @@ def create_app(config: EdgeConfig) -> OpenAPI:
         app.register_api(resource)
     for blueprint in PAGES:
         app.register_blueprint(blueprint)
-    for shown in (pages.blueprint, discovered.blueprint):
-        _lend(app, shown.name)
-    app.context_processor(lambda: {"policy_trouble": policy_source.standing().trouble})
+    contents.install(app)
     app.extensions["sprout-waiting"] = waiting.Ringer(config.database_url)
     app.extensions[blobs.EXTENSION] = blobs.Store(Shelf(config.blob_dir, config.artifact_dir))
     app.components.responses = dict(problem_responses())
@@ -211,19 +202,3 @@ def create_agents_app(config: EdgeConfig) -> OpenAPI:
     app.register_blueprint(workloads.blueprint)
     app.extensions[blobs.EXTENSION] = blobs.Store(Shelf(config.blob_dir, config.artifact_dir))
     return app
-
-
-def _lend(app: Flask, blueprint: str) -> None:
-    """Have each view of *blueprint* run with a database connection, as those of /v1 do."""
-    for name, view in app.view_functions.items():
-        if name.startswith(f"{blueprint}."):
-            app.view_functions[name] = _lent(view)
-
-
-def _lent(view: Callable[..., Any]) -> Callable[..., Any]:
-    @wraps(view)
-    def lent(**path: Any) -> Any:
-        with borrowed():
-            return view(**path)
-
-    return lent

@@ -88,11 +88,11 @@ def _domain(exc: DomainError) -> Response:
     fault = Fault(exc.field, str(exc), exc.hint)
     problem = _of(exc.code, str(exc), (fault,) if exc.field or exc.hint else ())
     if isinstance(exc, Forbidden):
-        problem = replace(problem, decision=_kept(exc))
+        problem = replace(problem, decision=kept(exc))
     return _answer(problem)
 
 
-def _kept(exc: Forbidden) -> str:
+def kept(exc: Forbidden) -> str:
     """Keep the judgement, which the refusal has rolled back; return its id."""
     try:
         with borrowed():

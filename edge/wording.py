@@ -111,6 +111,26 @@ def sentence(kind: str, data: Data) -> str:
     return kind if words is None else words(data) or kind
 
 
+_AGES: Final = ((60, 1, "s"), (3600, 60, "min"), (86_400, 3600, "h"))
+
+
+def age(seconds: float) -> str:
+    """Return how long ago *seconds* are, as a page keeps counting them: 5 s ago, 3 d ago."""
+    past = max(0, int(seconds))
+    found = ((past // unit, word) for limit, unit, word in _AGES if past < limit)
+    number, word = next(found, (past // 86_400, "d"))
+    return f"{number} {word} ago"
+
+
+def size(count: float) -> str:
+    """Return *count* bytes as disks and files are sold: 240 GB, 1.9 TB, 512 B."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000:
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:.3g} TB"
+
+
 def duration(seconds: float) -> str:
     """Return *seconds* as a person reads them: 0.4 s, 12 s, 3 min, 2 h."""
     for limit, unit, form in ((10, 1, "{:.1f} s"), (120, 1, "{:.0f} s"), (7200, 60, "{:.0f} min")):

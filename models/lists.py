@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from peewee import SQL
+from peewee import SQL, fn
 
 from models import queries
 from models import tables as t
@@ -178,7 +178,7 @@ def machines(
     search: str = "",
     ask: Ask = FIRST,
 ) -> Part[MachineView]:
-    """Return machines; *search* finds a part of the host name or of a MAC."""
+    """Return machines; *search* finds a part of host name, MAC, serial number or address."""
     query = _among(queries.machine_rows(), t.Machine.site_id, among)
     wanted = {
         t.Machine.site_id: site_id,
@@ -194,10 +194,15 @@ def machines(
 
 
 def _matches(search: str) -> Any:
+    word = search.lower()
     having = t.Interface.select(t.Interface.machine_id).where(
-        t.Interface.mac.cast("text").contains(search.lower())
+        t.Interface.mac.cast("text").contains(word)
     )
-    return t.Machine.hostname.contains(search.lower()) | t.Machine.id.in_(having)
+    at = t.Allocation.select(t.Allocation.machine_id).where(
+        (t.Allocation.state != "released") & fn.HOST(t.Allocation.address).contains(word)
+    )
+    serial = SQL("t1.facts #>> '{system,serial}'").contains(word)
+    return t.Machine.hostname.contains(word) | serial | t.Machine.id.in_(having | at)
 
 
 def workflows(

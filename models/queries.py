@@ -236,6 +236,16 @@ def timeline(
     return [filled(ObservationView, row) for row in reversed(rows)]
 
 
+def log(flow: WorkflowView, *, limit: int) -> list[ObservationView]:
+    """Return the newest *limit* rows of a workflow and of its run, in order."""
+    own = t.Observation.workflow_id == flow.id
+    if flow.run_id is not None:
+        own |= t.Observation.run_id == flow.run_id
+    query = t.Observation.select().where((t.Observation.machine_id == flow.machine_id) & own)
+    rows = list(query.order_by(t.Observation.id.desc()).limit(limit))
+    return [filled(ObservationView, row) for row in reversed(rows)]
+
+
 def counts(site_id: UUID | None = None, *, among: Sites = None) -> dict[State, int]:
     """Return how many machines are in each state; states without any are 0."""
     query = t.Machine.select(t.Machine.state, fn.COUNT(t.Machine.id)).group_by(t.Machine.state)

@@ -15,6 +15,7 @@ from edge.api.fields import Answer, Body, Line, Listing, Page, Path, Reason, Sha
 from models import day2_queries, queries
 from models.commands import approvals
 from models.day2_views import ApprovalView
+from models.paging import Part
 
 api: Final = resource("approvals", "A person's word for one action on one machine; good once.")
 
@@ -130,10 +131,11 @@ class Approval(Answer):
         """Return the answer that shows the approval *view*."""
         assert isinstance(view, ApprovalView)  # noqa: S101 - for the type checker
         fields = {name: getattr(view, name) for name in cls.model_fields if name != "state"}
-        return cls(**fields, state=_state(view))
+        return cls(**fields, state=state_of(view))
 
 
-def _state(view: ApprovalView) -> Literal["open", "denied", "used", "expired"]:
+def state_of(view: ApprovalView) -> Literal["open", "denied", "used", "expired"]:
+    """Return how *view* stands now."""
     if view.decision == "denied":
         return "denied"
     if view.used_at is not None:
@@ -193,10 +195,14 @@ def _parameters(body: NewApproval) -> dict[str, Any] | None:
 )
 def index(query: ApprovalFilter) -> Response:
     """List approvals."""
-    found = day2_queries.approvals(
+    return answered(Approvals.showing(found(query)))
+
+
+def found(query: ApprovalFilter) -> Part[ApprovalView]:
+    """Return the approvals that *query* asks for, of those that the caller sees."""
+    return day2_queries.approvals(
         among=access.visible_sites(), wanted=query.wanted(), is_open=query.open, ask=query.ask()
     )
-    return answered(Approvals.showing(found))
 
 
 @operation(

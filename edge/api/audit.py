@@ -11,6 +11,8 @@ from edge import access
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Line, Listing, Page, SortOf, example
 from models import lists, queries
+from models.paging import Part
+from models.views import AuditView
 
 api: Final = resource("audit", "Who asked for what, and how it was answered; never changed.")
 
@@ -87,10 +89,12 @@ class AuditRecords(Page):
 )
 def index(query: AuditFilter) -> Response:
     """List audit records."""
-    sites = access.visible_sites()
-    return answered(
-        AuditRecords.showing(lists.audit(among=sites, wanted=query.wanted(), ask=query.ask()))
-    )
+    return answered(AuditRecords.showing(found(query)))
+
+
+def found(query: AuditFilter) -> Part[AuditView]:
+    """Return the audit records that *query* asks for, of those that the caller sees."""
+    return lists.audit(among=access.visible_sites(), wanted=query.wanted(), ask=query.ask())
 
 
 class SealFilter(Listing):

@@ -29,7 +29,8 @@ from edge.api.images import Architecture
 from edge.api.machine_forms import Machine, NewBmc, NewRootDisk
 from models import queries
 from models.commands import adopting, discoveries
-from models.discoveries import Verdict
+from models.discoveries import DiscoveryView, Verdict
+from models.paging import Part
 
 api: Final = resource("discoveries", "Machines that nobody entered, which asked to boot.")
 
@@ -151,11 +152,19 @@ class Discoveries(Page):
 )
 def index(query: DiscoveryFilter) -> Response:
     """List discoveries."""
-    site_id = None if query.site_id is None else queries.site(query.site_id).id
-    sites = access.visible_sites()
-    found = discoveries.listed(among=sites, site_id=site_id, state=query.state, ask=query.ask())
-    dropped = discoveries.counts(site_id, among=sites)["dropped"]
-    return answered(Discoveries.showing(found, dropped=dropped))
+    dropped = discoveries.counts(_site(query), among=access.visible_sites())["dropped"]
+    return answered(Discoveries.showing(found(query), dropped=dropped))
+
+
+def found(query: DiscoveryFilter) -> Part[DiscoveryView]:
+    """Return the discoveries that *query* asks for, of those that the caller sees."""
+    return discoveries.listed(
+        among=access.visible_sites(), site_id=_site(query), state=query.state, ask=query.ask()
+    )
+
+
+def _site(query: DiscoveryFilter) -> UUID | None:
+    return None if query.site_id is None else queries.site(query.site_id).id
 
 
 @operation(

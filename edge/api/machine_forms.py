@@ -74,7 +74,9 @@ class MachineFilter(Listing):
         StringConstraints(pattern=r"^[^=\x00-\x1f\x7f]{1,63}=[^\x00-\x1f\x7f]{0,255}$"),
         Field(description="A label that it has, as `name=value`.", examples=["role=worker"]),
     ] = None
-    search: Annotated[Word, Field(description="Part of a host name or of a MAC.")] = ""
+    search: Annotated[
+        Word, Field(description="Part of a host name, MAC, serial number or address.")
+    ] = ""
     sort: Annotated[str, SortOf(lists.MACHINES)] = lists.MACHINES.usual
 
     @property

@@ -23,6 +23,8 @@ from edge.api.workflows import Observations, SeenFilter
 from models import lists, queries
 from models.commands import inventory
 from models.commands import machines as commands
+from models.paging import Part
+from models.views import MachineView
 from models.why import why as judged
 
 api: Final = resource("machines", "Physical machines, from registration to retirement.")
@@ -69,7 +71,12 @@ def create(body: NewMachine) -> Response:
 )
 def index(query: MachineFilter) -> Response:
     """List machines."""
-    found = lists.machines(
+    return answered(Machines.showing(found(query)))
+
+
+def found(query: MachineFilter) -> Part[MachineView]:
+    """Return the machines that *query* asks for, of those that the caller sees."""
+    return lists.machines(
         among=access.visible_sites(),
         site_id=None if query.site_id is None else queries.site(query.site_id).id,
         state=query.state,
@@ -78,7 +85,6 @@ def index(query: MachineFilter) -> Response:
         search=query.search,
         ask=query.ask(),
     )
-    return answered(Machines.showing(found))
 
 
 @operation(

@@ -65,6 +65,14 @@ def from_part(model: type[_Model], values: Mapping[str, Any], place: str) -> _Mo
         raise _refused([{**each, "loc": (place, *each["loc"])} for each in found]) from None
 
 
+def from_form(model: type[_Model], values: Mapping[str, Any]) -> _Model:
+    """Return what a form was filled with as *model*.  Raises Unreadable."""
+    try:
+        return model.model_validate_json(json.dumps(values))
+    except ValidationError as exc:
+        raise _refused(exc.errors(include_url=False, include_context=False)) from None
+
+
 def from_text(model: type[_Model], values: Mapping[str, str]) -> _Model:
     """Return the path's or query's *values* as *model*.  Raises Unreadable."""
     try:

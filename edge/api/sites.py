@@ -33,7 +33,8 @@ from models.commands import inventory
 from models.commands import sites as commands
 from models.errors import NotReady
 from models.lifecycle import State
-from models.views import AgentView, NetworkView
+from models.paging import Part
+from models.views import AgentView, NetworkView, SiteView
 
 api: Final = resource("sites", "Places with machines, each served by its own agents.")
 
@@ -232,8 +233,12 @@ def create(body: NewSite) -> Response:
 @operation(api, "get", "/v1/sites", "listSites", answer=Sites, action="site.read")
 def index(query: SiteFilter) -> Response:
     """List sites."""
-    sites = access.visible_sites()
-    return answered(Sites.showing(lists.sites(among=sites, search=query.search, ask=query.ask())))
+    return answered(Sites.showing(found(query)))
+
+
+def found(query: SiteFilter) -> Part[SiteView]:
+    """Return the sites that *query* asks for, of those that the caller sees."""
+    return lists.sites(among=access.visible_sites(), search=query.search, ask=query.ask())
 
 
 @operation(api, "get", "/v1/sites/<site>", "getSite", answer=Site, action="site.read")

@@ -13,6 +13,7 @@ from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Body, Line, Listing, Page, Path, Reason, SortOf, example
 from models import lists, queries
 from models.commands import asks
+from models.paging import Part
 from models.views import WorkflowView
 from models.workflows import Kind, Party, Progress, StepKind
 
@@ -205,7 +206,12 @@ class Observations(Page):
 )
 def index(query: WorkflowFilter) -> Response:
     """List workflows."""
-    found = lists.workflows(
+    return answered(Workflows.showing(found(query)))
+
+
+def found(query: WorkflowFilter) -> Part[WorkflowView]:
+    """Return the workflows that *query* asks for, of those that the caller sees."""
+    return lists.workflows(
         among=access.visible_sites(),
         site_id=None if query.site_id is None else queries.site(query.site_id).id,
         machine_id=None if query.machine_id is None else queries.machine(query.machine_id).id,
@@ -213,7 +219,6 @@ def index(query: WorkflowFilter) -> Response:
         kind=query.kind,
         ask=query.ask(),
     )
-    return answered(Workflows.showing(found))
 
 
 @operation(

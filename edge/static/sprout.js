@@ -1,68 +1,119 @@
 "use strict";
-// Countdowns, the lost-stream banner, and re-reading when the stream is back.  Events are hints.
+// Events are hints: who hears one reads again, and touches only what changed.
 (() => {
-  const tick = () => {
-    for (const time of document.querySelectorAll("time[data-countdown]")) {
-      const left = Math.round((Date.parse(time.dateTime) - Date.now()) / 1000);
-      const minutes = Math.floor(Math.abs(left) / 60);
-      const seconds = String(Math.abs(left) % 60).padStart(2, "0");
-      time.title ||= time.dateTime;
-      time.textContent = left < 0 ? `${minutes}:${seconds} ago` : `in ${minutes}:${seconds}`;
+  const $ = (id) => document.getElementById(id);
+  const all = (words, root = document) => [...root.querySelectorAll(words)];
+  const on = (name, act) => document.body.addEventListener(name, act);
+  const AGES = [[60, 1, "s"], [3600, 60, "min"], [86400, 3600, "h"], [1 / 0, 86400, "d"]];
+  const tick = (root) => {
+    for (const time of all("[data-age], [data-countdown]", root)) {
+      const past = Math.round((Date.now() - Date.parse(time.dateTime)) / 1000), left = Math.abs(past);
+      const [, unit, word] = AGES.find(([limit]) => past < limit);
+      const clock = `${Math.floor(left / 60)}:${String(left % 60).padStart(2, 0)}`;
+      const text = "age" in time.dataset ? `${Math.floor(Math.max(0, past) / unit)} ${word} ago`
+        : past > 0 ? `${clock} ago` : `in ${clock}`;
+      if (time.textContent !== text) time.textContent = text;
     }
   };
-  setInterval(tick, 1000);
-  document.addEventListener("htmx:afterSettle", tick);
-  tick();
 
-  // Without a stream the page asks by itself.  When one opens, whatever happened between the
-  // reading of the page and the opening was not heard: read again.
+  // Nodes are known by id or by place: focus, open details and what is typed stay.
+  const morph = (old, fresh) => {
+    if (old.isEqualNode(fresh)) return;
+    if (old.nodeType !== 1) { old.data = fresh.data; return; }
+    for (const { name, value } of fresh.attributes) old.setAttribute(name, value);
+    for (const { name } of [...old.attributes]) {
+      if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
+    }
+    const wanted = new Set([...fresh.children].map((child) => child.id));
+    const known = new Map([...old.children].map((child) => [child.id, child]));
+    let place = old.firstChild;
+    const step = () => { const node = place; place = node.nextSibling; return node; };
+    for (const child of [...fresh.childNodes]) {
+      while (place?.id && !wanted.has(place.id)) step().remove();
+      const twin = child.id ? known.get(child.id) : place?.id ? null : place;
+      if (twin?.nodeName !== child.nodeName) { old.insertBefore(child, place); continue; }
+      if (twin === place) step(); else old.insertBefore(twin, place);
+      morph(twin, child);
+    }
+    while (place) step().remove();
+  };
+  const patch = (id, page) => {
+    const old = $(id), fresh = page.getElementById(id);
+    if (fresh && old.nodeName === fresh.nodeName) {
+      morph(old, fresh);
+      htmx.process(old);
+    } else if (id === "main") location.reload(); else patch("main", page);
+  };
+
+  // Without a stream the page asks by itself.
   let polling = 0;
   const reread = () => htmx.trigger(document.body, "sprout:reread");
   const listening = (heard) => {
-    document.getElementById("stale").hidden = heard;
+    $("stale").hidden = heard;
     clearInterval(polling);
     polling = heard ? 0 : setInterval(reread, 5000);
   };
-  document.body.addEventListener("htmx:sseOpen", () => {
-    listening(true);
-    reread();
-  });
-  document.body.addEventListener("htmx:sseError", () => listening(false));
+  on("htmx:sseOpen", () => { listening(true); reread(); });
+  on("htmx:sseError", () => listening(false));
 
-  // Nothing is swapped away under a hand that writes or points: it is read when the hand leaves.
+  // What is out of sight waits.
+  const unseen = ({ firstElementChild: first, lastElementChild: last }) => first &&
+    (last.getBoundingClientRect().bottom < 0 || first.getBoundingClientRect().top > innerHeight);
+  on("htmx:beforeRequest", (event) => {
+    const { elt } = event.detail;
+    if (!elt.matches(".part") || !unseen(elt)) return;
+    elt.dataset.late = "";
+    event.preventDefault();
+  });
+  setInterval(() => {
+    tick(document);
+    for (const part of all("[data-late]")) {
+      if (unseen(part)) continue;
+      delete part.dataset.late;
+      htmx.trigger(part, "sprout:look");
+    }
+  }, 1000);
+
+  // Nothing moves under a hand that writes or points.
   let missed = false;
-  const held = (node) => node.matches("#discovered:is(:hover, :focus-within)") ||
-    [...node.querySelectorAll("#discovered input")].some((i) => i.value !== i.defaultValue);
   for (const left of ["focusout", "mouseout"]) {
-    document.body.addEventListener(left, (event) => {
-      const list = event.target.closest("#discovered");
+    on(left, (event) => {
+      const list = event.target.closest("[data-held]");
       if (!missed || !list || list.contains(event.relatedTarget)) return;
       missed = false;
       setTimeout(reread);
     });
   }
-
-  // Open details stay open when their section is swapped.
-  const open = new Set();
-  document.body.addEventListener("htmx:beforeSwap", (event) => {
-    if (held(event.detail.target)) {
+  on("htmx:beforeSwap", ({ detail }) => {
+    const { target, elt } = detail;
+    if (target.matches("[data-held]:is(:hover, :focus-within)") ||
+      all("input", target).some((input) => input.value !== input.defaultValue)) {
       missed = true;
-      event.detail.shouldSwap = false;
-      return;
-    }
-    open.clear();
-    for (const node of document.querySelectorAll("details.data[open]")) open.add(node.id);
-  });
-  document.body.addEventListener("htmx:afterSwap", () => {
-    for (const node of document.querySelectorAll("details.data")) {
-      if (open.has(node.id)) node.open = true;
+      detail.shouldSwap = false;
+    } else if ("live" in target.dataset && elt === target && !detail.isError) {
+      detail.shouldSwap = false;
+      const page = new DOMParser().parseFromString(detail.serverResponse, "text/html");
+      [document, page].forEach(tick);
+      for (const id of [target.id, target.dataset.also]) if (id) patch(id, page);
     }
   });
+  on("htmx:afterSettle", () => tick(document));
+  tick(document);
 
+  let went = 0;
+  const menus = (shut) => all(".menu[open]").filter(shut).forEach((menu) => { menu.open = false; });
+  document.addEventListener("click", (event) => menus((menu) => !menu.contains(event.target)));
   document.addEventListener("keydown", (event) => {
-    if (event.key === "/" && !event.target.closest("input, textarea, select")) {
-      event.preventDefault();
-      document.getElementById("q").focus();
-    }
+    const { key, target } = event;
+    if (key === "Escape") menus(() => true);
+    if (event.ctrlKey || event.metaKey || event.altKey) return;
+    if (target.closest("input, textarea, select, dialog")) return;
+    const place = Date.now() - went < 1500 && all("[data-key]").find((a) => a.dataset.key === key);
+    went = key === "g" ? Date.now() : 0;
+    if (place) place.click();
+    else if (key === "/") $("q").focus();
+    else if (key === "?") $("keys").showModal();
+    else return;
+    event.preventDefault();
   });
 })();

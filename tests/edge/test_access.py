@@ -307,9 +307,9 @@ def test_a_part_of_a_url_that_nobody_can_place_cannot_be_declared():
 
 
 def test_no_application_is_made_with_a_view_that_judges_nobody(monkeypatch):
-    monkeypatch.delattr("edge.pages.machine.judges_its_caller", raising=True)
+    monkeypatch.delattr("edge.pages.machine.show.judges_its_caller", raising=True)
 
-    with pytest.raises(LookupError, match=r"pages\.machine"):
+    with pytest.raises(LookupError, match=r"machine\.show"):
         create_app(config())
 
 

@@ -1,6 +1,7 @@
 """The pages as people meet them: a real edge, a real database, a real browser."""
 
 import re
+from urllib.parse import urlencode
 
 import pytest
 import requests
@@ -129,7 +130,7 @@ def test_open_details_and_the_focus_outlive_a_re_read(page, scene):
     scene.powered(flow)
 
     expect(page.locator(".step.now")).to_contain_text("netbooted")
-    expect(page.locator(f"#{row} pre")).to_be_visible()
+    expect(page.locator(f"#{row} .said")).to_be_visible()
     expect(page.locator(f"#{row} summary")).to_be_focused()
 
 
@@ -228,7 +229,7 @@ def test_nothing_that_was_entered_or_reported_is_run(page, scene):
     page.goto(f"/machines/{machine}")
     expect(page.locator(".facts")).to_contain_text(TEMPTER)
     expect(page.locator(".timeline tbody tr").first).to_contain_text(TEMPTER)
-    page.goto(f"/?q={TEMPTER}")
+    page.goto("/?" + urlencode({"search": TEMPTER}))
     expect(page.get_by_role("searchbox")).to_have_value(TEMPTER)
 
     expect(page.locator("img")).to_have_count(0)
@@ -242,7 +243,7 @@ def test_filters_and_search_stand_in_the_url(page, scene):
     page.locator("#state-provisioning").click()
     expect(page).to_have_url(re.compile(r"\?state=provisioning"))
     expect(page.locator(".tile")).to_have_count(1)
-    page.goto("/?q=00:00:09")
+    page.goto("/?search=00:00:09")
     expect(tile_of(page, "other")).to_be_visible()
     expect(page.locator(".tile")).to_have_count(1)
 
@@ -264,7 +265,7 @@ def test_a_machine_is_reached_by_keyboard_alone(page, scene):
     page.keyboard.press("/")
     page.keyboard.type("node-01")
     page.keyboard.press("Enter")
-    expect(page).to_have_url(re.compile(r"q=node-01"))
+    expect(page).to_have_url(re.compile(r"search=node-01"))
     tile_of(page, "node-01").get_by_role("link").focus()
     page.keyboard.press("Enter")
 
@@ -281,7 +282,7 @@ def test_axe_finds_nothing_on_any_page(page, scene, axe_core, scheme):
     ]
     fail(scene, ids[0])
     scene.powered(scene.provision())
-    paths = ["/", "/?state=retired", "/nowhere", "/sign-in", "/sign-in?code=x", "/?q=zzz"]
+    paths = ["/", "/?state=retired", "/nowhere", "/sign-in", "/sign-in?code=x", "/?search=zzz"]
 
     found = {}
     for path in [*paths, *(f"/machines/{one}" for one in [scene.machine, *ids])]:

@@ -1,6 +1,7 @@
 """What a person sees of machines that nobody entered, and the two buttons that end it."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
@@ -8,8 +9,10 @@ from flask import Blueprint, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from edge import auth, refusals
-from edge.access import does, visible_sites
+from edge.access import does, may, sites_for, visible_sites
+from edge.api import discoveries as api
 from edge.errors import status_of
+from edge.pages import frame, listing
 from models import discoveries as rules
 from models.commands import adopting, discoveries
 from models.discoveries import Verdict
@@ -18,6 +21,10 @@ from models.paging import Ask
 
 SHOWN: Final = 3
 """Discoveries of one page: what was found must not hide what is there."""
+
+TONES: Final[Mapping[str, str]] = MappingProxyType(
+    {Verdict.NEW: "waiting", Verdict.ACCEPTED: "good", Verdict.IGNORED: "off"}
+)
 
 blueprint: Final = Blueprint("discovered", __name__)
 
@@ -30,7 +37,28 @@ def newest() -> Mapping[str, Any]:
         "strangers_count": discoveries.counts(among=sites)["new"],
         "named": rules.hostname,
         "csrf": auth.csrf_token(),
+        "may_adopt": sites_for("discovery.accept") != frozenset(),
     }
+
+
+@blueprint.get("/discoveries")
+@does("discovery.read")
+def index() -> ResponseReturnValue:
+    """Show machines that nobody entered; the new ones, unless told."""
+    wanted = listing.wanted(api.DiscoveryFilter, "discovery.read")
+    found = api.found(wanted.query)
+    return render_template(
+        "discoveries.html",
+        wanted=wanted,
+        found=found,
+        following=wanted.after(found.next),
+        verdicts=rules.Verdict,
+        tones=TONES,
+        named=rules.hostname,
+        csrf=auth.csrf_token(),
+        may_adopt=sites_for("discovery.accept") != frozenset(),
+        commands=frame.commands("/v1/discoveries", "sprout discoveries list", wanted.given),
+    )
 
 
 @blueprint.get("/fragments/discovered")
@@ -63,7 +91,7 @@ def accept(discovery: UUID) -> ResponseReturnValue:
         status = status_of(type(exc))
         refusals.record(code=exc.code, status=status, pointers=[exc.field])
         return _page(discovery, wrong=exc), status
-    return redirect(url_for("pages.machine", machine=machine), 303)
+    return redirect(url_for("machine.show", machine=machine), 303)
 
 
 @blueprint.post("/discoveries/<uuid:discovery>/ignore")
@@ -71,12 +99,11 @@ def accept(discovery: UUID) -> ResponseReturnValue:
 def ignore(discovery: UUID) -> ResponseReturnValue:
     """Show a discovery no longer as new."""
     discoveries.ignore(auth.caller(), discovery)
-    return redirect(url_for("pages.machines"), 303)
+    return redirect(url_for("fleet.index"), 303)
 
 
 def _page(discovery: UUID, wrong: DomainError | None = None) -> str:
     view = discoveries.one(discovery)
-    url = f"{request.host_url}v1/discoveries/{view.id}"
     return render_template(
         "discovery.html",
         found=view,
@@ -84,9 +111,11 @@ def _page(discovery: UUID, wrong: DomainError | None = None) -> str:
         architecture=request.form.get("architecture") or view.architecture,
         architectures=rules.ARCHITECTURES,
         wrong=wrong,
+        tone=TONES[view.state],
+        may_adopt=may("discovery.accept", view.site_id),
         csrf=auth.csrf_token(),
         commands=[
-            f'curl -H "Authorization: Bearer $SPROUT_API_TOKEN" {url}',
+            *frame.commands(f"/v1/discoveries/{view.id}", f"sprout discoveries show {view.id}"),
             f"sprout discoveries accept {view.id} --hostname NAME \\",
             "    --bmc address=https://BMC,username=admin,secretRef=env:BMC --root-disk serial=S",
         ],

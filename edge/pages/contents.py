@@ -1,0 +1,53 @@
+"""Which pages there are, and what all of them share."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Final
+
+from flask import Blueprint, Flask
+
+from edge.pages import (
+    asking,
+    consents,
+    discovered,
+    entering,
+    fleet,
+    flows,
+    frame,
+    ledger,
+    machine,
+    places,
+)
+from models.database import borrowed
+
+BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
+    fleet.blueprint,
+    machine.blueprint,
+    asking.blueprint,
+    entering.blueprint,
+    flows.blueprint,
+    discovered.blueprint,
+    consents.blueprint,
+    places.blueprint,
+    ledger.blueprint,
+)
+
+
+def install(app: Flask) -> None:
+    """Serve the pages: each view runs with a database connection, as those of /v1 do."""
+    for blueprint in BLUEPRINTS:
+        app.register_blueprint(blueprint)
+        for name, view in app.view_functions.items():
+            if name.startswith(f"{blueprint.name}."):
+                app.view_functions[name] = _lent(view)
+    app.context_processor(lambda: {"frame": frame.around})
+    app.jinja_env.filters.update(frame.FILTERS)
+
+
+def _lent(view: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(view)
+    def lent(**path: Any) -> Any:
+        with borrowed():
+            return view(**path)
+
+    return lent

@@ -1,0 +1,70 @@
+"""Workflows, and one of them: its steps, who acts, its log, the way to stop it."""
+
+from datetime import UTC, datetime
+from typing import Final
+from uuid import UUID
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+from edge.access import does, may
+from edge.api import workflows
+from edge.pages import frame, listing, progress
+from models import captions, lists, queries
+from models.why import why
+from models.workflows import Kind, Progress
+
+ROWS: Final = 300
+"""Newest rows of the log."""
+
+blueprint: Final = Blueprint("flows", __name__)
+
+
+@blueprint.get("/workflows")
+@does("workflow.read")
+def index() -> ResponseReturnValue:
+    """Show what was asked of machines, and how it goes."""
+    wanted = listing.wanted(workflows.WorkflowFilter, "workflow.read")
+    found = workflows.found(wanted.query)
+    return render_template(
+        "flows.html",
+        wanted=wanted,
+        flows=found,
+        hostnames=captions.hostnames({flow.machine_id for flow in found}),
+        slugs=captions.slugs({flow.site_id for flow in found}),
+        following=wanted.after(found.next),
+        tones=progress.TONES,
+        states=Progress,
+        kinds=Kind,
+        commands=frame.commands("/v1/workflows", "sprout workflows list", wanted.given),
+    )
+
+
+@blueprint.get("/workflows/<uuid:workflow>")
+@does("workflow.read")
+def show(workflow: UUID) -> ResponseReturnValue:
+    """Show one workflow."""
+    return page(workflow)
+
+
+def page(workflow: UUID, **more: object) -> str:
+    """Return the page of one workflow; *more* is what came of a form on it."""
+    flow = queries.workflow(workflow)
+    machine = queries.machine(flow.machine_id)
+    rows, now = queries.log(flow, limit=ROWS), datetime.now(UTC)
+    path = f"/v1/workflows/{flow.id}"
+    return render_template(
+        "flow.html",
+        flow=flow,
+        machine=machine,
+        why=why(machine, queries.agents(flow.site_id), rows, now)
+        if machine.workflow is not None and machine.workflow.id == flow.id
+        else None,
+        stages=progress.stages(flow, rows, now),
+        rows=progress.log(rows),
+        evidence=lists.evidence(machine.id, workflow_id=flow.id),
+        tone=progress.TONES[flow.progress],
+        may_cancel=may("workflow.cancel", flow.site_id) and flow.progress is Progress.RUNNING,
+        commands=frame.commands(path, f"sprout workflows show {flow.id}"),
+        **more,
+    )

@@ -1,0 +1,148 @@
+"""What a person fills in: fields named by JSON pointers, read into the models of /v1.
+
+So each fault that the API would tell stands at its field, and nothing is judged twice.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
+
+from flask import Response, render_template, request
+from flask.typing import ResponseReturnValue
+from pydantic import BaseModel
+
+from edge import auth, problems, refusals
+from edge.api import reading
+from edge.errors import Fault, Unreadable, status_of
+from models.errors import DomainError, Forbidden, NotFound, Unknown
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+TYPED: Final = "/confirm"
+"""Where the host name is typed before something is destroyed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One field.  *kind*: text, number, check or select, whose *options* are (value, words)."""
+
+    pointer: str
+    label: str
+    kind: str = "text"
+    value: str = ""
+    hint: str = ""
+    options: Sequence[tuple[str, str]] = ()
+    required: bool = False
+    wrong: str = ""
+
+    @property
+    def id(self) -> str:
+        """Return what the field is known by in its page."""
+        return "f" + self.pointer.replace("/", "-")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Form:
+    """Fields, and what was wrong with none of them in particular."""
+
+    fields: Sequence[Field]
+    faults: Sequence[Fault] = ()
+
+    @property
+    def elsewhere(self) -> Sequence[Fault]:
+        """Return the faults that stand at no field."""
+        known = {field.pointer for field in self.fields}
+        return [fault for fault in self.faults if fault.pointer not in known]
+
+    @property
+    def first(self) -> str:
+        """Return the pointer of the field that the focus goes to: the first that is wrong."""
+        return next((field.pointer for field in self.fields if field.wrong), "")
+
+    def refused(self, faults: Sequence[Fault]) -> "Form":
+        """Return the form as it was sent, each of *faults* at its field."""
+        told = {fault.pointer: f"{_begun(fault.detail)}. {fault.hint}" for fault in faults}
+        fields = [
+            replace(
+                field,
+                value=request.form.get(field.pointer, ""),
+                wrong=told.get(field.pointer, "").strip(),
+            )
+            for field in self.fields
+        ]
+        return Form(fields=fields, faults=faults)
+
+
+def sent(fields: Sequence[Field], model: type[_Model], **fixed: Any) -> _Model:
+    """Return what was filled in as *model*; what is empty was not said.  Raises Unreadable."""
+    body: dict[str, Any] = {}
+    for field in fields:
+        word = request.form.get(field.pointer, "").strip()
+        if word and field.pointer != TYPED:
+            _put(body, field.pointer.split("/")[1:], _value(field, word))
+    return reading.from_form(model, {**body, **fixed})
+
+
+def answered(
+    template: str, form: Form, ask: Callable[[], Response], to: Callable[[str], str], **more: Any
+) -> ResponseReturnValue:
+    """Return where *ask* leads, or the page again with what is wrong.
+
+    *to* turns the id of what was made into a URL.  Raises NotFound: the form would be of no use.
+    """
+    try:
+        made = ask().headers["Location"].rpartition("/")[2]
+    except (DomainError, Unreadable) as exc:
+        if isinstance(exc, NotFound) and not isinstance(exc, Unknown):
+            raise
+        return _refused(template, form, exc, more)
+    return Response(status=303, headers={"Location": to(made)})
+
+
+def shown(template: str, form: Form, **more: Any) -> str:
+    """Return the page of *form*."""
+    return render_template(template, form=form, csrf=auth.csrf_token(), **more)
+
+
+def typed(hostname: str) -> Fault | None:
+    """Return what is wrong with the host name that was typed to confirm; None: nothing."""
+    if request.form.get(TYPED, "").strip().lower() == hostname:
+        return None
+    return Fault(TYPED, "This is not its host name", f"Type {hostname}, to be sure that it is it.")
+
+
+def _refused(
+    template: str, form: Form, exc: DomainError | Unreadable, more: Mapping[str, Any]
+) -> ResponseReturnValue:
+    faults = exc.faults if isinstance(exc, Unreadable) else (Fault(exc.field, str(exc), exc.hint),)
+    if isinstance(exc, Forbidden):
+        problems.kept(exc)
+    status = status_of(type(exc))
+    refusals.record(code=exc.code, status=status, pointers=[fault.pointer for fault in faults])
+    return shown(template, form.refused(faults), **more), status
+
+
+def _begun(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _value(field: Field, word: str) -> Any:
+    match field.kind:
+        case "check":
+            return True
+        case "number":
+            return int(word) if word.isdecimal() else word
+        case _:
+            return word
+
+
+def _put(into: Any, path: Sequence[str], value: Any) -> None:
+    """Put *value* into a body at *path*; a number is a place in a list."""
+    name, *rest = path
+    if not rest:
+        into[name] = value
+    elif rest[0].isdecimal():
+        row = into.setdefault(name, [{}])[0]
+        _put(row, rest[1:], value)
+    else:
+        _put(into.setdefault(name, {}), rest, value)

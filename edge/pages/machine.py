@@ -1,0 +1,100 @@
+"""One machine: what it waits for, how its boot goes, what it is, what may be asked of it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from flask import Blueprint, render_template
+from flask.typing import ResponseReturnValue
+
+from edge.access import does, may
+from edge.pages import frame, progress
+from edge.pages.tiles import tile
+from edge.wording import size
+from models import lists, queries
+from models.actions import ACTIONS, ALLOCATE, Action
+from models.paging import Ask
+from models.views import EvidenceView, MachineView
+from models.why import why
+
+ROWS: Final = 300
+"""Newest timeline rows of one page."""
+
+OPERATIONS: Final = 10
+"""Newest workflows of one page."""
+
+EVIDENCE: Final = 50
+
+blueprint: Final = Blueprint("machine", __name__)
+
+
+@blueprint.get("/machines/<uuid:machine>")
+@does("machine.read")
+def show(machine: UUID) -> ResponseReturnValue:
+    """Show one machine."""
+    view = queries.machine(machine)
+    rows = queries.timeline(view.id, limit=ROWS)
+    agents = queries.agents(view.site_id)
+    now = datetime.now(UTC)
+    flow = view.workflow
+    return render_template(
+        "machine.html",
+        machine=view,
+        tile=tile(view, agents),
+        why=why(view, agents, rows, now),
+        flow=flow,
+        stages=[] if flow is None else progress.stages(flow, rows, now),
+        facts=_facts(view),
+        rows=progress.log(rows),
+        operations=lists.workflows(machine_id=view.id, ask=Ask(limit=OPERATIONS)),
+        evidence=_evidence(view),
+        tones=progress.TONES,
+        verbs=_verbs(view),
+        may_cancel=may("workflow.cancel", view.site_id),
+        commands=frame.commands(f"/v1/machines/{view.id}", f"sprout machines show {view.hostname}"),
+    )
+
+
+def _verbs(machine: MachineView) -> list[tuple[str, Action]]:
+    """Return what the caller may ask of the machine as it is now."""
+    return [
+        (name, action)
+        for name, action in ACTIONS.items()
+        if name != ALLOCATE
+        and machine.state in action.states
+        and may(f"machine.{name}", machine.site_id)
+    ]
+
+
+def _evidence(machine: MachineView) -> Mapping[UUID, list[EvidenceView]]:
+    """Return what the machine's tasks brought up, by workflow."""
+    found: dict[UUID, list[EvidenceView]] = {}
+    for each in lists.evidence(machine.id, ask=Ask(limit=EVIDENCE)):
+        found.setdefault(each.workflow_id, []).append(each)
+    return found
+
+
+def _facts(machine: MachineView) -> list[tuple[str, str]]:
+    found = machine.facts
+    system = found.get("system") or {}
+    told = {
+        "Model": " ".join(filter(None, (system.get("manufacturer"), system.get("model")))),
+        "Serial": system.get("serial"),
+        "UUID": system.get("uuid"),
+        "Architecture": machine.architecture,
+        "Memory": f"{machine.memory_mib / 1024:.3g} GiB" if machine.memory_mib else "",
+        "Health": found.get("health"),
+        "Profile": machine.profile_ref,
+        "Labels": ", ".join(f"{k}={v}" for k, v in machine.labels.items()),
+    }
+    disks = [("Disk", disk_words(disk)) for disk in found.get("disks", ())]
+    nics = [(i.name, " ".join(filter(None, (i.mac, i.address)))) for i in machine.interfaces]
+    return [(name, str(value)) for name, value in [*told.items(), *disks, *nics] if value]
+
+
+def disk_words(disk: Mapping[str, Any]) -> str:
+    """Return what tells one disk from another."""
+    model, name = disk.get("model"), disk.get("serial") or disk.get("wwn")
+    room = size(int(disk.get("bytes") or 0)) if disk.get("bytes") else ""
+    return " ".join(str(word) for word in (model, room, name) if word)

@@ -1,0 +1,1 @@
+"""Pictures of every page, with a rack of machines in all states: `make screenshots`."""

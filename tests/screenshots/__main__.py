@@ -1,0 +1,135 @@
+"""`python -m tests.screenshots [FOLDER] [--readme]`: each page, three widths, two schemes.
+
+With --readme the few that the README shows are written to deploy/screenshots as well, small.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from uuid import UUID
+
+from playwright.sync_api import Browser, StorageState, sync_playwright
+
+from models import database as pool
+from models import queries
+from models.migrations import runner
+from tests.edge.browser import FLAGS, sign_in_url
+from tests.edge.conftest import Edge, serving, variables
+from tests.screenshots import rack
+from tests.services import postgres
+
+WIDTHS = (360, 900, 1600)
+SCHEMES = ("light", "dark")
+README = {
+    ("machines", 1600, "light"),
+    ("machine", 1600, "dark"),
+    ("workflow", 900, "light"),
+    ("machines", 360, "dark"),
+}
+"""What the README shows."""
+
+KEPT = Path(__file__).parents[2] / "deploy" / "screenshots"
+
+
+def pages(shown: Mapping[str, UUID]) -> Mapping[str, str]:
+    """Return the path of each page, by the name of its picture."""
+    ask = f"/machines/{shown['active']}"
+    return {
+        "machines": "/",
+        "machines-table": "/?view=table",
+        "machines-failed": "/?state=failed",
+        "machines-none": "/?search=nobody",
+        "machine": f"/machines/{shown['machine']}",
+        "machine-active": f"/machines/{shown['active']}",
+        "machine-failed": f"/machines/{shown['failed']}",
+        "machine-long": f"/machines/{shown['long']}",
+        "workflows": "/workflows",
+        "workflow": f"/workflows/{shown['flow']}",
+        "discoveries": "/discoveries",
+        "approvals": "/approvals",
+        "approval": f"/approvals/{shown['approval']}",
+        "approve": f"/machines/{shown['asked']}/approve?action=reboot",
+        "ask-reprovision": f"{ask}/reprovision",
+        "ask-reboot": f"{ask}/reboot",
+        "sites": "/sites",
+        "site": "/sites/fra-1",
+        "site-degraded": "/sites/ams-2",
+        "audit": "/audit",
+        "new-machine": "/sites/fra-1/new-machine",
+        "new-network": "/sites/sin-1/new-network",
+        "sign-in": "/sign-in",
+    }
+
+
+@contextmanager
+def filled() -> Iterator[tuple[str, Mapping[str, UUID]]]:
+    """A database with a rack in it: its URL, and what has pages of its own."""
+    with postgres.running() as server:
+        url = server.fresh_database()
+        pool.configure(url, connections=4)
+        runner.migrate()
+        with pool.borrowed():
+            shown = rack.enter(url)
+            assert len(queries.counts()) > 0
+        yield url, shown
+        pool.database.close_all()
+
+
+def signed_in(browser: Browser, edge: Edge) -> StorageState:
+    context = browser.new_context(base_url=edge.url)
+    page = context.new_page()
+    page.goto(sign_in_url(edge))
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url(f"{edge.url}/")
+    state = context.storage_state()
+    context.close()
+    return state
+
+
+def shoot(browser: Browser, edge: Edge, paths: Mapping[str, str], folder: Path) -> None:
+    state = signed_in(browser, edge)
+    for scheme in SCHEMES:
+        for width in WIDTHS:
+            context = browser.new_context(
+                base_url=edge.url,
+                storage_state=state,
+                color_scheme=scheme,
+                viewport={"width": width, "height": 760 if width > 400 else 720},
+                reduced_motion="reduce",
+            )
+            page = context.new_page()
+            for name, path in paths.items():
+                page.goto(path)
+                page.evaluate("document.fonts.ready")
+                overflow = page.evaluate("document.documentElement.scrollWidth") - width
+                note = f"  {overflow} px too wide" if overflow > 0 else ""
+                target = folder / f"{name}-{width}-{scheme}.png"
+                page.screenshot(path=target, full_page=not name.startswith("machines"))
+                sys.stdout.write(f"{target}{note}\n")
+            context.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
+    parser.add_argument("folder", nargs="?", type=Path, default=Path("build/screenshots"))
+    parser.add_argument("--only", help="names of pages, with commas between")
+    told = parser.parse_args()
+    told.folder.mkdir(parents=True, exist_ok=True)
+    with filled() as (url, shown), tempfile.TemporaryDirectory() as name:
+        home = Path(name)
+        paths = pages(shown)
+        if told.only:
+            paths = {name: paths[name] for name in told.only.split(",")}
+        settings = variables(url, home) | {"PATH": os.environ["PATH"]}
+        with serving(settings, home) as edge, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
+            shoot(browser, edge, paths, told.folder)
+            browser.close()
+
+
+if __name__ == "__main__":
+    main()
