@@ -134,6 +134,7 @@ class Rehearsal:
             "SPROUT_ENROLMENT_FILE": str(enrolment),
             "SPROUT_ARTIFACT_DIR": str(self._data / "site-artifacts"),
             "SPROUT_BMC_NETWORKS": "127.0.0.0/8",
+            "SPROUT_OUTBOUND_ALLOW": ",".join((*self._settings.outbound_allow, "127.0.0.0/8")),
             **rack.site_env(described),
         }
         started.start(started.process("site", core, needs=("rack",), env={**env, **passwords}))
