@@ -67,6 +67,10 @@ _FORMS: Final[Mapping[str, re.Pattern[str]]] = MappingProxyType(
 )
 
 
+PATTERN: Final = f"^(?:{'|'.join(f'{kind}:{form.pattern}' for kind, form in _FORMS.items())})$"
+"""What a reference looks like, as JSON Schema has it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reference:
     """Where a secret is kept; safe to store, to log and to show."""

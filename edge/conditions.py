@@ -13,7 +13,13 @@ from flask import Response, request
 from pydantic import BaseModel, ConfigDict, Field
 
 from edge import auth
-from edge.errors import Fault, PreconditionFailed, Refusal, Unreadable
+from edge.errors import (
+    Fault,
+    PreconditionFailed,
+    PreconditionMissing,
+    Refusal,
+    Unreadable,
+)
 from models.commands import idempotency
 from models.commands.idempotency import Kept
 from models.database import database
@@ -30,15 +36,16 @@ class Once(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     idempotency_key: Annotated[
-        str | None,
+        str,
         Field(
+            default_factory=str,
             alias="Idempotency-Key",
             pattern=_KEY,
             description="The same key with the same request gets the same answer for a day, and "
             "nothing is done twice.",
             examples=["4f6c1a52-provision-node-01"],
         ),
-    ] = None
+    ]
 
 
 class Unchanged(BaseModel):
@@ -47,14 +54,15 @@ class Unchanged(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     if_match: Annotated[
-        str | None,
+        str,
         Field(
+            default_factory=str,
             alias="If-Match",
             description="ETag of what was read: 412 when it was changed since; `*`: whatever it "
             "is by now.",
             examples=['"3"'],
         ),
-    ] = None
+    ]
 
 
 def tag(answer: BaseModel, body: str) -> str:
@@ -67,18 +75,18 @@ def tag(answer: BaseModel, body: str) -> str:
 def expected(version: int | None, *, demanded: bool = True) -> int | None:
     """Return the version that an update is for: the body's, or that of If-Match; None for `*`.
 
-    Raises PreconditionFailed for a tag that no version has; Unreadable when nothing is said, and
-    that is *demanded*.
+    Raises PreconditionFailed for a tag that no version has, or that is none; PreconditionMissing
+    when nothing is said, and that is *demanded*.
     """
     given = request.headers.get("If-Match")
     if given is None:
         if version is None and demanded:
             fault = Fault("/version", "it is missing", "Send If-Match with the ETag, or version.")
-            raise Unreadable("/version: neither it nor If-Match was sent", [fault])
+            raise PreconditionMissing("neither version nor If-Match was sent", [fault])
         return version
-    if given.strip() == "*":
+    if given == "*":
         return version
-    match = re.fullmatch(r'\s*"([1-9][0-9]{0,9})"\s*', given)
+    match = re.fullmatch(r'"([1-9][0-9]{0,9})"', given)
     if match is None or version not in {None, int(match[1])}:
         raise PreconditionFailed("the ETag is of nothing that is there now")
     return int(match[1])

@@ -59,6 +59,11 @@ CATALOGUE: Final[Mapping[str, ProblemType]] = MappingProxyType(
             "It is no longer what If-Match says",
             "Read it again, and repeat what you want of it with its ETag.",
         ),
+        "precondition-required": ProblemType(
+            S.PRECONDITION_REQUIRED,
+            "It is not said what is to be changed",
+            "Read it, and send If-Match with its ETag, or `version` in the body.",
+        ),
         "idempotency-mismatch": ProblemType(
             S.UNPROCESSABLE_ENTITY,
             "The Idempotency-Key belongs to another request",
@@ -262,6 +267,12 @@ class PreconditionFailed(Refusal):
     """What If-Match names is not what is there."""
 
     code = "precondition-failed"
+
+
+class PreconditionMissing(Refusal):
+    """An update names no version."""
+
+    code = "precondition-required"
 
 
 class NotJson(Refusal):

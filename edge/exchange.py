@@ -12,7 +12,7 @@ from typing import Final
 from uuid import uuid4
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, current_app, g, request
 from werkzeug.exceptions import HTTPException
 
 from edge.errors import WrongHost
@@ -75,6 +75,8 @@ def stamped(response: Response) -> None:
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
     response.headers["X-Request-Id"] = request_id()
+    if request.method == "OPTIONS" and request.url_rule is not None:
+        response.headers["Allow"] = ", ".join(_methods_here())
     if request.endpoint != "static":
         response.headers.setdefault("Cache-Control", "no-store")
 
@@ -91,6 +93,16 @@ def _ended(response: Response) -> Response:
         ms=round((time.monotonic() - g.get("begun", time.monotonic())) * 1000, 1),
     )
     return response
+
+
+def _methods_here() -> list[str]:
+    """Return the methods of the current URL's own rule.
+
+    Not those of a rule with parts, which would take `/v1/machines/allocate` for a machine.
+    """
+    here = str(request.url_rule)
+    rules = [rule for rule in current_app.url_map.iter_rules() if rule.rule == here]
+    return sorted({method for rule in rules for method in rule.methods or ()})
 
 
 def methods_of(exc: HTTPException) -> dict[str, str]:

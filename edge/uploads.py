@@ -36,7 +36,9 @@ KEPT_S: Final = 48 * 3600.0
 SWEEP_S: Final = 3600.0
 
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_RANGE: Final = re.compile(r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})")
+RANGE: Final = r"bytes ([0-9]{1,15})-([0-9]{1,15})/([0-9]{1,15})"
+"""The form of Content-Range."""
+_RANGE: Final = re.compile(RANGE)
 
 Read = Callable[[int], bytes]
 """Returns up to so many bytes of a body, none at its end; raises OSError when it broke off."""

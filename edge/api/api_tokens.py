@@ -10,7 +10,17 @@ from pydantic import ConfigDict, Field
 
 from edge import access, auth
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Body, Line, Listing, Page, Path, SortOf, example
+from edge.api.fields import (
+    WHOLE,
+    Answer,
+    Body,
+    Line,
+    Listing,
+    Page,
+    Path,
+    SortOf,
+    example,
+)
 from models import queries
 from models.commands import tokens
 from models.commands.tokens import TokenView
@@ -56,7 +66,7 @@ class NewApiToken(Body):
         list[Line] | None,
         Field(min_length=1, max_length=100, description="Ids or slugs; left out: all sites."),
     ] = None
-    days: Annotated[int, Field(ge=1, le=MOST_DAYS, description="How long it is good.")] = 90
+    days: Annotated[int, Field(ge=1, le=MOST_DAYS, description="How long it is good."), WHOLE] = 90
 
 
 class ApiToken(Answer):

@@ -11,7 +11,19 @@ from pydantic import ConfigDict, Field
 from edge import access, auth, refusals
 from edge.api import reading, verb_forms
 from edge.api.contract import answered, operation, resource
-from edge.api.fields import Answer, Body, Line, Listing, Page, Path, Reason, Sha256, SortOf, example
+from edge.api.fields import (
+    WHOLE,
+    Answer,
+    Body,
+    Line,
+    Listing,
+    Page,
+    Path,
+    Reason,
+    Sha256,
+    SortOf,
+    example,
+)
 from models import day2_queries, queries
 from models.commands import approvals
 from models.day2_views import ApprovalView
@@ -82,6 +94,7 @@ class NewApproval(Body):
     expires_in_s: Annotated[
         int | None,
         Field(ge=1, le=30 * _DAY, description="Seconds; policy says how many at most."),
+        WHOLE,
     ] = None
 
 

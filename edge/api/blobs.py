@@ -57,20 +57,23 @@ class BlobRef(Path):
 
 
 class Reading(BaseModel):
-    range: str | None = Field(
-        None,
+    range: str = Field(
+        default_factory=str,
         alias="Range",
         description="One range: `bytes=FIRST-`, `bytes=FIRST-LAST`, `bytes=-N`.",
     )
-    if_range: str | None = Field(
-        None, alias="If-Range", description="An ETag: without it being the same, all is sent."
+    if_range: str = Field(
+        default_factory=str,
+        alias="If-Range",
+        description="An ETag: without it being the same, all is sent.",
     )
 
 
 class Writing(BaseModel):
-    content_range: str | None = Field(
-        None,
+    content_range: str = Field(
+        default_factory=str,
         alias="Content-Range",
+        pattern=f"^{uploads.RANGE}$",
         description="`bytes FIRST-LAST/TOTAL` of a part; absent: the body is the whole blob.",
     )
 

@@ -83,6 +83,8 @@ def operation(
             recorded_as(action)(_reading(action, _once(view, bears, secret=secret), wanted))
         )
         api.components_schemas.update(document.components(answer))
+        if "body" in wanted:
+            api.components_schemas.update(document.components(wanted["body"], "validation"))
         return view
 
     return declare
@@ -104,8 +106,8 @@ def answered(
 _CONDITIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {
         "post": frozenset({"idempotency-mismatch", "answer-not-kept", "validation"}),
-        "patch": frozenset({"stale", "precondition-failed"}),
-        "delete": frozenset({"precondition-failed"}),
+        "patch": frozenset({"stale", "precondition-failed", "precondition-required", "validation"}),
+        "delete": frozenset({"precondition-failed", "validation"}),
     }
 )
 """What a method may be refused with for the headers that it bears."""

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Final, get_args
+from typing import Any, Final, Literal, get_args
 
 from flask_openapi.models import OPENAPI3_REF_PREFIX
 from flask_openapi.models.example import Example
@@ -11,7 +11,6 @@ from flask_openapi.models.header import Header
 from flask_openapi.models.media_type import MediaType
 from flask_openapi.models.request_body import RequestBody
 from flask_openapi.models.response import Response as Documented
-from flask_openapi.models.schema import Schema
 from flask_openapi.models.security_scheme import SecurityScheme
 from flask_openapi.utils import get_model_schema
 from pydantic import BaseModel, ConfigDict, Field
@@ -28,6 +27,8 @@ SECURITY: Final[Mapping[str, SecurityScheme]] = MappingProxyType(
         "right": SecurityScheme(type="apiKey", name=blobs.QUERY, **{"in": "query"}),
     }
 )
+
+_Mode = Literal["validation", "serialization"]
 
 EVERYWHERE: Final = ("unauthenticated", "csrf", "wrong-host", "internal", "unavailable")
 """Codes that any operation may answer with."""
@@ -166,8 +167,11 @@ def _example(model: type[BaseModel]) -> Any:
     return schema["examples"][0]
 
 
-def components(answer: type[BaseModel]) -> dict[str, Schema]:
-    """Return the schemas of *answer* and of all that it holds."""
-    whole = get_model_schema(answer, mode="serialization")
-    inner = whole.get("$defs", {})
-    return {name: Schema(**each) for name, each in ({answer.__name__: whole} | inner).items()}
+def components(model: type[BaseModel], mode: _Mode = "serialization") -> dict[str, Any]:
+    """Return the schemas of *model* and of all that it holds.
+
+    As they are, and not as flask-openapi's Schema: that has no room for `patternProperties`.
+    """
+    whole = get_model_schema(model, mode=mode)
+    inner = whole.pop("$defs", {})
+    return {model.__name__: whole, **inner}

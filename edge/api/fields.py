@@ -3,7 +3,7 @@
 Each text is bounded and holds no control characters, which PostgreSQL and terminals choke on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Self, get_args
 
@@ -11,6 +11,7 @@ from pydantic import (
     AfterValidator,
     AliasGenerator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StringConstraints,
@@ -18,7 +19,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 from pydantic_core import CoreSchema, core_schema
 
-from config.secrets import BadReference, Reference
+from config.secrets import PATTERN, BadReference, Reference
 from models.paging import LIMIT, Ask, Order, Part
 
 _PRINTABLE: Final = r"^[^\x00-\x1f\x7f]*$"
@@ -66,19 +67,36 @@ Document = Annotated[
 ]
 """Several lines."""
 
+CLOSED: Final[Mapping[str, Any]] = {"additionalProperties": False}
+"""Of an object whose names have a form, for the contract: no other is taken."""
+
 Labels = Annotated[
     dict[
         Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=_PRINTABLE)],
         Annotated[str, StringConstraints(max_length=255, pattern=_PRINTABLE)],
     ],
-    Field(max_length=64, description="Free words to select by.", examples=[{"role": "worker"}]),
+    Field(
+        max_length=64,
+        description="Free words to select by.",
+        examples=[{"role": "worker"}],
+        json_schema_extra=CLOSED,
+    ),
 ]
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 """A SHA-256 in lower-case hexadecimal digits."""
 
-Int32 = Annotated[int, Field(ge=1, le=2**31 - 1)]
-Int64 = Annotated[int, Field(ge=1, le=2**63 - 1)]
+
+def _whole(value: Any) -> Any:
+    # 3.0 is an integer to JSON Schema (draft 2020-12, section 6.1.1), and none to strict pydantic.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+WHOLE: Final = BeforeValidator(_whole)
+"""Marks a whole number, however JSON writes it; last, so that its bounds stay in the contract."""
+
+Int32 = Annotated[int, Field(ge=1, le=2**31 - 1), WHOLE]
+Int64 = Annotated[int, Field(ge=1, le=2**63 - 1), WHOLE]
 Limit = Annotated[int, Field(ge=1, le=500, description="Rows of one page at most.")]
 
 
@@ -96,6 +114,7 @@ SecretRef = Annotated[
     Field(
         description="Where the password is kept: env:NAME or vault:PATH#KEY; never itself.",
         examples=["env:BMC_PASSWORD"],
+        json_schema_extra={"pattern": PATTERN},
     ),
 ]
 
@@ -204,5 +223,14 @@ def example(value: Any) -> Callable[[dict[str, Any]], None]:
 
     def put(schema: dict[str, Any]) -> None:
         schema["examples"] = [value]
+
+    return put
+
+
+def either(form: Mapping[str, Any], *names: str) -> Callable[[dict[str, Any]], None]:
+    """Return what has a model's schema demand one of *names*, of this *form*."""
+
+    def put(schema: dict[str, Any]) -> None:
+        schema["anyOf"] = [{"required": [n], "properties": {n: dict(form)}} for n in names]
 
     return put

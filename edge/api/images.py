@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field
 from edge import auth, conditions
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import (
+    CLOSED,
     Answer,
     Body,
     Change,
@@ -50,7 +51,11 @@ _EXAMPLE: Final = {
 
 Checksums = Annotated[
     dict[Line, Sha256],
-    Field(max_length=64, description="SHA-256 by path: of all three files, with imagePath."),
+    Field(
+        max_length=64,
+        description="SHA-256 by path: of all three files, with imagePath.",
+        json_schema_extra=CLOSED,
+    ),
 ]
 KernelArgs = Annotated[list[Line], Field(max_length=64)]
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from edge.api.fields import (
+    WHOLE,
     Answer,
     Body,
     Change,
@@ -22,6 +23,7 @@ from edge.api.fields import (
     SecretRef,
     SortOf,
     Word,
+    either,
     example,
 )
 from edge.api.images import Architecture
@@ -88,6 +90,8 @@ class MachineFilter(Listing):
 class NewInterface(Body):
     """A network interface; without a name its id is the name."""
 
+    model_config = ConfigDict(json_schema_extra=either({"type": "string"}, "name", "id"))
+
     id: Annotated[Line | None, Field(description="The caller's own word for it.")] = None
     name: Line | None = None
     mac_address: MacAddress
@@ -129,9 +133,13 @@ class NewBmc(Body):
 class NewRootDisk(Body):
     """The one disk to write, by serial or WWN; all that is given must match."""
 
+    model_config = ConfigDict(
+        json_schema_extra=either({"type": "string", "minLength": 1}, "serial", "wwn")
+    )
+
     serial: Word = ""
     wwn: Word = ""
-    min_bytes: Annotated[int, Field(ge=0, le=2**63 - 1)] = 0
+    min_bytes: Annotated[int, Field(ge=0, le=2**63 - 1), WHOLE] = 0
 
     @model_validator(mode="after")
     def _is_identified(self) -> Self:

@@ -11,6 +11,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 from edge import access, auth, conditions
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import (
+    WHOLE,
     Address,
     Answer,
     Body,
@@ -65,7 +66,9 @@ DhcpMode = Annotated[
         "reservations alone; proxy: boot options beside another server; off: not a word."
     ),
 ]
-Lease = Annotated[int, Field(ge=60, le=86_400, description="Seconds that a lease is given for.")]
+Lease = Annotated[
+    int, Field(ge=60, le=86_400, description="Seconds that a lease is given for."), WHOLE
+]
 Strangers = Annotated[
     bool, Field(description="With mode proxy: clients that no machine's plan names boot too.")
 ]
@@ -76,8 +79,8 @@ AnswerRs = Annotated[
         "iPXE then does not wait 16 s for one."
     ),
 ]
-Vlan = Annotated[int, Field(ge=1, le=4094)]
-Mtu = Annotated[int, Field(ge=576, le=9216)]
+Vlan = Annotated[int, Field(ge=1, le=4094), WHOLE]
+Mtu = Annotated[int, Field(ge=576, le=9216), WHOLE]
 Servers = Annotated[list[Address], Field(max_length=8)]
 Search = Annotated[
     list[Line], Field(max_length=16, description="Domains that short names are looked up in.")

@@ -7,7 +7,17 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from edge.api.fields import Body, Int32, Int64, Labels, Line, Reason, Ref, example
+from edge.api.fields import (
+    WHOLE,
+    Body,
+    Int32,
+    Int64,
+    Labels,
+    Line,
+    Reason,
+    Ref,
+    example,
+)
 from edge.api.images import Architecture
 from models import actions
 from models.workflows import Kind
@@ -72,7 +82,7 @@ class BootImage(Ask):
         Field(
             description="Where the BMC fetches the media: http:// or https://.",
             examples=["https://images.example/rescue.iso"],
-            json_schema_extra={"pattern": "^https?://"},
+            json_schema_extra={"pattern": r"^https?://[^\x00-\x1f\x7f]*$"},
         ),
     ]
     boot_source: Literal["virtual-media"] = "virtual-media"
@@ -106,7 +116,7 @@ class WantedMachines(Body):
     )
 
     site_id: UUID
-    count: Annotated[int, Field(ge=1, le=500, description="So many, or none.")]
+    count: Annotated[int, Field(ge=1, le=500, description="So many, or none."), WHOLE]
     labels: Labels = Field(default_factory=dict)
     architecture: Architecture | None = None
     min_memory_mib: Int32 | None = None

@@ -116,6 +116,7 @@ BAD_NETWORKS = {
     "full without a pool": ({"dhcpMode": "full"}, 422, "/poolStart"),
     "lease of a moment": ({"leaseS": 1}, 422, "/leaseS"),
     "lease as text": ({"leaseS": "3600"}, 422, "/leaseS"),
+    "lease of a fraction": ({"leaseS": 3600.5}, 422, "/leaseS"),
     "route without a via": ({"routes": [{"to": "10.9.0.0/16"}]}, 422, "/routes/0/via"),
     "route of a list": ({"routes": [["10.9.0.0/16", "10.77.0.2"]]}, 422, "/routes/0"),
     "too many routes": (
@@ -135,7 +136,7 @@ def test_a_bad_network(refused, site, case):
 
 
 BAD_CHANGES = {
-    "no version": ({"leaseS": 60}, 422, "/version"),
+    "no version": ({"leaseS": 60}, 428, "/version"),
     "version of before": ({"version": 2, "leaseS": 60}, 409, "/version"),
     "CIDR": ({"version": 1, "cidr": "10.78.0.0/24"}, 422, "/cidr"),
     "purpose": ({"version": 1, "purpose": "bmc"}, 422, "/purpose"),

@@ -55,16 +55,17 @@ def test_who_edits_what_was_changed_meanwhile_is_told_412(api, network):
     assert api.get(f"/v1/networks/{network['id']}").json["leaseS"] == 7200
 
 
-@pytest.mark.parametrize("tag", ['W/"1"', '"x"', "1", '"0"', '"2"', '"1", "2"'])
+@pytest.mark.parametrize("tag", ['W/"1"', '"x"', "1", "", "*, *", '"0"', '"2"', '"1", "2"'])
 def test_a_tag_that_is_not_the_records_changes_nothing(api, network, tag):
     assert changed(api, network, {"leaseS": 7200}, If_Match=tag).status_code == 412
+    assert api.delete(f"/v1/networks/{network['id']}", headers={"If-Match": tag}).status_code == 412
     assert api.get(f"/v1/networks/{network['id']}").json["version"] == 1
 
 
 def test_an_update_that_names_no_version_is_refused_and_a_star_names_any(api, network):
     silent = changed(api, network, {"leaseS": 7200})
 
-    assert (silent.status_code, silent.json["errors"][0]["pointer"]) == (422, "/version")
+    assert (silent.status_code, silent.json["errors"][0]["pointer"]) == (428, "/version")
     assert changed(api, network, {"leaseS": 7200}, If_Match="*").json["version"] == 2
 
 

@@ -96,6 +96,15 @@ def test_every_good_answer_has_an_example_that_is_what_it_shows(contract):
             accepts(contract, content["schema"]["$ref"], content["example"])
 
 
+def test_objects_whose_names_have_a_form_say_so(contract):
+    labels = contract["components"]["schemas"]["NewSite"]["properties"]["labels"]
+    (values,) = labels["patternProperties"].values()
+
+    assert values["maxLength"] == 255
+    assert labels["propertyNames"] == {"minLength": 1, "maxLength": 63}
+    assert labels["additionalProperties"] is False
+
+
 def leaves(model):
     """Yield the models that are made of *model*, and of which no other is made."""
     for each in model.__subclasses__():

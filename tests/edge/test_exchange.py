@@ -9,7 +9,7 @@ from edge.app import MAX_BODY, create_app
 from edge.exchange import HEADERS, host_name
 from models import database as pool
 from models import lists
-from tests.edge.conftest import Api, config
+from tests.edge.conftest import TOKEN, Api, config
 from tests.services.process import free_ports
 
 MADE = re.compile(r"[0-9a-f]{32}")
@@ -185,3 +185,11 @@ def test_a_body_is_read_as_what_it_is(api):
 
     assert [fault["pointer"] for fault in answer.json["errors"]] == ["/name", "/slug"]
     assert json.dumps(answer.json).count("hint") == 2
+
+
+def test_options_tell_the_methods_of_the_url_that_the_contract_knows(client):
+    def allowed(path):
+        return client.options(path, headers={"Authorization": f"Bearer {TOKEN}"}).headers["Allow"]
+
+    assert allowed("/v1/machines/allocate") == "OPTIONS, POST"
+    assert allowed("/v1/machines/node-01") == "DELETE, GET, HEAD, OPTIONS, PATCH"

@@ -82,7 +82,7 @@ def test_a_change_that_was_overtaken_is_refused(api, scene, path, body):
     by_body = api.patch(f"/v1/{path}", {"version": 1, "name": "late"})
     silent = api.patch(f"/v1/{path}", {"name": "late"})
 
-    assert (by_tag.status_code, by_body.status_code, silent.status_code) == (412, 409, 422)
+    assert (by_tag.status_code, by_body.status_code, silent.status_code) == (412, 409, 428)
     assert api.get(f"/v1/{path}").json["version"] == 2
 
 

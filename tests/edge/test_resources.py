@@ -66,6 +66,12 @@ ANSWERS = {
 }
 
 
+def test_a_whole_number_may_be_written_as_json_likes(api, site):
+    made = api.made("/v1/networks", make.network(site["id"], leaseS=600.0))
+
+    assert made["leaseS"] == 600
+
+
 def test_a_network_says_how_dhcp_answers_there(api, site):
     made = api.made("/v1/networks", make.network(site["id"], **ANSWERS))
 
