@@ -56,30 +56,29 @@ NOTHING: Final = Boot()
 
 def asks_to_boot(request: Request) -> bool:
     """Whether it is firmware or a loader that asks, and not an operating system."""
-    return _is_firmware(request.options) or _is_ipxe(request)
+    return _is_firmware(request.options) or is_ipxe(request.options)
 
 
 def boot_of(request: Request, known: Known | None, server: Server) -> Boot:
     """Return what the client is to start, if it asks to boot at all."""
     options = request.options
-    vendor = options.get(60, b"")
-    ipxe = _is_ipxe(request)
-    if not ipxe and not _is_firmware(options):
-        return NOTHING
-    if ipxe:
+    if is_ipxe(options):
         # The second round: sending the loader again would chain for ever.
         url_of = script_url(request.mac, known, server)
         return Boot(url_of, options=((Option.IPXE, NO_PROXY),), own=True)
-    arch = _architecture(vendor[:64], options.get(93, b"")[:2])
+    if not _is_firmware(options):
+        return NOTHING
+    vendor = options[60][:64]
+    arch = _architecture(vendor, options.get(93, b"")[:2])
     if arch is None:
         return NOTHING
     http = arch.http or vendor.startswith(_HTTP)
     loader = _loader(known, arch, server, http=http)
-    return _loaded(loader, server.boot_url, http=http, bios=arch.name == "bios")
+    return _loaded(loader, server.boot_url, http, arch.name == "bios")
 
 
 @lru_cache(maxsize=256)
-def _loaded(loader: str, boot_url: str, *, http: bool, bios: bool) -> Boot:
+def _loaded(loader: str, boot_url: str, http: bool, bios: bool) -> Boot:  # noqa: FBT001 - by keywords a cache is twice as slow
     if http:
         return Boot(f"{boot_url}/loaders/{loader}", options=((Option.VENDOR_CLASS, _HTTP),))
     return Boot(loader, tftp=True, bios=bios)
@@ -103,15 +102,17 @@ def script_url(mac: str, known: Known | None, server: Server) -> str:
 
 
 def _is_firmware(options: Mapping[int, bytes]) -> bool:
-    vendor = options.get(60, b"")
+    vendor = options.get(60)
+    if vendor is None:
+        return False
     # U-Boot names itself, and is none of RFC 4578's clients but for the architecture that it says.
     return vendor.startswith((_PXE, _HTTP)) or (vendor.startswith(_UBOOT) and 93 in options)
 
 
-def _is_ipxe(request: Request) -> bool:
+def is_ipxe(options: Mapping[int, bytes]) -> bool:
+    """Whether it is iPXE that asks with *options*."""
     # iPXE writes the class bare; RFC 3004 wants a length before it, and some builds obey.
-    options = request.options
-    return options.get(77, b"") in {b"iPXE", b"\x04iPXE"} or 175 in options
+    return 175 in options or (77 in options and options[77] in {b"iPXE", b"\x04iPXE"})
 
 
 @lru_cache(maxsize=1024)

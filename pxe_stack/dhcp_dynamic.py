@@ -113,21 +113,28 @@ def _not_kept(case: Case, address: int) -> Answer | Ignored:
 
 
 def _lease(case: Case, address: int) -> Answer | None:
-    """Return the ACK for *address*, None when the client cannot have it.
+    """Return the ACK for *address*, None when the client cannot have it."""
+    found = leased(case.net, case.leases, case.client, address, now=case.now)
+    return None if found is None else _granted(_ACK, case, address, *found)
 
-    What is told never ends after what lies on the disk: in its first half a lease is confirmed for
-    the rest of its time, which needs no write.
+
+def leased(
+    net: Net, leases: Leases, client: bytes, address: int, *, now: float
+) -> tuple[int, Change | None] | None:
+    """Return for how many seconds *client* has *address*, and what makes it so.
+
+    None when it cannot have it.  What is told never ends after what lies on the disk: in its first
+    half a lease is confirmed for the rest of its time, which needs no write.
     """
-    client, seconds = case.client, case.net.told.lease_s
-    if case.leases.taken(address, client, case.now):
+    seconds = net.told.lease_s
+    if leases.taken(address, client, now):
         return None
-    left = _left(case.leases.lease(address), client, case.now)
-    if seconds / 2 <= left <= seconds or (not case.owns(address) and left >= LEAST_S):
-        return _granted(_ACK, case, address, int(left), None)
-    if not case.owns(address):
+    ours, left = leases.owns(net.id, address), _left(leases.lease(address), client, now)
+    if seconds / 2 <= left <= seconds or (not ours and left >= LEAST_S):
+        return int(left), None
+    if not ours:
         return None
-    bind = Change(_BIND, client, address, case.now + seconds)
-    return _granted(_ACK, case, address, seconds, bind)
+    return seconds, Change(_BIND, client, address, now + seconds)
 
 
 def _left(lease: Lease | None, client: bytes, now: float) -> float:
@@ -167,7 +174,7 @@ def _nothing_due(case: Case) -> Answer | Ignored:
     return Ignored(Why.NO_ANSWER_DUE, case.request.kind.name.lower())
 
 
-_BY_KIND: Final[Mapping[Kind, Callable[[Case], Answer | Ignored]]] = {
+_BY_KIND: Final[Mapping[int, Callable[[Case], Answer | Ignored]]] = {
     Kind.DISCOVER: _offer,
     Kind.REQUEST: _confirm,
     Kind.INFORM: _inform,

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from socket import inet_aton, inet_ntoa
 from typing import Final
-from uuid import UUID
 
 from models.bootnet import BootNetwork, Mode
 from pxe_stack import dhcp_told
@@ -37,14 +36,8 @@ class Net:
     span: range
     alone: bool
     """Whether no other agent leases of this network."""
-
-    @property
-    def mode(self) -> Mode:
-        return self.told.mode
-
-    @property
-    def id(self) -> UUID:
-        return self.told.network
+    id: int
+    mode: Mode
 
     def pooled(self, address: int) -> bool:
         """Whether *address* is of this network's pool, whichever agent leases it."""
@@ -191,7 +184,7 @@ def _net(network: BootNetwork, ranges: list[Range], coded: dict[Told, Constants]
     ]
     cidr = network.cidr
     span = range(int(cidr.network_address), int(cidr.broadcast_address) + 1)
-    pool = Pool(network.network, merged(inside))
+    pool = Pool(network.network.int, merged(inside))
     first, last = network.pool_first, network.pool_last
     whole = first is None or last is None or pool.size >= int(last) - int(first) + 1
-    return Net(network, pool, constants, span, whole)
+    return Net(network, pool, constants, span, whole, pool.network, network.mode)

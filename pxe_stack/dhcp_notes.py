@@ -34,6 +34,7 @@ _ANSWERED: Final = {
     Kind.ACK: Seen.DHCP_ACKED,
     Kind.NAK: Seen.DHCP_REFUSED,
 }
+_DISCOVERED: Final = Seen.MACHINE_DISCOVERED.value
 _STRANGERS: Final = {kind: f"{seen.value} stranger" for kind, seen in _ANSWERED.items()}
 
 
@@ -45,6 +46,7 @@ class Notes:
         self._rows: list[Observation] = []
         self._flushed = time.monotonic()
         self._counts: Counter[str] = Counter()
+        self._said = [0] * (max(Kind) + 1)
         self._answers = Tally(window_s=SAME_S, most_keys=8192)
         self._found = Tally(window_s=DISCOVERY_S, most_keys=MOST_DISCOVERED)
         self._unsent = Tally()
@@ -64,7 +66,7 @@ class Notes:
     def answered(self, request: Request, known: Known | None, reply: Reply, begun: float) -> None:
         """Note *reply*, which left at this moment; *begun* is of the clock perf_counter."""
         if known is None:  # strangers come in any number, and have no timeline
-            self._counts[_STRANGERS[reply.kind]] += 1
+            self.said(reply.kind)
             return
         kind = _ANSWERED[reply.kind]
         key = (kind, request.mac, reply.yiaddr, reply.file)
@@ -75,17 +77,28 @@ class Notes:
         data = {**_asked(request), **_told(request, reply), "ms": ms}
         self._rows.append(_row(kind, time.time(), known, request.mac, data))
 
-    def unsent(self, reply: Reply, exc: OSError) -> None:
-        """Count a *reply* that could not leave; the first of each kind in a minute is logged."""
-        reason = exc.strerror or "unknown"
-        if self._unsent.take(reason, "dhcp unsent", time.monotonic()) is not None:
-            log.warning("dhcp.unsent", to=reply.to[0], reason=reason)
+    def said(self, kind: Kind) -> None:
+        """Count what a stranger was answered."""
+        self._said[kind] += 1
 
-    def discovered(self, request: Request, reply: Reply | None) -> None:
-        """Note that a machine which nobody knows asks to boot, and what address it was offered."""
+    def unsent(self, to: str, exc: OSError, count: int) -> None:
+        """Count replies that could not leave; the first of each kind in a minute is logged."""
+        reason = exc.strerror or "unknown"
+        now = time.monotonic()
+        for _ in range(count):
+            if self._unsent.take(reason, "dhcp unsent", now) is not None:
+                log.warning("dhcp.unsent", to=to, reason=reason)
+
+    def is_new(self, mac: str) -> bool:
+        """Count that a machine asks to boot which nobody knows; whether that is to be reported."""
+        return self._found.take(mac, _DISCOVERED, time.monotonic()) is not None
+
+    def discovered(self, request: Request, address: str) -> None:
+        """Note that a machine which nobody knows asks to boot, and what *address* it was offered.
+
+        ANY: none.
+        """
         kind = Seen.MACHINE_DISCOVERED
-        if self._found.take(request.mac, kind.value, time.monotonic()) is None:
-            return
         arch = request.options.get(Option.ARCHITECTURE, b"")[:2]
         data = {
             "mac": request.mac,
@@ -93,7 +106,7 @@ class Notes:
             "arch": int.from_bytes(arch, "big") if len(arch) == 2 else None,
             "vendor_class": request.text(Option.VENDOR_CLASS)[:64],
             "relay": "" if request.giaddr == ANY else request.giaddr,
-            "address": "" if reply is None or reply.yiaddr == ANY else reply.yiaddr,
+            "address": "" if address == ANY else address,
         }
         self._rows.append(_row(kind, time.time(), None, request.mac, data))
 
@@ -115,7 +128,9 @@ class Notes:
         for tally in (self._answers, self._found, self._unsent):
             self._journal.count(tally.counts)
             tally.counts.clear()
-        self._journal.count(self._counts)
+        self._counts.update({label: self._said[kind] for kind, label in _STRANGERS.items()})
+        self._said = [0] * len(self._said)
+        self._journal.count(+self._counts)
         self._counts.clear()
         self._journal.flush()
 

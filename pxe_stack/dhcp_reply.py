@@ -86,22 +86,25 @@ class Terms(NamedTuple):
 
 def granted(kind: Kind, request: Request, snapshot: Snapshot, terms: Terms) -> Reply:
     """Return the OFFER or ACK that tells *request* its *terms*."""
-    boot, server = terms.boot, snapshot.server
+    constants, boot, address, seconds, host_name = terms
+    server = snapshot.server
     return Reply(
         kind,
         request.xid,
         request.mac,
-        destination(request, terms.address),
+        destination(request, address),
         0,
         request.broadcast,
         request.ciaddr if kind is _ACK else ANY,
-        terms.address,
+        address,
         server.tftp if boot.tftp else server.address if boot.file else ANY,
         request.giaddr,
         boot.file if len(boot.file) <= FILE_ROOM else "",
-        _own_options(request, terms),
+        _own_options(request, host_name),
         request.limit,
-        _head(kind, server.address) + _times(terms.seconds) + _constant(request, snapshot, terms),
+        _head(int(kind), server.address)
+        + times(seconds)
+        + _constant(request, snapshot, constants, boot),
     )
 
 
@@ -119,7 +122,7 @@ def refused(request: Request, snapshot: Snapshot, why: str) -> Reply:
         giaddr=request.giaddr,
         options=tuple(options),
         limit=request.limit,
-        constant=_head(Kind.NAK, snapshot.server.address),
+        constant=_head(int(Kind.NAK), snapshot.server.address),
     )
 
 
@@ -140,31 +143,33 @@ def to_boot_client(request: Request) -> tuple[str, int]:
 
 
 @lru_cache(maxsize=16)
-def _head(kind: Kind, server: str) -> bytes:
+def _head(kind: int, server: str) -> bytes:
     return _HEAD.pack(
         Option.MESSAGE_TYPE, 1, kind, Option.SERVER_ID, 4, inet_aton(server)
     )  # 53 and 54, before all others
 
 
-def _times(seconds: int | None) -> bytes:
+@lru_cache(maxsize=4096)
+def times(seconds: int | None) -> bytes:
+    """Return how long a lease lasts, and when to renew and to rebind it (options 51, 58, 59)."""
     if seconds is None:
         return b""
     return _TIMES.pack(51, 4, seconds, 58, 4, seconds // 2, 59, 4, seconds * 7 // 8)
 
 
-def _constant(request: Request, snapshot: Snapshot, terms: Terms) -> bytes:
+def _constant(request: Request, snapshot: Snapshot, constants: Constants, boot: Boot) -> bytes:
     """Return what is coded once for each network, boot, and list of parameters."""
-    boot, listed = terms.boot, request.options.get(55)
+    listed = request.options.get(55)
     if boot.own:  # each client its own: only the network's part can be kept
-        key: tuple[object, ...] = (terms.constants, listed)
+        key: tuple[object, ...] = (constants, listed)
         known = snapshot.remembered(key)
-        network = known or snapshot.remember(key, terms.constants.listed(listed))
+        network = known or snapshot.remember(key, constants.listed(listed))
         return _boot_options(request, boot, snapshot) + network
-    key = (terms.constants, boot, listed)
+    key = (constants, boot, listed)
     known = snapshot.remembered(key)
     if known is not None:
         return known
-    options = _boot_options(request, boot, snapshot) + terms.constants.listed(listed)
+    options = _boot_options(request, boot, snapshot) + constants.listed(listed)
     return snapshot.remember(key, options)
 
 
@@ -179,14 +184,15 @@ def _boot_options(request: Request, boot: Boot, snapshot: Snapshot) -> bytes:
     return b"".join(told)
 
 
-def _own_options(request: Request, terms: Terms) -> tuple[tuple[int, bytes], ...]:
-    name = terms.host_name
+def _own_options(request: Request, name: str) -> tuple[tuple[int, bytes], ...]:
     if name and request.wants(_HOST_NAME):
-        return ((int(_HOST_NAME), name.encode("ascii", "replace")), *_echoed(request))
-    return tuple(_echoed(request))
+        return ((_HOST_NAME, name.encode("ascii", "replace")), *_echoed(request))
+    return _echoed(request)
 
 
-def _echoed(request: Request) -> list[tuple[int, bytes]]:
+def _echoed(request: Request) -> tuple[tuple[int, bytes], ...]:
     """Give back what the client (RFC 6842, RFC 4578) and its relay (RFC 3046) sent."""
     options = request.options
-    return [(code, options[code]) for code in (61, 97, 82) if code in options]
+    if 61 in options or 97 in options or 82 in options:
+        return tuple([(code, options[code]) for code in (61, 97, 82) if code in options])
+    return ()

@@ -6,25 +6,26 @@ import sqlite3
 import time
 from collections.abc import Container, Mapping
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final
 
 import structlog
 
 from models.bootnet import BootNetwork
-from pxe_stack import dhcp, packets, sockets
+from pxe_stack import dhcp, packets
 from pxe_stack.dhcp import Answer, Server, Snapshot, View
 from pxe_stack.dhcp_coder import Coder
 from pxe_stack.dhcp_conflicts import Conflicts, Packet
 from pxe_stack.dhcp_ears import Ear
-from pxe_stack.dhcp_networks import number_of
+from pxe_stack.dhcp_forms import Filled, Forms
+from pxe_stack.dhcp_networks import dotted, number_of
 from pxe_stack.dhcp_notes import FLUSH_S, Notes
+from pxe_stack.dhcp_outbox import Decided, Letter, Outbox
 from pxe_stack.dhcp_probe import WAIT_S, Prober, Probes
 from pxe_stack.dhcp_told import Constants, Told
 from pxe_stack.dhcp_tries import Tries
-from pxe_stack.directory import Known
 from pxe_stack.lease_store import LeaseStore
-from pxe_stack.leases import Change, Lease, Leases
-from pxe_stack.packets import Kind, Reply, Request
+from pxe_stack.leases import Change, Leases
+from pxe_stack.packets import ANY, SERVER_PORT
 from pxe_stack.plan_store import PlanStore
 from pxe_stack.site_directory import Stores
 
@@ -44,14 +45,6 @@ class Wire:
     probe_s: float = WAIT_S
 
 
-class _Pending(NamedTuple):
-    request: Request
-    known: Known | None
-    reply: Reply
-    lease: Lease | None
-    begun: float
-
-
 class DhcpServer:
     """Answers on *wire* as *server*, from the plans and networks in *stores*."""
 
@@ -65,10 +58,12 @@ class DhcpServer:
         self._notes = Notes(stores.journal)
         self._tries = Tries()
         self._conflicts = Conflicts(self._leases, wire.prober, Probes(wire.probe_s))
-        self._pending: list[_Pending] = []
-        self._unsaid: list[Lease] = []
+        self._outbox = Outbox(
+            lasting, self._leases, self._notes, address=server.address, interface=wire.interface
+        )
         self._version = -1
         self._snapshot = Snapshot(server)
+        self._forms = Forms(self._snapshot)
         self._selector = selectors.DefaultSelector()
         self._coder: Coder | None = None
         self._coded: Mapping[Told, Constants] = {}
@@ -94,16 +89,15 @@ class DhcpServer:
         if self._coder is not None and self._coder.output in ready:
             self._take_what_was_coded(self._coder)
         self._refresh()
-        self._unsaid += self._conflicts.found(time.time())
         now = time.time()
+        self._outbox.keep(self._conflicts.found(now))
         for packet in self._conflicts.due(now):
             self._guarded(packet, now)
-            self._finish(packet.ear.voice)
+            self._finish(packet.ear)
         for ear in self._wire.ears:
             if ear.sock in ready:
                 self._serve(ear)
-        if self._unsaid:
-            self._finish(self._wire.ears[0].voice)
+        self._finish(self._wire.ears[0])
         self._notes.flush_now_and_then()
 
     def close(self) -> None:
@@ -136,6 +130,7 @@ class DhcpServer:
             self._server, networks, plans.ranges(), reservations, self._coded
         )
         self._snapshot.configure(self._leases)
+        self._forms = Forms(self._snapshot)
         if networks != self._networks:
             self._have_coded(networks)
 
@@ -170,13 +165,34 @@ class DhcpServer:
             except OSError:  # an error that the kernel kept for a packet of before
                 continue
             self._guarded(Packet(raw, origin, ear), now)
-        self._finish(ear.voice)
+        self._finish(ear)
 
     def _guarded(self, packet: Packet, now: float) -> None:
         try:
+            if packet.ear.service == SERVER_PORT:
+                filled = self._forms.fill(packet.raw, self._leases, now)
+                if filled is not None:
+                    self._take_filled(filled, packet, now)
+                    return
             self._take(packet, now)
         except Exception:  # one packet, whatever it held, does not stop the others
             log.exception("dhcp.failed", packet=packet.raw[:300].hex())
+
+    def _take_filled(self, filled: Filled, packet: Packet, now: float) -> None:
+        """Give the answer of a stranger's form, as :meth:`_take` would have decided on it."""
+        form, change = filled.form, filled.change
+        if change is not None:
+            if self._conflicts.put_aside(change, packet, now):
+                return
+            self._apply(change, form.relay, now)
+        mac = filled.mac.hex(":")
+        newcomer = (filled.to[0], mac) if form.to is None else None
+        relayed = form.relay != ANY
+        self._outbox.put(Letter(form.says, filled.data, filled.to, relayed, newcomer))
+        if form.boots and self._notes.is_new(mac):
+            source, port = packet.origin
+            request = packets.parse(packet.raw, port, source)
+            self._notes.discovered(request, dotted(filled.address))
 
     def _take(self, packet: Packet, now: float) -> None:
         begun = time.perf_counter()
@@ -193,58 +209,34 @@ class DhcpServer:
         decided = dhcp.answer(request, known, self._snapshot, view)
         if self._conflicts.put_aside(decided.change, packet, now):
             return
-        lease = self._apply(decided.change, request, now)
+        if decided.change is not None:
+            self._apply(decided.change, request.giaddr, now)
         if isinstance(decided, Answer):
-            self._pending.append(_Pending(request, known, decided.reply, lease, begun))
+            self._put(Decided(request, known, decided.reply, begun), packet.raw, now)
         else:
             self._notes.ignored(request, known, decided)
-            self._unsaid += [] if lease is None else [lease]
-        if dhcp.discovered(request, known):
-            reply = decided.reply if isinstance(decided, Answer) else None
-            self._notes.discovered(request, reply)
+        if dhcp.discovered(request, known) and self._notes.is_new(request.mac):
+            address = decided.reply.yiaddr if isinstance(decided, Answer) else ANY
+            self._notes.discovered(request, address)
 
-    def _apply(self, change: Change | None, request: Request, now: float) -> Lease | None:
-        if change is None:
-            return None
-        self._conflicts.offered(change, request.giaddr, now)
-        return self._leases.apply(change, now)
+    def _apply(self, change: Change, relay: str, now: float) -> None:
+        self._conflicts.offered(change, relay, now)
+        lease = self._leases.apply(change, now)
+        if lease is not None:
+            self._outbox.keep((lease,))
 
-    def _finish(self, sock: socket.socket) -> None:
-        pending, self._pending = self._pending, []
-        lasting = [each.lease for each in pending if each.lease is not None] + self._unsaid
-        self._unsaid = []
-        if lasting and not self._write(lasting):
-            # A repeated REQUEST has no lease of its own, and yet tells of one that was not written.
-            pending = [each for each in pending if each.reply.kind is not Kind.ACK]
-        for each in pending:
-            try:
-                self._send(sock, each.reply)
-            except OSError as exc:
-                self._notes.unsent(each.reply, exc)
-                continue
-            self._notes.answered(each.request, each.known, each.reply, each.begun)
+    def _put(self, decided: Decided, raw: bytes, now: float) -> None:
+        """Have the reply sent, and the like of it filled in from now on."""
+        request, known, reply, _ = decided
+        data = packets.build(reply)
+        relayed = reply.giaddr != ANY
+        unheard = not relayed and reply.ciaddr == ANY and reply.to[0] == reply.yiaddr
+        newcomer = (reply.yiaddr, reply.mac) if unheard else None
+        self._outbox.put(Letter(reply.kind, data, reply.to, relayed, newcomer, decided))
+        if known is None:
+            net = self._snapshot.locate(request)
+            self._forms.learn(raw, request, net, reply=reply, data=data, now=now)
+
+    def _finish(self, ear: Ear) -> None:
+        self._outbox.send(ear.voice)
         self._notes.write()
-
-    def _write(self, leases: list[Lease]) -> bool:
-        """Write *leases*; when that fails, know only what lies on the disk, and say nothing."""
-        try:
-            self._lasting.write(leases)
-        except sqlite3.Error:
-            log.exception("dhcp.not-lasting", leases=len(leases))
-            self._leases.load(self._lasting.read())
-            return False
-        return True
-
-    def _send(self, sock: socket.socket, reply: Reply) -> None:
-        to = reply.to
-        if reply.giaddr == reply.ciaddr == packets.ANY and to[0] == reply.yiaddr:
-            to = self._introduced(sock, reply)
-        sockets.send_from(sock, packets.build(reply), to, self._server.address)
-
-    def _introduced(self, sock: socket.socket, reply: Reply) -> tuple[str, int]:
-        """Make the client reachable before it has its address, or else broadcast to it."""
-        try:
-            sockets.introduce(sock, reply.yiaddr, reply.mac, self._wire.interface)
-        except OSError:
-            return packets.BROADCAST, reply.to[1]
-        return reply.to

@@ -12,7 +12,6 @@ from enum import Enum, IntEnum
 from heapq import heapify, heappop, heappush, heapreplace
 from itertools import islice
 from typing import Final, NamedTuple
-from uuid import UUID
 
 OFFER_S: Final = 60.0
 """How long an offered address is kept for its client; firmware takes 4 s and more to ask for it."""
@@ -69,9 +68,12 @@ class Lease(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Pool:
-    """Addresses that may be leased on one network: ranges with both ends, in order, disjoint."""
+    """Addresses that may be leased on one network: ranges with both ends, in order, disjoint.
 
-    network: UUID
+    *network* is its id as a number: it is looked up several times for every packet.
+    """
+
+    network: int
     ranges: tuple[tuple[int, int], ...]
     starts: tuple[int, ...] = field(init=False)
     size: int = field(init=False)
@@ -130,14 +132,14 @@ class Leases:
 
     def __init__(self, share: Share | None = None) -> None:
         self.share = share or Share()
-        self._pools: dict[UUID, Pool] = {}
+        self._pools: dict[int, Pool] = {}
         self._reserved: frozenset[int] = frozenset()
         self._by_address: dict[int, Lease] = {}
         self._by_client: dict[bytes, int] = {}
         self._offered: OrderedDict[int, tuple[bytes, float]] = OrderedDict()
         self._offer_of: dict[bytes, int] = {}
-        self._cursor: dict[UUID, int] = {}
-        self._resting: dict[UUID, list[tuple[float, int]]] = {}
+        self._cursor: dict[int, int] = {}
+        self._resting: dict[int, list[tuple[float, int]]] = {}
 
     def __len__(self) -> int:
         return len(self._by_address)
@@ -157,16 +159,17 @@ class Leases:
             self._by_client[lease.client] = lease.address
         self.configure(tuple(self._pools.values()), self._reserved)
 
-    def owns(self, network: UUID, address: int) -> bool:
+    def owns(self, network: int, address: int) -> bool:
         """Whether this process may lease *address*."""
         pool = self._pools.get(network)
-        return pool is not None and address in pool and address in self.share
+        share = self.share
+        return pool is not None and address in pool and address % share.count == share.index
 
     def lease(self, address: int) -> Lease | None:
         """Return the last lease of *address*, which may have run out."""
         return self._by_address.get(address)
 
-    def last_of(self, client: bytes, network: UUID) -> Lease | None:
+    def last_of(self, client: bytes, network: int) -> Lease | None:
         """Return the last lease of *client* if its address is of *network* and still its own."""
         address = self._by_client.get(client)
         lease = None if address is None else self._by_address.get(address)
@@ -190,7 +193,7 @@ class Leases:
         """Whether *address* is another's, or nobody's to have: leased, resting, or reserved."""
         return address in self._reserved or self.in_use(address, client, now)
 
-    def pick(self, network: UUID, client: bytes, wanted: int | None, now: float) -> int | None:
+    def pick(self, network: int, client: bytes, wanted: int | None, now: float) -> int | None:
         """Return the address to offer *client*; None when the pool is used up.
 
         Its own of before, else what it asks for, else one never leased, else the one that has been
@@ -261,26 +264,29 @@ class Leases:
         for heap in self._resting.values():
             heapify(heap)
 
-    def _pool_of(self, address: int) -> UUID | None:
-        if address not in self.share:
-            return None
-        return next((net for net, pool in self._pools.items() if address in pool), None)
+    def _pool_of(self, address: int) -> int | None:
+        if address in self.share:
+            for network, pool in self._pools.items():
+                if address in pool:
+                    return network
+        return None
 
-    def _may_have(self, network: UUID, address: int, client: bytes, now: float) -> bool:
+    def _may_have(self, network: int, address: int, client: bytes, now: float) -> bool:
         if not self.owns(network, address) or self.taken(address, client, now):
             return False
         offer = self._offered.get(address)
         return offer is None or offer[0] == client or offer[1] <= now
 
-    def _unused(self, network: UUID, now: float) -> int | None:
+    def _unused(self, network: int, now: float) -> int | None:
         pool = self._pools.get(network)
         if pool is None or pool.size == 0:
             return None
         at = self._cursor.get(network, 0)
+        index, count = self.share.index, self.share.count
         for number in range(at, at + min(_STEPS, pool.size)):
             address = pool.nth(number)
             if (
-                address in self.share
+                address % count == index
                 and address not in self._by_address
                 and address not in self._reserved
                 and not self._is_held(address, now)
@@ -294,7 +300,7 @@ class Leases:
         offer = self._offered.get(address)
         return offer is not None and offer[1] > now
 
-    def _rested(self, network: UUID, now: float) -> int | None:
+    def _rested(self, network: int, now: float) -> int | None:
         """Return the address whose lease ended first, of those that nobody is offered."""
         heap = self._resting.get(network)
         put_off: list[tuple[float, int]] = []
@@ -313,7 +319,7 @@ class Leases:
             heappush(heap or [], entry)
         return found
 
-    def _forsaken(self, network: UUID, now: float) -> int | None:
+    def _forsaken(self, network: int, now: float) -> int | None:
         """Return the address that was offered longest ago: who comes first for it has it."""
         for address in islice(self._offered, _STEPS):
             if self.owns(network, address) and not self.taken(address, b"", now):

@@ -7,6 +7,7 @@ a missing end option, padding after it, and repeated options are all accepted.
 import struct
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
+from functools import lru_cache
 from socket import inet_aton, inet_ntoa
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -98,11 +99,11 @@ _LENGTHS: Final[Mapping[int, int]] = {
     Option.SUBNET_SELECTION: 4,
 }
 """Options that decide, and so must have exactly the length of their kind."""
-_DECIDING: Final = frozenset(map(int, _LENGTHS))
 _KINDS: Final = {bytes((kind,)): kind for kind in Kind}
 
 # Plain numbers for what is looked up in every packet: a member of an IntEnum hashes slowly.
-_MESSAGE_TYPE, _OVERLOAD, _MAX_SIZE, _RELAY = 53, 52, 57, 82
+_MESSAGE_TYPE, _OVERLOAD, _MAX_SIZE, _RELAY, _PARAMETERS = 53, 52, 57, 82, 55
+_DECIDING: Final = tuple((int(code), length) for code, length in _LENGTHS.items())
 
 
 class Request(NamedTuple):
@@ -135,19 +136,20 @@ class Request(NamedTuple):
     @property
     def relay_port(self) -> int:
         """Where the relay takes replies: the port that it sent from, if it says so (RFC 8357)."""
-        said = RELAY_PORT in suboptions(self.options.get(_RELAY, b""))
-        return self.port if said else SERVER_PORT
+        relayed = self.options.get(_RELAY)
+        if relayed is None or RELAY_PORT not in suboptions(relayed):
+            return SERVER_PORT
+        return self.port
 
     @property
     def limit(self) -> int:
         """How many bytes of DHCP the client takes in one reply."""
         value = self.options.get(_MAX_SIZE)
-        asked = 0 if value is None else int.from_bytes(value, "big") - 28
-        return max(_SMALLEST_LIMIT, min(asked, 1472))
+        return _SMALLEST_LIMIT if value is None else _limit(value)
 
     def wants(self, option: int) -> bool:
         """Whether the client lists *option* among its parameters, or lists none at all."""
-        listed = self.options.get(Option.PARAMETERS)
+        listed = self.options.get(_PARAMETERS)
         return listed is None or option in listed
 
 
@@ -304,6 +306,11 @@ def pieces(area: bytes) -> Iterable[tuple[int, bytes]]:
         yield code, area[begun:at]
 
 
+@lru_cache(maxsize=256)
+def _limit(value: bytes) -> int:
+    return max(_SMALLEST_LIMIT, min(int.from_bytes(value, "big") - 28, 1472))
+
+
 def _options(raw: bytes, file: bytes, sname: bytes) -> dict[int, bytes]:
     found: dict[int, bytes] = {}
     collect(raw, found, _HEAD)
@@ -313,30 +320,33 @@ def _options(raw: bytes, file: bytes, sname: bytes) -> dict[int, bytes]:
             collect(file, found)
         if overload & 2:
             collect(sname, found)
-    for code in _DECIDING.intersection(found):
-        if len(found[code]) != _LENGTHS[code]:
-            raise Malformed(f"option {code} is not {_LENGTHS[code]} bytes long")
+    for code, length in _DECIDING:
+        if code in found and len(found[code]) != length:
+            raise Malformed(f"option {code} is not {length} bytes long")
     return found
 
 
 def collect(area: bytes, found: dict[int, bytes], at: int = 0) -> None:
     """Add the options in *area* from *at* to *found*.  Raises Malformed."""
-    end = len(area)
-    while at < end:
-        code = area[at]
-        if code == 255:
-            return
-        if code == 0:
-            at += 1
-            continue
-        begun = at + 2
-        if begun > end:
-            raise Malformed(f"option {code} is cut off")
-        at = begun + area[at + 1]
-        if at > end:
-            raise Malformed(f"option {code} is cut off")
-        value = area[begun:at]
-        found[code] = found[code] + value if code in found else value
+    end, code = len(area), 0
+    try:
+        while at < end:
+            code = area[at]
+            if code == 255:
+                return
+            if code == 0:
+                at += 1
+                continue
+            begun = at + 2
+            at = begun + area[at + 1]
+            if at > end:
+                raise Malformed(f"option {code} is cut off")
+            if code in found:
+                found[code] += area[begun:at]
+            else:
+                found[code] = area[begun:at]
+    except IndexError:  # a code, and then no length
+        raise Malformed(f"option {code} is cut off") from None
 
 
 def suboptions(value: bytes) -> dict[int, bytes]:

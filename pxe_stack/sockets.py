@@ -1,14 +1,15 @@
 """Sockets of the boot plane: made in a network namespace, bound to an interface, told to stop."""
 
 import ctypes
+import errno
 import fcntl
 import os
 import signal
 import socket
 import struct
 import threading
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -22,6 +23,13 @@ _UNRESOLVED_BYTES: Final = 32 * 1024 * 1024
 _SIOCSARP: Final = 0x8955
 _ATF_COMPLETE: Final = 0x02
 _ETHERNET: Final = 1
+
+UDP_SEGMENT: Final = 103
+"""Socket option and ancillary data: the kernel cuts what is sent into packets of so many bytes."""
+NO_SEGMENTS: Final = frozenset({errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.EOPNOTSUPP})
+"""How the kernel says that a packet in segments cannot go out by this route."""
+_SEGMENTS: Final = 32
+"""At once: of the 64 that kernels take, as many of the longest reply as fit into a datagram."""
 
 
 def enter(netns: str) -> None:
@@ -112,10 +120,37 @@ def send_from(sock: socket.socket, data: bytes, to: tuple[str, int], source: str
     sock.sendmsg([data], _from(source), 0, to)
 
 
+def send_alike(
+    sock: socket.socket, alike: Sequence[bytes], to: tuple[str, int], source: str
+) -> None:
+    """Send packets of one length to one address; the kernel cuts them, where it can.
+
+    Raises OSError when one of them cannot leave.
+    """
+    size = len(alike[0])
+    for at in range(0, len(alike), _SEGMENTS):
+        part = alike[at : at + _SEGMENTS]
+        if len(part) > 1:
+            try:
+                sock.sendmsg(part, _from_cut(source, size), 0, to)
+            except OSError as exc:
+                if exc.errno not in NO_SEGMENTS:
+                    raise
+            else:
+                continue
+        for data in part:
+            send_from(sock, data, to, source)
+
+
 @cache
 def _from(source: str) -> list[tuple[int, int, bytes]]:
     info = struct.pack("=I4s4s", 0, socket.inet_aton(source), bytes(4))
     return [(socket.IPPROTO_IP, _IP_PKTINFO, info)]
+
+
+@lru_cache(maxsize=1024)
+def _from_cut(source: str, size: int) -> list[tuple[int, int, bytes]]:
+    return [*_from(source), (socket.IPPROTO_UDP, UDP_SEGMENT, struct.pack("=H", size))]
 
 
 _IP_PKTINFO: Final = 8

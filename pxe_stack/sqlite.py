@@ -29,6 +29,7 @@ class Database:
         with _alone(path):
             self._connection = _open(path, schema)
         self._seen = self._data_version()
+        self._durable: bool | None = None
 
     def close(self) -> None:
         """Close the connection; nothing may be used after it."""
@@ -52,7 +53,7 @@ class Database:
             if self._connection.in_transaction:
                 begin, undo, end = "SAVEPOINT part", "ROLLBACK TO part", "RELEASE part"
             else:
-                self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+                self._sync(durable=durable)
                 begin, undo, end = "BEGIN IMMEDIATE", "ROLLBACK", "COMMIT"
             self._connection.execute(begin)
             try:
@@ -62,6 +63,11 @@ class Database:
                 if self._connection.in_transaction:  # a full disk may have ended it already
                     self._connection.execute(undo)
                 raise
+
+    def _sync(self, *, durable: bool) -> None:
+        if durable is not self._durable:
+            self._connection.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            self._durable = durable
 
     def changed(self) -> bool:
         """Whether another connection has committed since this was asked last."""

@@ -1,9 +1,10 @@
 """Sockets of TFTP: the one that is asked, and one for each transfer."""
 
-import errno
 import socket
 import struct
 from typing import Final
+
+from pxe_stack.sockets import UDP_SEGMENT
 
 PEER_BYTES: Final = 128
 """What is read of a client's packet: an ACK has 4 bytes, and an ERROR's text is cut."""
@@ -13,16 +14,12 @@ _SO_RCVBUFFORCE: Final = 33
 _IP_PKTINFO: Final = 8
 _IP_MTU_DISCOVER: Final = 10
 _IP_PMTUDISC_DONT: Final = 0
-_UDP_SEGMENT: Final = 103
 _PKTINFO: Final = struct.Struct("=I4s4s")
 ANCILLARY_BYTES: Final = socket.CMSG_SPACE(_PKTINFO.size)
 
 _SEGMENTS: Final = 64
 """UDP_MAX_SEGMENTS of every kernel that has them."""
 _LARGEST_DATAGRAM: Final = 65_507
-
-NO_SEGMENTS: Final = frozenset({errno.EINVAL, errno.EIO, errno.EMSGSIZE, errno.EOPNOTSUPP})
-"""How the kernel says that a packet in segments cannot go out by this route."""
 
 
 def listening(address: str, port: int, *, shared: bool = False) -> socket.socket:
@@ -92,7 +89,7 @@ def segmented(sock: socket.socket, stride: int) -> int:
     1 where the kernel cannot (Linux before 4.18): then each is sent by itself.
     """
     try:
-        sock.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, stride)
+        sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, stride)
     except OSError:
         return 1
     return min(_SEGMENTS, _LARGEST_DATAGRAM // stride)
@@ -100,4 +97,4 @@ def segmented(sock: socket.socket, stride: int) -> int:
 
 def unsegmented(sock: socket.socket) -> None:
     """Have each packet sent by itself again."""
-    sock.setsockopt(socket.IPPROTO_UDP, _UDP_SEGMENT, 0)
+    sock.setsockopt(socket.IPPROTO_UDP, UDP_SEGMENT, 0)

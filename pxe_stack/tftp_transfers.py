@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from pxe_stack import tftp_packets, tftp_sockets
+from pxe_stack import sockets, tftp_packets, tftp_sockets
 from pxe_stack.cuts import Cuts
 from pxe_stack.loaders import Loader
 from pxe_stack.tftp_outcome import Counted, Outcome, Why
@@ -124,7 +124,7 @@ class Transfers:
             self._cannot_send(session, exc, now)
 
     def _cannot_send(self, session: Session, exc: OSError, now: float) -> None:
-        if session.run > 1 and exc.errno in tftp_sockets.NO_SEGMENTS:
+        if session.run > 1 and exc.errno in sockets.NO_SEGMENTS:
             session.run = 1
             tftp_sockets.unsegmented(session.sock)
             self._send(session, now)

@@ -100,8 +100,8 @@ class Case:
             self.answered(request, decided.reply, known, size)
         else:
             self.notes.ignored(request, known, decided)
-        if dhcp.discovered(request, known):
-            self.notes.discovered(request, None)
+        if dhcp.discovered(request, known) and self.notes.is_new(request.mac):
+            self.notes.discovered(request, packets.ANY)
 
     def answered(self, request, reply, known, size):
         raw = packets.build(reply)

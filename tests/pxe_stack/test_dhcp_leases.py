@@ -282,4 +282,4 @@ def test_memory_stays_within_the_pool_whoever_comes(site):
     leases = site.leases
     assert len(leases) == 1
     assert len(leases._offered) + len(leases._by_client) <= 20
-    assert len(leases._resting[NET]) < 1000
+    assert len(leases._resting[NET.int]) < 1000
