@@ -203,7 +203,8 @@ class Settings(Listeners):
         "",
         max_length=15,
         description="Interface that DHCP listens on; empty: DHCP is off, which cannot be where "
-        "`SPROUT_DHCP_PROVIDER=builtin` or `SPROUT_DHCP_BIND_ADDR` is set.",
+        "`SPROUT_DHCP_PROVIDER=builtin` or `SPROUT_DHCP_BIND_ADDR` is set, or a network has mode "
+        "full or proxy.",
     )
     dhcp_bind_addr: IPv4Address | None = Field(
         None, description="Own address that DHCP answers from; empty: the interface's first."
@@ -221,7 +222,8 @@ class Settings(Listeners):
     dns_bind_addr: IPv4Address | None = Field(
         None,
         description="Address that DNS listens on; empty: DNS is off, which cannot be where "
-        "`SPROUT_DNS_PROVIDER=builtin` or `SPROUT_DNS_FORWARD` is set.",
+        "`SPROUT_DNS_PROVIDER=builtin` or `SPROUT_DNS_FORWARD` is set, or a network names the site "
+        "as its DNS server.",
     )
     dns_port: int = Field(53, ge=1, le=65535, description="Port that DNS listens on, UDP and TCP.")
     dns_forward: Addresses = Field(

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Final
 from actors import broker
 from actors.drivers import bmcs, reach
 from actors.drivers.vault import Vault, from_vault
-from actors.site import agent, enrolment, hold, identity, supervisor
+from actors.site import agent, enrolment, hold, identity, networks, supervisor
 from actors.site.enrolment import Enrolment, NotEnrolled
 from actors.site.hold import Occupied
 from actors.site.identity import Impostor, Sign
-from actors.site.place import OFF, Place, Unplaced, demand, place
+from actors.site.place import OFF, Place, Unplaced, demand, demand_for, place
 from actors.site.store import AgentStore
 from actors.site.supervisor import Child
 from config import logs, secrets
@@ -56,6 +56,7 @@ def main() -> int:
         settings, enrolled = found
         where = _place(settings)
         held = hold.take(settings.site_dir)
+        demand_for(networks.remembered(settings.site_dir), where)
         credentials = _proven(settings, enrolled)
         broker.secure(credentials)
     except (BadSettings, Unplaced, Impostor, Occupied) as exc:

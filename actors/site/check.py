@@ -8,6 +8,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Final
 
+from actors.site import networks
 from actors.site.place import ANY, Place
 from models.bootnet import BootNetwork, Mode
 from pxe_stack import canary, sockets
@@ -15,7 +16,7 @@ from pxe_stack.canary import Report, Target
 from pxe_stack.canary_dns import Names
 from pxe_stack.dns_hosts import PlannedHosts
 from pxe_stack.dns_zone import Host
-from pxe_stack.store import PLANS, PlanStore
+from pxe_stack.store import PLANS
 
 FAILED: Final = 1
 DENIED: Final = 2
@@ -93,11 +94,8 @@ def _told(folder: Path, address: str | None) -> Told:
     """Return what control has told of the network that *address* is of, and of its machines."""
     if not (folder / PLANS).exists():
         return Told()
-    plans = PlanStore(folder / PLANS)
-    try:
-        own = None if address is None else _own(plans.networks(), IPv4Address(address))
-    finally:
-        plans.close()
+    told = networks.remembered(folder)
+    own = None if address is None else _own(told, IPv4Address(address))
     planned = PlannedHosts(folder)
     try:
         host = next(iter(planned.read().hosts), None)

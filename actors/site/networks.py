@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Self
 
 import structlog
 
 from models.bootnet import BootNetwork, Mode
 from models.errors import Invalid
-from pxe_stack.store import PlanStore, Range
+from pxe_stack.store import PLANS, PlanStore, Range
 
 DHCP: Final = "dhcp"
 
@@ -36,6 +37,17 @@ class Told:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise Invalid(f"a network is malformed: {exc!r}", field="/body/networks") from exc
+
+
+def remembered(folder: Path) -> tuple[BootNetwork, ...]:
+    """Return the networks that control has told the site in *folder* of before."""
+    if not (folder / PLANS).exists():
+        return ()
+    plans = PlanStore(folder / PLANS)
+    try:
+        return plans.networks()
+    finally:
+        plans.close()
 
 
 def keep(told: Told, plans: PlanStore, services: frozenset[str]) -> None:

@@ -2,12 +2,18 @@
 
 import json
 import subprocess
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
+from urllib.parse import urlsplit
+
+from models.bootnet import BootNetwork, Mode
 
 OFF: Final = "off"
+DHCP: Final = "dhcp"
+DNS: Final = "dns"
+_ANSWERED: Final = frozenset({Mode.FULL, Mode.PROXY})
 ANY: Final = "0.0.0.0"  # noqa: S104 - a value to compare with
 
 
@@ -105,10 +111,35 @@ def demand(written: Collection[str], given: Mapping[str, object]) -> None:
     for asked, needed in _NEEDED.items():
         switch = _SWITCHES[needed]
         if asked in written and not given.get(needed) and given.get(switch) != OFF:
-            raise Unplaced(
-                f"SPROUT_{needed.upper()}: needed where SPROUT_{asked.upper()} is set; or set "
-                f"SPROUT_{switch.upper()}=off."
+            raise _unplaced(needed, f"SPROUT_{asked.upper()} is set")
+
+
+def demand_for(networks: Iterable[BootNetwork], where: Place) -> None:
+    """Refuse a service that a network of the site was given, and that has nowhere to serve.
+
+    Mode reserved asks for nothing: every network has it that nobody has said anything of.
+    Raises Unplaced, which names the variable to set.
+    """
+    own = {where.dhcp_address, where.tftp_address, where.boot_address, _host(where.boot_url)}
+    for network in networks:
+        if network.mode in _ANSWERED and not (where.dhcp_address or DHCP in where.off):
+            raise _unplaced(
+                "dhcp_bind_interface", f"network {network.name} has DHCP mode {network.mode}"
             )
+        asked = not own.isdisjoint(map(str, network.dns))
+        if asked and not (where.dns_address or DNS in where.off):
+            raise _unplaced(
+                "dns_bind_addr", f"network {network.name} has machines ask this site for names"
+            )
+
+
+def _unplaced(needed: str, why: str) -> Unplaced:
+    switch = _SWITCHES[needed].upper()
+    return Unplaced(f"SPROUT_{needed.upper()}: needed where {why}; or set SPROUT_{switch}=off.")
+
+
+def _host(url: str) -> str | None:
+    return urlsplit(url).hostname
 
 
 def first_address(interface: str, netns: str) -> str:

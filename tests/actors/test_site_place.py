@@ -1,6 +1,11 @@
+from dataclasses import replace
+from ipaddress import IPv4Address
+
 import pytest
 
-from actors.site.place import Unplaced, demand, place
+from actors.site.place import Unplaced, demand, demand_for, place
+from models.bootnet import Mode
+from tests.pxe_stack.nets import network
 
 UNSET = {
     "netns": "",
@@ -72,6 +77,34 @@ def test_a_service_that_was_asked_for_is_refused_without_its_address(written, wa
 )
 def test_a_service_that_is_off_needs_nothing(written, switch):
     demand({written, switch}, {switch: "off"})
+
+
+HERE = place(**UNSET | {"boot_address": "10.77.0.1"})
+
+
+@pytest.mark.parametrize("mode", [Mode.FULL, Mode.PROXY])
+def test_a_network_that_is_to_be_answered_wants_an_interface(mode):
+    with pytest.raises(Unplaced, match=r"SPROUT_DHCP_BIND_INTERFACE.*network lab has DHCP mode"):
+        demand_for([network(mode, name="lab")], HERE)
+
+    demand_for([network(mode, dns=())], replace(HERE, off=frozenset({"dhcp"})))
+    demand_for([network(mode, dns=())], replace(HERE, dhcp_address="10.77.0.1"))
+
+
+@pytest.mark.parametrize("mode", [Mode.RESERVED, Mode.OFF])
+def test_a_network_that_nobody_asked_dhcp_for_wants_none(mode):
+    demand_for([network(mode, dns=())], HERE)
+
+
+def test_a_network_whose_machines_ask_the_site_for_names_wants_dns():
+    asks = network(Mode.OFF, name="lab", dns=(IPv4Address("10.77.0.1"),))
+
+    with pytest.raises(Unplaced, match=r"SPROUT_DNS_BIND_ADDR.*network lab"):
+        demand_for([asks], HERE)
+
+    demand_for([asks], replace(HERE, dns_address="10.77.0.1"))
+    demand_for([asks], replace(HERE, off=frozenset({"dns"})))
+    demand_for([network(Mode.OFF, dns=(IPv4Address("9.9.9.9"),))], HERE)
 
 
 def test_a_service_that_is_off_leaves_its_interface_to_the_others():

@@ -16,11 +16,12 @@ from actors.site.store import AgentStore
 from models.bootplan import Access, Addressing, Document, token, url
 from models.messages import Kind
 from models.observations import Observation, Seen, Source
-from pxe_stack.store import JOURNAL, JournalStore
+from pxe_stack.store import JOURNAL, PLANS, JournalStore, PlanStore
 from tests.actors.hostile_bmc import PASSWORD, RESET
 from tests.actors.lane import until
 from tests.actors.site_lab import SITE, a_plan, an_artifact
 from tests.actors.site_whole import ONE_BROKER, Control, Site, a_task
+from tests.pxe_stack.nets import network
 
 HERE = Addressing(address="127.0.0.1", prefix_length=8)
 """The test speaks as the machine: tokens open for its address alone."""
@@ -282,3 +283,18 @@ def test_a_site_that_is_to_answer_and_is_not_told_where_is_refused_by_name(
 
     assert site.process.wait(timeout=30) == 2
     assert f"{wanted}: needed" in (site.folder / "log").read_text()
+
+
+def test_a_site_whose_networks_are_to_be_answered_is_refused_at_its_next_start(tmp_path, control):
+    site = Site(tmp_path, control)
+    folder = site.folder / "site"
+    folder.mkdir(mode=0o700)
+    plans = PlanStore(folder / PLANS)
+    plans.put_networks([network(name="lab")], version=1)
+    plans.close()
+
+    site.start()
+
+    assert site.process.wait(timeout=30) == 2
+    said = (site.folder / "log").read_text()
+    assert "SPROUT_DHCP_BIND_INTERFACE: needed where network lab has DHCP mode full" in said
