@@ -14,6 +14,7 @@ from flask import Blueprint, current_app, jsonify, request, session
 from flask.typing import ResponseReturnValue
 
 from edge import auth
+from edge.access import does
 from edge.errors import LoginFailed
 from edge.refusals import recorded_as
 from edge.sign_in import here
@@ -96,6 +97,15 @@ def how() -> ResponseReturnValue:
         scopes=client.scopes,
         audience=client.audience,
     )
+
+
+@blueprint.get("/sign-in/who")
+@does("session.read")
+def who() -> ResponseReturnValue:
+    """Tell somebody who he is here, and what he may: `sprout whoami`."""
+    found = auth.operator()
+    grants = [{"role": each.role.value, "site": each.site} for each in found.grants]
+    return jsonify(name=found.name, subject=found.subject, way=found.way.value, grants=grants)
 
 
 def _flow() -> "tuple[Issuer, Flow]":

@@ -125,6 +125,7 @@ LEAST: Final[Mapping[str, Least]] = MappingProxyType(
         "api-token.create": _ADMIN,
         "api-token.revoke": _ADMIN,
         "session.delete": Least(Role.VIEWER, Reach.SOME),
+        "session.read": Least(Role.VIEWER, Reach.SOME),
         "contract.read": Least(Role.VIEWER, Reach.SOME),
     }
 )

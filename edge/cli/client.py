@@ -11,6 +11,8 @@ from edge.cli import terminal
 if TYPE_CHECKING:
     import requests
 
+    from config.settings import Settings
+
 TIMEOUT_S: Final = (5.0, 30.0)
 """To connect, and to be answered."""
 
@@ -33,11 +35,17 @@ EXIT_CODES: Final[Mapping[int, str]] = MappingProxyType(
 
 
 class Told(Exception):
-    """Something went wrong; the sentence, and what to do next, each on a line."""
+    """Something went wrong; the sentence, and what to do next, each on a line.
 
-    def __init__(self, sentence: str, *advice: str, status: int = FAILED) -> None:
+    *http* is the status of the API's answer, where there was one.
+    """
+
+    def __init__(
+        self, sentence: str, *advice: str, status: int = FAILED, http: int | None = None
+    ) -> None:
         self.message = "\n".join((sentence, *(f"  {line}" for line in advice if line)))
         self.status = status
+        self.http = http
         super().__init__(self.message)
 
     def show(self) -> None:
@@ -119,8 +127,8 @@ def _refusal(status: int, text: str) -> Told:
         detail = str(problem["detail"])
         lines = [_fault(fault, detail) for fault in problem.get("errors", ())]
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Told(f"HTTP {status}: {text[:200]}", _access(status), status=code)
-    return Told(detail, *lines, _access(status), status=code)
+        return Told(f"HTTP {status}: {text[:200]}", _access(status), status=code, http=status)
+    return Told(detail, *lines, _access(status), status=code, http=status)
 
 
 def _fault(fault: Mapping[str, str], told: str) -> str:
@@ -137,24 +145,53 @@ def _exit_code(status: int) -> int:
 
 
 def _access(status: int) -> str:
-    return "Set SPROUT_API_TOKEN, or run as the user who runs sprout up." if status == 401 else ""
+    if status != 401:
+        return ""
+    return "Log in: sprout login; or set SPROUT_API_TOKEN; or be the user who runs sprout up."
 
 
-def api() -> Api:
-    """Return the API that the settings name; its token may lie in the data folder."""
+def settings() -> "Settings":
+    """Return the settings.  Raises Told."""
     from config.settings import BadSettings, Settings
-    from edge.cli.local.core import api_reached_at
 
     try:
-        settings = Settings.load()
+        return Settings.load()
     except BadSettings as exc:
         raise Told(str(exc)) from exc
-    token = settings.api_token.get_secret_value() or _kept_token(settings.data_dir)
-    return Api(api_reached_at(settings), token)
 
 
-def _kept_token(folder: Path) -> str:
-    """Return the token that `sprout up` made for itself, if it runs as this user."""
+def api(*, by_login: bool = True) -> Api:
+    """Return the API that the settings name, and the token for it: given, of a login, or kept.
+
+    Raises Told.
+    """
+    from edge.cli.local.core import api_reached_at
+
+    found = settings()
+    url = api_reached_at(found).rstrip("/")
+    token = found.api_token.get_secret_value()
+    if not token and by_login:
+        token = _of_login(found.data_dir, url) or _kept_token(found.data_dir, url)
+    return Api(url, token)
+
+
+def _of_login(folder: Path, url: str) -> str:
+    """Return the token of the login at *url*, renewed if need be; nothing without one."""
+    if not (folder / "logins.json").exists():
+        return ""
+    from edge.cli.kept import Logins
+    from edge.cli.login import renewed
+
+    found = Logins(folder).fresh(url, renewed)
+    return found.tokens.access if found is not None else ""
+
+
+def _kept_token(folder: Path, url: str) -> str:
+    """Return the token that `sprout up` made for itself here, if it runs as this user."""
+    from config.values import is_loopback
+
+    if not is_loopback(url):
+        return ""
     try:
         kept = json.loads((folder / "secrets.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):

@@ -100,7 +100,7 @@ def _cli() -> dict[str, Any]:
         "client_id": "sprout-cli",
         "redirect_uris": [],
         "response_types": [],
-        "grant_types": ["urn:ietf:params:oauth:grant-type:device_code"],
+        "grant_types": ["urn:ietf:params:oauth:grant-type:device_code", "refresh_token"],
         "token_endpoint_auth_method": "none",
     }
 

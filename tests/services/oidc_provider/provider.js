@@ -10,7 +10,7 @@ const provider = new Provider(issuer, {
   cookies: { keys: ['test'] },
   claims: { openid: ['sub'], profile: ['preferred_username', 'groups'], email: ['email'] },
   conformIdTokenClaims: false,
-  scopes: ['openid', 'profile', 'email', 'api'],
+  scopes: ['openid', 'profile', 'email', 'api', 'offline_access'],
   pkce: { methods: ['S256'], required: (_, client) => client.redirectUris.length > 0 },
   clientBasedCORS: () => false,
   features: {
