@@ -31,14 +31,21 @@ class Machine(Protocol):
     def ensure_power(self, *, on: bool, force: bool = False) -> dict[str, Any]: ...
     def reboot(self, *, force: bool = False) -> dict[str, Any]: ...
     def inventory(self) -> dict[str, Any]: ...
+    def insert_media(self, url: str) -> dict[str, Any]: ...
+    def eject_media(self) -> dict[str, Any]: ...
     def set_boot_source(
         self, source: str, *, persistent: bool = False, mode: str | None = None
     ) -> dict[str, Any]: ...
 
 
-def spoken() -> tuple[str, ...]:
-    """Return the protocols that are spoken here: capabilities of this agent."""
-    return tuple(each for each in _DRIVERS if each not in _TOOLS or which(_TOOLS[each]))
+MEDIA: Final = "virtual-media"
+"""The capability of whoever can have a BMC show an image as a CD."""
+
+
+def capabilities() -> tuple[str, ...]:
+    """Return what can be done at BMCs here: the protocols that are spoken, and media."""
+    spoken = (each for each in _DRIVERS if each not in _TOOLS or which(_TOOLS[each]))
+    return (*spoken, MEDIA)
 
 
 def connected(protocol: str, target: Target, **how: Any) -> AbstractContextManager[Machine]:

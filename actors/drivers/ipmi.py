@@ -102,6 +102,14 @@ class Machine(Powered):
         self._line.write(f"boot device {source}", *_SET_BOOT, 0x05, flags, device, 0, 0, 0)
         return self._read_back(source, device)
 
+    def insert_media(self, url: str) -> dict[str, Any]:
+        """Refuse: IPMI has none."""
+        raise Refused(f"{self._address}: IPMI has no virtual media, for {url} or any other")
+
+    def eject_media(self) -> dict[str, Any]:
+        """Say that nothing is there."""
+        return {"image": "", "changed": False}
+
     def inventory(self) -> dict[str, Any]:
         """Return the facts of `inventory.facts`: IPMI tells the power, and hardly more.
 

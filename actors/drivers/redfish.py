@@ -18,6 +18,7 @@ from actors.drivers.deadline import Deadline
 from actors.drivers.errors import DriverError, Garbled, NoEffect, Refused, Unreachable
 from actors.drivers.power import Powered
 from actors.drivers.redfish_line import Line, Login, Permit, log_out, translated
+from actors.drivers.redfish_media import Disc
 from actors.drivers.systems import Target
 
 MOST_MEMBERS: Final = 256
@@ -115,6 +116,17 @@ class Machine(Powered):
                 target=target, enabled=kept, mode=_MODES.get(mode or "")
             )
         return self._read_back(source, kept)
+
+    def insert_media(self, url: str) -> dict[str, Any]:
+        """Have the image at *url* in the machine's virtual CD.  Returns {image, changed}."""
+        return self._disc().insert(url)
+
+    def eject_media(self) -> dict[str, Any]:
+        """Have nothing in the machine's virtual CD.  Returns {image, changed}."""
+        return self._disc().eject()
+
+    def _disc(self) -> Disc:
+        return Disc(self._system, self._target, self._deadline, self._pause, self._doing)
 
     def inventory(self) -> dict[str, Any]:
         """Return the facts of `inventory.facts`; parts that fail are named in its `missing`."""

@@ -230,7 +230,7 @@ def _setup(settings: Settings, enrolled: Enrolment, where: Place, tls: "Tls | No
         rules=reach.bmc(settings.bmc_networks),
         reach=reach.integration(settings.outbound_allow),
         resolvers=_resolvers(settings),
-        protocols=bmcs.spoken(),
+        drives=bmcs.capabilities(),
         sign=_signer(settings, enrolled),
         cache_bytes=settings.cache_bytes,
         canary_interval_s=settings.canary_interval_s,

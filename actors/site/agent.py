@@ -77,7 +77,7 @@ class Setup:
     rules: Rules
     resolvers: Mapping[str, secrets.Resolver] = field(repr=False)
     cache_bytes: int
-    protocols: tuple[str, ...] = (REDFISH,)
+    drives: tuple[str, ...] = (REDFISH,)
     reach: Rules = field(default_factory=lambda: integration(()))
     tls: Tls | None = None
     sign: Sign | None = None
@@ -145,7 +145,7 @@ class Agent:
             "hostname": socket.gethostname(),
             "version": _version(),
             "speaks": sorted(SPOKEN),
-            "capabilities": [*self._setup.protocols, *sorted(self._setup.services)],
+            "capabilities": [*self._setup.drives, *sorted(self._setup.services)],
             "advertise": {"boot_base_url": self._setup.boot_base_url},
             "incarnation": str(self.journal.incarnation),
             "asked": self.clock.ask(),

@@ -67,6 +67,11 @@ def _inventory(machine: "Machine", _: Mapping[str, Any]) -> dict[str, Any]:
     return {**machine.inventory(), RECORD: machine.record}
 
 
+def _media(machine: "Machine", params: Mapping[str, Any]) -> dict[str, Any]:
+    url = str(params.get("url") or "")
+    return machine.insert_media(url) if url else machine.eject_media()
+
+
 JOBS: Final[Mapping[Task, Job]] = MappingProxyType(
     {
         Task.INVENTORY: Job(_inventory),
@@ -74,6 +79,7 @@ JOBS: Final[Mapping[Task, Job]] = MappingProxyType(
         Task.POWER_OFF: Job(_power_off, Restart.UNKNOWN),
         Task.REBOOT: Job(_reboot, Restart.UNKNOWN),
         Task.BOOT_SOURCE: Job(_boot_source, Restart.UNKNOWN),
+        Task.VIRTUAL_MEDIA: Job(_media, Restart.UNKNOWN),
     }
 )
 

@@ -15,6 +15,7 @@ class Target(StrEnum):
     NONE = "None"
     PXE = "Pxe"
     HDD = "Hdd"
+    CD = "Cd"
     UEFI_HTTP = "UefiHttp"
 
 
@@ -25,9 +26,10 @@ class Enabled(StrEnum):
 
 
 class First(StrEnum):
-    """The device that the firmware tries first; the other one comes second."""
+    """The device that the firmware tries first; the others come after it."""
 
     DISK = "disk"
+    CD = "cd"
     NETWORK = "network"
     HTTP = "http"
 
@@ -54,7 +56,7 @@ TARGETS: Final = MappingProxyType(
         Firmware.UEFI: (Target.NONE, Target.PXE, Target.HDD, Target.UEFI_HTTP),
     }
 )
-"""What each firmware can be told to boot."""
+"""What each firmware can be told to boot, besides a virtual CD."""
 
 MODES: Final = MappingProxyType({Firmware.BIOS: Mode.LEGACY, Firmware.UEFI: Mode.UEFI})
 """A machine of the rack has one firmware and cannot change it."""
@@ -63,10 +65,16 @@ _FIRST: Final = MappingProxyType(
     {
         Target.NONE: First.DISK,
         Target.HDD: First.DISK,
+        Target.CD: First.CD,
         Target.PXE: First.NETWORK,
         Target.UEFI_HTTP: First.HTTP,
     }
 )
+
+
+def targets(firmware: Firmware, *, disc: bool) -> tuple[Target, ...]:
+    """Return what a machine of *firmware*, with a virtual CD or without, can be told to boot."""
+    return (*TARGETS[firmware], Target.CD) if disc else TARGETS[firmware]
 
 
 def changed(before: Override, *, target: Target | None, enabled: Enabled | None) -> Override:

@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from deploy.rack import children, netns, qemu
 from deploy.rack.boot import First
+from deploy.rack.disc import FILE
 from deploy.rack.hardware import Firmware, Hardware
 from deploy.rack.qmp import Monitor
 
@@ -42,7 +43,8 @@ class Running:
         ours, theirs = socket.socketpair()
         with theirs:
             fd = theirs.fileno()
-            words = qemu.command(hardware, first, tap=place.tap, monitor_fd=fd)
+            disc = (place.folder / FILE).exists()
+            words = qemu.command(hardware, first, tap=place.tap, monitor_fd=fd, disc=disc)
             process = children.start(
                 netns.command(place.namespace, *words),
                 folder=place.folder,

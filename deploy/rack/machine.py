@@ -13,6 +13,7 @@ from threading import Condition, Thread, Timer
 from typing import Final
 
 from deploy.rack import boot, power, qemu
+from deploy.rack.disc import Disc
 from deploy.rack.emulator import Place, Running, furnish
 from deploy.rack.hardware import Hardware
 from deploy.rack.power import Act, PowerState, Reset
@@ -72,6 +73,7 @@ class Machine:
         furnish(hardware, place.folder)
         self.hardware = hardware
         self.place = place
+        self.disc = Disc(place.folder)
         self.serial = SerialLog(place.folder / qemu.SERIAL_LOG)
         self.fault = ""
         self._patience = patience

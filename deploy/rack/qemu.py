@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from deploy.rack.boot import First
+from deploy.rack.disc import FILE
 from deploy.rack.hardware import Card, Firmware, Hardware
 
 PROGRAM: Final = "qemu-system-x86_64"
@@ -26,6 +27,7 @@ CONSOLE: Final = "console.sock"
 _NETWORK_STACK_WITHOUT: Final = MappingProxyType(
     {
         First.DISK: ("IPv6PXESupport", "IPv6Support"),
+        First.CD: ("IPv6PXESupport", "IPv6Support"),
         First.NETWORK: ("IPv6PXESupport", "IPv6Support"),
         First.HTTP: ("IPv4PXESupport", "IPv6PXESupport", "IPv6Support"),
     }
@@ -33,17 +35,33 @@ _NETWORK_STACK_WITHOUT: Final = MappingProxyType(
 """What OVMF leaves out: it would try PXE over IPv6 for minutes, and PXE before HTTP."""
 
 
-def command(hardware: Hardware, first: First, *, tap: str, monitor_fd: int) -> list[str]:
+_ORDER: Final = MappingProxyType(
+    {
+        First.DISK: (First.DISK, First.NETWORK, First.CD),
+        First.CD: (First.CD, First.DISK, First.NETWORK),
+        First.NETWORK: (First.NETWORK, First.DISK, First.CD),
+        First.HTTP: (First.NETWORK, First.DISK, First.CD),
+    }
+)
+"""In which order devices are tried, by the first of them."""
+
+
+def command(
+    hardware: Hardware, first: First, *, tap: str, monitor_fd: int, disc: bool = False
+) -> list[str]:
     """Return the arguments that start *hardware* with *first* as its first boot device.
 
-    The file descriptor *monitor_fd* is the machine's end of a QMP socket pair.
+    The file descriptor *monitor_fd* is the machine's end of a QMP socket pair.  *disc*: an image
+    lies in its virtual CD.
     """
+    order = _ORDER[first]
     return [
         PROGRAM,
         *_board(hardware),
         *_firmware(hardware, first),
-        *_disk(hardware, index=0 if first is First.DISK else 1),
-        *_nic(hardware, tap, index=1 if first is First.DISK else 0),
+        *_disk(hardware, index=order.index(First.DISK)),
+        *_nic(hardware, tap, index=order.index(First.NETWORK)),
+        *(_cd(index=order.index(First.CD)) if disc else ()),
         *_console(),
         *("-chardev", f"socket,id=monitor,fd={monitor_fd}", "-mon", "chardev=monitor,mode=control"),
     ]
@@ -99,6 +117,11 @@ def _disk(hardware: Hardware, *, index: int) -> list[str]:
         *("-device", f"nvme,id=nvme,serial={disk.serial},bootindex={index}"),
         *("-device", namespace),
     ]
+
+
+def _cd(*, index: int) -> list[str]:
+    drive = f"if=none,id=disc,media=cdrom,readonly=on,format=raw,file={FILE}"
+    return ["-drive", drive, "-device", f"ide-cd,drive=disc,bootindex={index}"]
 
 
 def _nic(hardware: Hardware, tap: str, *, index: int) -> list[str]:

@@ -13,6 +13,7 @@ ROOT = "/redfish/v1/"
 SESSIONS = "/redfish/v1/SessionService/Sessions"
 SYSTEM = "/redfish/v1/Systems/1"
 RESET = f"{SYSTEM}/Actions/ComputerSystem.Reset"
+MEDIA = f"{SYSTEM}/VirtualMedia/CD/Actions/VirtualMedia"
 UUID = "9a4b7a10-1c65-4b17-9a09-7f3e6d2f0a11"
 MAC = "52:54:00:aa:bb:01"
 PASSWORD = "correct-horse-battery"
@@ -41,6 +42,7 @@ class Bmc:
     logins: list[dict[str, Any]] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
     extra: dict[str, Any] = field(default_factory=dict)
+    disc: dict[str, Any] = field(default_factory=lambda: {"Inserted": False, "Image": None})
     url: str = ""
 
     def count(self, method: str, path: str) -> int:
@@ -72,6 +74,21 @@ class Bmc:
             },
             f"{SYSTEM}/Processors": {"Members": [{"@odata.id": f"{SYSTEM}/cpu"}]},
             f"{SYSTEM}/cpu": {"Id": "cpu", "Model": "Eight", "TotalCores": 8, "TotalThreads": 16},
+            f"{SYSTEM}/VirtualMedia": {
+                "Name": "Virtual media",
+                "Members": [{"@odata.id": f"{SYSTEM}/VirtualMedia/{it}"} for it in ("USB", "CD")],
+            },
+            f"{SYSTEM}/VirtualMedia/USB": {"Id": "USB", "MediaTypes": ["USBStick"]},
+            f"{SYSTEM}/VirtualMedia/CD": {
+                "Id": "CD",
+                "Name": "Virtual CD",
+                "MediaTypes": ["CD", "DVD"],
+                "Actions": {
+                    f"#VirtualMedia.{verb}Media": {"target": f"{MEDIA}.{verb}Media"}
+                    for verb in ("Insert", "Eject")
+                },
+                **self.disc,
+            },
             **self.extra,
         }
 
@@ -88,6 +105,7 @@ class Bmc:
             "Processors": {"@odata.id": f"{SYSTEM}/Processors"},
             "EthernetInterfaces": {"@odata.id": f"{SYSTEM}/EthernetInterfaces"},
             "Storage": {"@odata.id": f"{SYSTEM}/Storage"},
+            "VirtualMedia": {"@odata.id": f"{SYSTEM}/VirtualMedia"},
             "Actions": {
                 "#ComputerSystem.Reset": {
                     "target": RESET,
@@ -141,6 +159,8 @@ class Handler(BaseHTTPRequestHandler):
         elif self.command == "DELETE":
             self.bmc.tokens.discard(self.path.rpartition("/")[2])
             self.answer(204)
+        elif self.path.startswith(MEDIA):
+            self._change_disc()
         elif self.command == "POST":
             self.bmc.reset(self.body["ResetType"])
             self.answer(204)
@@ -151,6 +171,19 @@ class Handler(BaseHTTPRequestHandler):
         else:
             found = self.bmc.documents().get(self.path)
             self.answer(404, {}) if found is None else self.answer(200, found)
+
+    def _change_disc(self) -> None:
+        if self.path == f"{MEDIA}.EjectMedia":
+            self.bmc.disc = {"Inserted": False, "Image": None}
+        elif self.bmc.disc["Inserted"]:
+            self.answer(409, {"error": {"code": "Base.1.0.ResourceInUse", "message": "full"}})
+            return
+        elif set(self.body) != {"Image"}:
+            self.answer(400, {"error": {"code": "Base.1.0.ActionParameterUnknown"}})
+            return
+        elif self.bmc.obeys:
+            self.bmc.disc = {"Inserted": True, "Image": self.body["Image"]}
+        self.answer(204)
 
     def _log_in(self) -> None:
         self.bmc.logins.append(self.body)

@@ -32,6 +32,7 @@ from tests.actors import hostile_bmc
 from tests.actors.hostile_bmc import MAC, PASSWORD, RESET, SESSIONS, SYSTEM, on, times
 
 LOOPBACK = Rules(networks=(ip_network("127.0.0.0/8"),), total_s=3.0)
+ISO = "http://images.example/rescue.iso"
 TARGET = Target(address="http://bmc", username="admin", password=Secret(PASSWORD))
 
 
@@ -405,3 +406,66 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_before_the_password_is
 def test_a_bmc_with_its_own_certificate_works_where_that_was_allowed(tls_bmc):
     with machine_at(tls_bmc, verify=False) as machine:
         assert machine.power() == "off"
+
+
+def discs(bmc):
+    return [path for method, path in bmc.requests if method == "POST" and "VirtualMedia" in path]
+
+
+def test_an_image_is_inserted_once_and_read_back(bmc):
+    with machine_at(bmc) as machine:
+        first, again = machine.insert_media(ISO), machine.insert_media(ISO)
+
+    assert (first["changed"], again["changed"]) == (True, False)
+    assert bmc.disc == {"Inserted": True, "Image": ISO}
+    assert len(discs(bmc)) == 1
+
+
+def test_another_image_takes_the_place_of_what_was_inserted(bmc):
+    bmc.disc = {"Inserted": True, "Image": "http://images.example/old.iso"}
+
+    with machine_at(bmc) as machine:
+        machine.insert_media(ISO)
+
+    assert bmc.disc["Image"] == ISO
+    assert [path.rpartition(".")[2] for path in discs(bmc)] == ["EjectMedia", "InsertMedia"]
+
+
+def test_ejecting_from_an_empty_drive_is_no_error_and_no_order(bmc):
+    with machine_at(bmc) as machine:
+        assert machine.eject_media() == {"image": "", "changed": False}
+
+    assert discs(bmc) == []
+
+
+def test_media_that_the_bmc_took_and_does_not_show_is_found_out(bmc):
+    bmc.obeys = False
+
+    with machine_at(bmc, seconds=1) as machine, pytest.raises(NoEffect, match="can it reach"):
+        machine.insert_media(ISO)
+
+
+@pytest.mark.parametrize("drives", [[], ["USB"]])
+def test_a_bmc_without_a_virtual_cd_is_refused(bmc, drives):
+    members = [{"@odata.id": f"{SYSTEM}/VirtualMedia/{each}"} for each in drives]
+    bmc.extra[f"{SYSTEM}/VirtualMedia"] = {"Name": "Virtual media", "Members": members}
+
+    with machine_at(bmc) as machine, pytest.raises(Refused, match="no virtual CD"):
+        machine.insert_media(ISO)
+
+
+def test_media_that_are_at_the_manager_are_found(bmc):
+    media = f"{SYSTEM}/VirtualMedia"
+    bmc.extra[SYSTEM] = {
+        key: value for key, value in bmc.documents()[SYSTEM].items() if key != "VirtualMedia"
+    } | {"Links": {"ManagedBy": [{"@odata.id": "/redfish/v1/Managers/1"}]}}
+    bmc.extra["/redfish/v1/Managers/1"] = {
+        "Id": "1",
+        "Name": "BMC",
+        "VirtualMedia": {"@odata.id": media},
+    }
+
+    with machine_at(bmc) as machine:
+        machine.insert_media(ISO)
+
+    assert bmc.disc["Image"] == ISO

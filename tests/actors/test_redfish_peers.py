@@ -49,6 +49,7 @@ class PaperMachine:
         )
         self.override = boot.NO_OVERRIDE
         self.fault = ""
+        self.disc = None
         self._states = [PowerState.OFF]
 
     @property

@@ -44,7 +44,8 @@ def test_a_site_registers_and_its_heart_beats(site, control):
     [registration] = control.of(Kind.REGISTER)
     assert registration.site == SITE
     assert registration.body["advertise"] == {"boot_base_url": site.url}
-    assert registration.body["capabilities"] == ["redfish", "ipmi", "files", "http"]
+    drives = ["redfish", "ipmi", "virtual-media"]
+    assert registration.body["capabilities"] == [*drives, "files", "http"]
 
 
 def test_a_power_task_reaches_the_bmc_and_its_result_reaches_control(site, control, bmc):

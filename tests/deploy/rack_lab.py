@@ -4,11 +4,20 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_network
 from pathlib import Path
+from threading import Thread
 
 import sushy
 from sushy.auth import BasicAuth
 
+from actors.drivers import redfish
+from actors.drivers.deadline import Deadline
+from actors.drivers.reach import Rules
+from actors.drivers.systems import Target
+from config.secrets import Secret
 from deploy.rack import bridge, netns
 from deploy.rack.hardware import Firmware
 from deploy.rack.machine import Machine
@@ -33,8 +42,6 @@ BOOT_SECTOR = bytes.fromhex(
     "ba0406 b80020 ef"  # PM1 control: soft off
     "f4 ebfd"  # hlt for ever
 )
-
-GRUB_CONFIG = f"echo {ON_DISK}\nsleep 1\nhalt\n"
 
 
 @dataclass(frozen=True)
@@ -72,6 +79,25 @@ def dhcp_on(rack: Rack, folder: Path) -> Iterator[Dhcp]:
         server.wait(10)
 
 
+@contextmanager
+def images_at(folder: Path) -> Iterator[str]:
+    """Serve *folder* by HTTP on loopback; yield its URL."""
+    handler = partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *args: object) -> None:
+        pass
+
+
 def put_guest_on(machine: Machine) -> None:
     """Write a disk that boots and says so."""
     disk = machine.place.folder / "disk.raw"
@@ -80,13 +106,34 @@ def put_guest_on(machine: Machine) -> None:
         with disk.open("r+b") as sectors:
             sectors.write(code.ljust(510, b"\0") + b"\x55\xaa")
         return
-    config, program = disk.with_name("grub.cfg"), disk.with_name("grub.efi")
-    config.write_text(GRUB_CONFIG)
+    _run("mformat", "-i", disk, "-F", "::")
+    _bootable(disk, ON_DISK)
+
+
+def put_disc_in(file: Path, firmware: Firmware, text: str) -> None:
+    """Write the image of a CD that boots and says *text* (El Torito, without emulation)."""
+    content = file.with_suffix("")
+    content.mkdir()
+    boot = content / "boot.img"
+    if firmware is Firmware.BIOS:
+        boot.write_bytes((BOOT_SECTOR + text.encode() + b"\0").ljust(2048, b"\0"))
+        how = ("-b", boot.name, "-no-emul-boot", "-boot-load-size", "4")
+    else:
+        boot.write_bytes(bytes(2880 * 1024))
+        _run("mformat", "-i", boot, "-f", "2880", "::")
+        _bootable(boot, text)
+        how = ("-e", boot.name, "-no-emul-boot")
+    _run("xorriso", "-as", "mkisofs", "-quiet", *how, "-o", file, content)
+
+
+def _bootable(volume: Path, text: str) -> None:
+    """Put on a FAT *volume* what UEFI boots: it says *text*, and switches off."""
+    config, program = volume.with_suffix(".cfg"), volume.with_suffix(".efi")
+    config.write_text(f"echo {text}\nsleep 1\nhalt\n")
     modules = ("echo", "halt", "sleep")
     _run("grub-mkimage", "-O", "x86_64-efi", "-p", "/", "-c", config, "-o", program, *modules)
-    _run("mformat", "-i", disk, "-F", "::")
-    _run("mmd", "-i", disk, "::/EFI", "::/EFI/BOOT")
-    _run("mcopy", "-i", disk, program, "::/EFI/BOOT/BOOTX64.EFI")
+    _run("mmd", "-i", volume, "::/EFI", "::/EFI/BOOT")
+    _run("mcopy", "-i", volume, program, "::/EFI/BOOT/BOOTX64.EFI")
 
 
 def _run(*words: object) -> None:
@@ -103,3 +150,18 @@ def bmc_of(description: dict) -> Iterator[sushy.resources.system.system.System]:
         yield root.get_system(bmc["system"])
     finally:
         root._conn._session.close()
+
+
+@contextmanager
+def driven(description: dict) -> Iterator[redfish.Machine]:
+    """Lead a machine as rack.json describes it by our own driver."""
+    bmc = description["bmc"]
+    target = Target(
+        address=bmc["address"],
+        username=bmc["username"],
+        password=Secret(Path(bmc["password_file"]).read_text()),
+    )
+    how = {"deadline": Deadline.after(60), "seen": lambda _: None}
+    rules = Rules(networks=(ip_network("127.0.0.0/8"),))
+    with redfish.connected(target, rules=rules, **how) as machine:
+        yield machine

@@ -17,7 +17,16 @@ from deploy.rack.hardware import Firmware
 from deploy.rack.machine import Patience
 from deploy.rack.power import PowerState
 from deploy.rack.rack import Rack
-from tests.deploy.rack_lab import ON_DISK, ON_NETWORK, bmc_of, dhcp_on, put_guest_on
+from tests.deploy.rack_lab import (
+    ON_DISK,
+    ON_NETWORK,
+    bmc_of,
+    dhcp_on,
+    driven,
+    images_at,
+    put_disc_in,
+    put_guest_on,
+)
 
 pytestmark = pytest.mark.machines
 
@@ -69,6 +78,33 @@ def test_boot_once_reaches_the_network_and_the_next_boot_reaches_the_disk(rack, 
     assert dhcp.requests() == asked
     bmc.refresh(force=True)
     assert bmc.boot.enabled is sushy.BootSourceOverrideEnabled.DISABLED
+
+
+ON_DISC = "BOOTED-FROM-DISC"
+
+
+@pytest.fixture
+def images(rack, tmp_path):
+    """Images by HTTP, one of them a CD that says where it was booted from."""
+    folder = tmp_path / "images"
+    folder.mkdir()
+    put_disc_in(folder / "rescue.iso", rack.firmware, ON_DISC)
+    with images_at(folder) as url:
+        yield url
+
+
+@pytest.mark.parametrize("rack", Firmware, indirect=True)
+def test_an_image_that_is_inserted_boots_once_and_then_the_disk_does(rack, machine, images):
+    described = rack.describe()["machines"][0]
+    with driven(described) as driver:
+        driver.insert_media(f"{images}/rescue.iso")
+        driver.set_boot_source("cd")
+        driver.ensure_power(on=True)
+        on_disc = machine.serial.wait_for(ON_DISC, 60)
+        driver.ensure_power(on=False, force=True)
+        driver.ensure_power(on=True)
+
+    machine.serial.wait_for(ON_DISK, 60, after=on_disc)
 
 
 def test_ipxe_does_not_wait_for_a_router(machine, dhcp, bmc):

@@ -47,6 +47,7 @@ def test_a_number_that_fits_no_mac_address_is_refused(number):
         (Override(Target.PXE, Enabled.ONCE), First.NETWORK, NO_OVERRIDE),
         (Override(Target.HDD, Enabled.ONCE), First.DISK, NO_OVERRIDE),
         (Override(Target.UEFI_HTTP, Enabled.ONCE), First.HTTP, NO_OVERRIDE),
+        (Override(Target.CD, Enabled.ONCE), First.CD, NO_OVERRIDE),
         (
             Override(Target.PXE, Enabled.CONTINUOUS),
             First.NETWORK,
@@ -101,7 +102,8 @@ def test_whatever_the_state_there_is_a_button_that_ends_in_off():
 
 
 @pytest.mark.parametrize(
-    ("first", "disk", "nic"), [(First.DISK, 0, 1), (First.NETWORK, 1, 0), (First.HTTP, 1, 0)]
+    ("first", "disk", "nic"),
+    [(First.DISK, 0, 1), (First.NETWORK, 1, 0), (First.HTTP, 1, 0), (First.CD, 1, 2)],
 )
 @pytest.mark.parametrize("firmware", Firmware)
 def test_the_first_boot_device_has_the_first_boot_index(firmware, first, disk, nic):
@@ -110,6 +112,15 @@ def test_the_first_boot_device_has_the_first_boot_index(firmware, first, disk, n
     devices = words_after("-device", words)
     assert any(word.startswith("nvme,") and f"bootindex={disk}" in word for word in devices)
     assert any(word.startswith("virtio-net") and f"bootindex={nic}" in word for word in devices)
+
+
+@pytest.mark.parametrize(
+    ("first", "index"), [(First.CD, 0), (First.DISK, 2), (First.NETWORK, 2), (First.HTTP, 2)]
+)
+def test_a_disc_comes_first_only_when_it_is_asked_for(first, index):
+    words = qemu.command(unit(), first, tap="r1", monitor_fd=9, disc=True)
+
+    assert f"ide-cd,drive=disc,bootindex={index}" in words_after("-device", words)
 
 
 @pytest.mark.parametrize(

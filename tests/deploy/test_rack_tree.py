@@ -9,8 +9,11 @@ from deploy.rack.redfish import documents, shapes, tree
 from deploy.rack.redfish.shapes import View
 from tests.deploy.test_rack_rules import unit
 
-VIEW = View(unit(), sessions=(("5e55", "admin"),))
-ELSEWHERE = {shapes.reset_path(VIEW.hardware)}
+VIEW = View(unit(), sessions=(("5e55", "admin"),), disc="")
+ELSEWHERE = {
+    shapes.reset_path(VIEW.hardware),
+    *map(shapes.insert_path, ("Insert", "Eject")),
+}
 
 
 def links(value):
@@ -48,7 +51,7 @@ def test_every_resource_lies_at_its_own_path_and_has_a_type_and_a_name():
 def test_a_collection_counts_its_members():
     collections = [each for each in tree.tree(VIEW).values() if "Members" in each]
 
-    assert len(collections) == 10
+    assert len(collections) == 11
     assert all(each["Members@odata.count"] == len(each["Members"]) for each in collections)
 
 

@@ -69,6 +69,19 @@ def choice(body: Resource, name: str, allowed: tuple[E, ...]) -> E | None:
     raise Refused("PropertyValueNotInList", value, name)
 
 
+def address(body: Resource, action: str, name: str) -> str:
+    """Return the one parameter of an action, a URL, or raise Refused."""
+    for other in body:
+        if other != name:
+            raise Refused("ActionParameterUnknown", action, other)
+    if name not in body:
+        raise Refused("ActionParameterMissing", action, name)
+    value = body[name]
+    if not isinstance(value, str) or not value.startswith(("http://", "https://")):
+        raise Refused("ActionParameterValueFormatError", json.dumps(value), name, action)
+    return value
+
+
 def parameter(body: Resource, action: str, name: str, allowed: type[E]) -> E:
     """Return the one parameter of an action, or raise Refused."""
     for other in body:

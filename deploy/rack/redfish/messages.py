@@ -32,6 +32,12 @@ MESSAGES: Final = MappingProxyType({
         _S.BAD_REQUEST, "Warning",
         "The action {} was submitted with the invalid parameter {}.",
         "Correct the invalid action parameter and resubmit the request if the operation failed."),
+    "ActionParameterValueFormatError": Message(
+        _S.BAD_REQUEST, "Warning",
+        "The value '{}' for the parameter {} in the action {} is of a different format than the "
+        "parameter can accept.",
+        "Correct the value for the parameter in the request body and resubmit the request if the "
+        "operation failed."),
     "ActionParameterValueNotInList": Message(
         _S.BAD_REQUEST, "Warning",
         "The value '{}' for the parameter {} in the action {} is not in the list of acceptable "
@@ -46,6 +52,11 @@ MESSAGES: Final = MappingProxyType({
         _S.CONFLICT, "Warning",
         "The chassis with Id '{}' is required to be powered on to perform this request.",
         "Power on the specified chassis and resubmit the request."),
+    "CouldNotEstablishConnection": Message(
+        _S.NOT_FOUND, "Critical",
+        "The service failed to establish a connection with the URI '{}'.",
+        "Ensure that the URI contains a valid and reachable node name, protocol information and "
+        "other URI components."),
     "InternalError": Message(
         _S.INTERNAL_SERVER_ERROR, "Critical",
         "The request failed due to an internal service error.  The service is still operational.",

@@ -15,6 +15,8 @@ from typing import Final, Protocol
 
 from deploy.rack import boot
 from deploy.rack.boot import Override
+from deploy.rack.disc import Disc, NoImage
+from deploy.rack.disc import Full as Occupied
 from deploy.rack.hardware import Hardware
 from deploy.rack.power import PowerState, Reset, WrongState
 from deploy.rack.redfish import bodies, documents, shapes, tree
@@ -26,6 +28,7 @@ from deploy.rack.redfish.shapes import Resource
 log = logging.getLogger(__name__)
 
 _RESET: Final = "ComputerSystem.Reset"
+_INSERT: Final = "VirtualMedia.InsertMedia"
 _OVERRIDE: Final = "BootSourceOverride"
 _CHALLENGE: Final = {"WWW-Authenticate": 'Basic realm="BMC"'}
 
@@ -59,6 +62,9 @@ class Board(Protocol):
 
     @property
     def fault(self) -> str: ...
+
+    @property
+    def disc(self) -> Disc | None: ...
 
     def set_override(self, override: Override) -> None: ...
 
@@ -120,6 +126,8 @@ class Service:
             methods["PATCH"] = self._set_boot
         if path == shapes.reset_path(hardware):
             methods["POST"] = self._reset
+        if self.machine.disc is not None:
+            methods |= self._disc_methods(path)
         if path == shapes.SESSION_SERVICE:
             methods["PATCH"] = self._set_timeout
         if path == shapes.SESSIONS:
@@ -153,7 +161,8 @@ class Service:
         names = [f"{_OVERRIDE}{what}" for what in ("Target", "Enabled", "Mode")]
         bodies.only_writable(wanted, resource["Boot"], *names)
         firmware = machine.hardware.firmware
-        target = bodies.choice(wanted, names[0], boot.TARGETS[firmware])
+        able = boot.targets(firmware, disc=machine.disc is not None)
+        target = bodies.choice(wanted, names[0], able)
         enabled = bodies.choice(wanted, names[1], tuple(boot.Enabled))
         bodies.choice(wanted, names[2], (boot.MODES[firmware],))
         machine.set_override(boot.changed(machine.override, target=target, enabled=enabled))
@@ -168,6 +177,30 @@ class Service:
             machine.press(reset)
         except WrongState as exc:
             raise _refusal_of(exc) from exc
+        return Response(HTTPStatus.NO_CONTENT)
+
+    def _disc_methods(self, path: str) -> dict[str, Handler]:
+        actions = {
+            shapes.insert_path("Insert"): self._insert,
+            shapes.insert_path("Eject"): self._eject,
+        }
+        return {"POST": actions[path]} if path in actions else {}
+
+    def _insert(self, request: Request) -> Response:
+        url = bodies.address(bodies.parse(request.body), _INSERT, "Image")
+        log.info("bmc.insert", extra={"machine": self.machine.hardware.name, "image": url})
+        try:
+            _drive(self.machine).insert(url)
+        except Occupied:
+            raise Refused("ResourceInUse") from None
+        except NoImage:
+            raise Refused("CouldNotEstablishConnection", url) from None
+        return Response(HTTPStatus.NO_CONTENT)
+
+    def _eject(self, request: Request) -> Response:
+        if bodies.parse(request.body or b"{}"):
+            raise Refused("UnrecognizedRequestBody")
+        _drive(self.machine).eject()
         return Response(HTTPStatus.NO_CONTENT)
 
     def _set_timeout(self, request: Request) -> Response:
@@ -210,9 +243,16 @@ class Service:
             power=machine.state,
             override=machine.override,
             fault=machine.fault,
+            disc=None if machine.disc is None else machine.disc.image,
             session_timeout=self._sessions.timeout,
             sessions=tuple((session.id, session.user) for session in self._sessions.all()),
         )
+
+
+def _drive(machine: Board) -> Disc:
+    if machine.disc is None:
+        raise Refused("ResourceMissingAtURI", shapes.DISC)
+    return machine.disc
 
 
 def _method(methods: Mapping[str, Handler], request: Request) -> Handler:

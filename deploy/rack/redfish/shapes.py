@@ -19,6 +19,9 @@ CHASSIS: Final = f"{ROOT}/Chassis/{CHASSIS_ID}"
 DRIVE: Final = f"{CHASSIS}/Drives/1"
 MANAGER: Final = f"{ROOT}/Managers/BMC"
 
+MEDIA: Final = f"{MANAGER}/VirtualMedia"
+DISC: Final = f"{MEDIA}/CD1"
+
 Resource = dict[str, Any]
 
 
@@ -30,6 +33,8 @@ class View:
     power: PowerState = PowerState.OFF
     override: Override = NO_OVERRIDE
     fault: str = ""
+    disc: str | None = None
+    """The image in its virtual CD, empty without one; None where there is no drive."""
     session_timeout: int = 600
     sessions: tuple[tuple[str, str], ...] = ()
     """The id and user of each."""
@@ -41,6 +46,11 @@ def system_path(hardware: Hardware) -> str:
 
 def reset_path(hardware: Hardware) -> str:
     return f"{system_path(hardware)}/Actions/ComputerSystem.Reset"
+
+
+def insert_path(verb: str) -> str:
+    """Return where the virtual CD takes the action *verb*, Insert or Eject."""
+    return f"{DISC}/Actions/VirtualMedia.{verb}Media"
 
 
 def resource(path: str, kind: str, name: str, **properties: Any) -> Resource:

@@ -4,18 +4,21 @@ from collections.abc import Iterable
 from hashlib import sha256
 from json import dumps
 
-from deploy.rack.boot import MODES, TARGETS, Enabled
+from deploy.rack.boot import MODES, Enabled, targets
 from deploy.rack.hardware import Hardware
 from deploy.rack.power import Reset
 from deploy.rack.redfish import parts
 from deploy.rack.redfish.shapes import (
     CHASSIS,
+    DISC,
     MANAGER,
+    MEDIA,
     ROOT,
     SESSION_SERVICE,
     SESSIONS,
     Resource,
     View,
+    insert_path,
     link,
     part_status,
     reset_path,
@@ -40,6 +43,7 @@ def tree(view: View) -> dict[str, Resource]:
         *_collection(f"{system}/Storage", "Storage", [parts.storage(view)]),
         *_collection(controllers, "StorageController", [parts.controller(view)]),
         *_collection(f"{CHASSIS}/Drives", "Drive", [parts.drive(view)]),
+        *_media(view),
         _session_service(view),
         *_collection(SESSIONS, "Session", [_session(*session) for session in view.sessions]),
     ]
@@ -118,13 +122,14 @@ def _processor_summary(unit: Hardware) -> Resource:
 
 def _boot(view: View) -> Resource:
     firmware = view.hardware.firmware
+    able = targets(firmware, disc=view.disc is not None)
     key = "BootSourceOverride"
     allowable = "@Redfish.AllowableValues"
     return {
         f"{key}Enabled": view.override.enabled,
         f"{key}Enabled{allowable}": list(Enabled),
         f"{key}Target": view.override.target,
-        f"{key}Target{allowable}": list(TARGETS[firmware]),
+        f"{key}Target{allowable}": list(able),
         f"{key}Mode": MODES[firmware],
         f"{key}Mode{allowable}": [MODES[firmware]],
     }
@@ -166,7 +171,28 @@ def _manager(view: View) -> Resource:
         PowerState="On",
         Status=part_status(),
         Links={"ManagerForServers": servers, "ManagerForChassis": chassis},
+        **({} if view.disc is None else {"VirtualMedia": link(MEDIA)}),
     )
+
+
+def _media(view: View) -> list[Resource]:
+    if view.disc is None:
+        return []
+    verbs = ("Insert", "Eject")
+    disc = resource(
+        DISC,
+        "VirtualMedia.v1_6_0",
+        "Virtual CD",
+        MediaTypes=["CD", "DVD"],
+        Image=view.disc or None,
+        ImageName=view.disc.rpartition("/")[2] or None,
+        Inserted=bool(view.disc),
+        ConnectedVia="URI" if view.disc else "NotConnected",
+        WriteProtected=True,
+        Actions={f"#VirtualMedia.{verb}Media": {"target": insert_path(verb)} for verb in verbs},
+        Status=part_status(),
+    )
+    return _collection(MEDIA, "VirtualMedia", [disc])
 
 
 def _session_service(view: View) -> Resource:

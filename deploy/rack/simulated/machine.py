@@ -23,6 +23,9 @@ _DEVICES: Final = {
 class SimulatedMachine:
     """Starts Off.  Everything happens in the event loop that the methods are called in."""
 
+    disc = None
+    """It has no virtual CD: nothing that lies on one could be played."""
+
     def __init__(self, hardware: Hardware, drive: Drive, around: Surroundings) -> None:
         self.hardware = hardware
         self.fault = ""
