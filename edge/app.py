@@ -1,4 +1,4 @@
-"""Builds the edge from its parts; the one owner of prometheus-flask-exporter."""
+"""Builds the edge from its parts."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,8 +9,6 @@ from flask import Blueprint, Flask
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.info import Info
 from flask_openapi.openapi import OpenAPI
-from prometheus_client import CollectorRegistry
-from prometheus_flask_exporter import PrometheusMetrics
 
 from edge import (
     access,
@@ -18,6 +16,7 @@ from edge import (
     events,
     exchange,
     health,
+    metrics,
     people,
     problems,
     sign_in,
@@ -166,8 +165,7 @@ def create_app(config: EdgeConfig) -> OpenAPI:
     else:
         _with_issuer(app, doors, config.client, config.public_url)
     problems.install(app)
-    # Grouped by rule: by path, each machine would be a time series of its own.
-    PrometheusMetrics(app, group_by="url_rule", registry=CollectorRegistry())
+    metrics.Metrics(app, config.events_socket)
     for resource in API:
         app.register_api(resource)
     for blueprint in PAGES:

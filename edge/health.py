@@ -1,17 +1,25 @@
 """Whether the process lives, and whether it can do its work: asked by machines, without a token."""
 
 import socket
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from flask import Blueprint, current_app
 from flask.typing import ResponseReturnValue
 
-from models import database
+from edge import auth
+from edge.live import handover
+from models import database, figures, schema
 from models.commands import policy_source
 
 blueprint: Final = Blueprint("health", __name__)
 
+NEEDED: Final = frozenset({"database", "migrations"})
+"""Without these no request can be served."""
+
+OUTBOX_LATE_S: Final = 60.0
 _PROBE_S: Final = 1.0
 _AMQP_PORTS: Final = {"amqp": 5672, "amqps": 5671}
 
@@ -26,16 +34,65 @@ def live() -> ResponseReturnValue:
 def ready() -> ResponseReturnValue:
     """Say what is ready and what is not; 503 when no request could be served.
 
-    A broker that is away is told and does not count: what the edge promises waits in the outbox.
+    What is not NEEDED is told and does not count: while the broker is away, what the edge promises
+    waits in the outbox.
     """
+    config = current_app.extensions["sprout"]
     reachable = database.reachable()
     checks = {
         "database": _check(reachable, "PostgreSQL answers", "PostgreSQL cannot be reached"),
-        "broker": broker_check(current_app.extensions["sprout"].broker),
+        "migrations": _read(reachable, _migrations),
+        "outbox": _read(reachable, _outbox),
+        "broker": broker_check(config.broker),
+        "events": _events(config.events_socket),
+        "keys": _keys(),
         "policy": _policy(),
     }
-    body = {"ready": reachable, "checks": checks}
-    return body, 200 if reachable else 503
+    lacking = [name for name, check in checks.items() if not check["ok"]]
+    good = NEEDED.isdisjoint(lacking)
+    return {"ready": good, "notReady": lacking, "checks": checks}, 200 if good else 503
+
+
+def _read(reachable: bool, check: Callable[[], dict[str, Any]]) -> dict[str, Any]:  # noqa: FBT001 - what is told about
+    """Return what *check* finds in the database, if that is there."""
+    away = _check(False, "", "not known while PostgreSQL cannot be reached")  # noqa: FBT003 - the same
+    if not reachable:
+        return away
+    try:
+        with database.borrowed():
+            return check()
+    except database.Unavailable:
+        return away
+
+
+def _migrations() -> dict[str, Any]:
+    lacking = schema.pending()
+    told = f"the database lacks {', '.join(lacking)}: python -m models.migrations"
+    return _check(not lacking, "the database is as this version wants it", told)
+
+
+def _outbox() -> dict[str, Any]:
+    age_s = figures.outbox_age_s()
+    late = f"the oldest message waits since {age_s:.0f} s: does control run, and the broker?"
+    return _check(age_s < OUTBOX_LATE_S, "what was promised is sent", late)
+
+
+def _events(path: Path) -> dict[str, Any]:
+    try:
+        found = handover.figures(path)
+    except handover.NotTaken as exc:
+        return _check(False, "", f"pages ask instead of listening: {exc}")  # noqa: FBT003 - as above
+    deaf = "live streams are held, and the database is not heard"
+    return _check(bool(found["listening"]), f"{found['open']} live streams", deaf)
+
+
+def _keys() -> dict[str, Any]:
+    """Say whether sessions can be known, and tokens of the issuer be verified."""
+    issuer = auth.issuer()
+    if issuer is not None and issuer.keys_are_missing:
+        return _check(False, "", "the issuer's keys could not be fetched")  # noqa: FBT003 - as above
+    lacking = "no browser is let in: SPROUT_SESSION_KEY, or every way in, is missing"
+    return _check(auth.sessions_possible(), "sessions can be known", lacking)
 
 
 def _policy() -> dict[str, Any]:

@@ -64,6 +64,11 @@ class Issuer:
         self._askers = threading.BoundedSemaphore(ASKERS)
         self._asked: OrderedDict[str, tuple[float, Claims]] = OrderedDict()
 
+    @property
+    def keys_are_missing(self) -> bool:
+        """Whether the issuer was asked for its keys, and none are known."""
+        return self._keys is None and self._asked_at > float("-inf")
+
     def access(self, token: str) -> Claims:
         """Return the claims of an access token.  Raises Unauthenticated, and IssuerAway."""
         if len(token) > LONGEST or not token.isascii():
