@@ -40,6 +40,8 @@ class Told(StrEnum):
     """Dropped: a client prefix had more replies by UDP than it may have."""
     SLIPPED = "slipped"
     """The same, but told to come by TCP, which nobody can do under a false address."""
+    UNSENT = "unsent"
+    """A reply, counted as what it said, that the network did not take."""
     TOO_MANY_STREAMS = "too-many-streams"
     STREAM_TIMED_OUT = "stream-timed-out"
 

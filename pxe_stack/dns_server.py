@@ -202,4 +202,5 @@ class DnsServer:
         try:
             self._udp.sendto(reply, peer)
         except OSError as exc:  # port 0, a route that is gone, a full buffer
+            self._count(Told.UNSENT)
             log.debug("dns.unsent", client=peer[0], why=str(exc))

@@ -24,6 +24,8 @@ from pxe_stack.http_message import Request, request_id
 log = structlog.get_logger()
 
 SWEEP_S: Final = 0.5
+COMPLAIN_S: Final = 60.0
+"""Between two log lines about connections that could not be accepted."""
 GRACE_S: Final = 2.0
 ACCEPTS: Final = 64
 """Connections that are accepted before others have their turn."""
@@ -68,6 +70,7 @@ class Loop:
         self._epoll = select.epoll()
         self._watched: dict[int, Callable[[], None]] = {}
         self._swept = time.monotonic()
+        self._complained = -COMPLAIN_S
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.watch(self._wake, self._collect)
         if listener is not None:
@@ -162,10 +165,17 @@ class Loop:
             except BlockingIOError:
                 return
             except OSError as exc:  # out of descriptors, or the client has gone
-                log.warning("http.not-accepted", why=exc.strerror)
+                self._not_accepted(exc)
                 self._make_room()
                 return
             self.adopt(sock)
+
+    def _not_accepted(self, exc: OSError) -> None:
+        """Count it; the log has a line now and then, since under flood each try fails."""
+        self.counts["http not-accepted"] += 1
+        if (now := time.monotonic()) - self._complained >= COMPLAIN_S:
+            self._complained = now
+            log.warning("http.not-accepted", why=exc.strerror)
 
     def _has_room(self, client: str) -> bool:
         over = self._clients[client] >= self._limits.per_client
@@ -178,6 +188,7 @@ class Loop:
         oldest = next((each for each in self._lines.values() if each.waits_for_client), None)
         if oldest is None:
             return False
+        self.counts["http made-room"] += 1
         self._end(oldest)
         return True
 

@@ -62,6 +62,8 @@ class Answering:
         self._post = post
         self._counts = counts
         self._counted: Counter[str] = Counter()
+        self._dropping = threading.Lock()
+        self._dropped = 0
         self._jobs: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._flushed = time.monotonic()
         self._thread = threading.Thread(target=self._run, name="answers", daemon=True)
@@ -83,9 +85,12 @@ class Answering:
             self._jobs.put((line, request))
 
     def defer(self, act: Callable[[], None]) -> None:
-        """Have *act* done beside answers; dropped when too much waits."""
+        """Have *act* done beside answers; dropped, and counted, when too much waits."""
         if self._jobs.qsize() < MOST_WAITING:
             self._jobs.put((None, act))
+            return
+        with self._dropping:  # the one thing here that both threads may do
+            self._dropped += 1
 
     def _run(self) -> None:
         while (first := self._next()) is not None:
@@ -112,7 +117,7 @@ class Answering:
 
     def _flush(self) -> None:
         """Write down what was only counted, here and by the thread that has the connections."""
-        now = Counter(dict(self._counts))
+        now = Counter(dict(self._counts) | {"http untold": self._dropped})
         grown, self._counted = now - self._counted, now
         try:
             self._journal.count(grown)

@@ -117,6 +117,8 @@ class Server:
             elif raw[:2] in _STRAYS:
                 self._counts[Counted.STRAY] += 1
                 self._say_error(Code.STRANGER, peer, local)
+            else:
+                self._counts[Counted.IGNORED] += 1
 
     def _on_request(self, raw: bytes, peer: Peer, local: str) -> None:
         before = self._transfers.table.of(peer)

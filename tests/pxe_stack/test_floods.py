@@ -1,6 +1,7 @@
 """Whoever asks without end makes numbers grow, exactly, and not files: of each service."""
 
 import socket
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -93,11 +94,13 @@ def test_tftp_counts_every_refusal_and_every_download_and_writes_of_few(wire, si
     with serving(site, "tftp") as boot, udp(wire) as sock:
         asked_for = sum(downloaded(sock) for _ in range(2 * MOST_SERVED))
         asked(wire, sock, [rrq(f"nothing-{n}.efi") for n in range(2000)], TFTP)
+        asked(wire, sock, [b"\0\5\0\0gone\0", b"\0\7?"] * 250, TFTP)
         counts, rows = ended(boot, "tftp")
 
     assert counts["tftp-sent"] == 2 * MOST_SERVED
     labels = ("tftp-sent", "tftp-failed no-such-file", "tftp too-many", "tftp repeated")
     assert sum(counts.get(label, 0) for label in labels) == 2000 + asked_for
+    assert counts["tftp ignored"] == 500
     assert len(rows) <= MOST_SERVED + 2
 
 
@@ -131,6 +134,32 @@ def test_dns_counts_every_question_and_writes_nothing(wire, site):
     assert sum(n for label, n in counts.items() if label.startswith("dns ")) == len(asking)
     assert counts["dns no-query"] == 500
     assert rows == ()
+
+
+def from_port_0(payload):
+    """A query as a raw packet (RFC 768, RFC 791): to its port nothing can be sent back."""
+    there = socket.inet_aton(SERVER_ADDRESS)
+    datagram = struct.pack("!HHHH", 0, 53, 8 + len(payload), 0) + payload
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(datagram), 1, 0, 64, socket.IPPROTO_UDP, 0)
+    return head + socket.inet_aton(make.ADDRESS) + there + datagram
+
+
+def test_dns_counts_what_it_could_not_say(wire, site):
+    named = replace(site, dns_address=SERVER_ADDRESS, domain="rack.test")
+    wire.give_address()
+    with serving(named, "dns") as boot:
+        raw = sockets.made_in(
+            wire.clients, lambda: socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_RAW)
+        )
+        with raw:
+            for _ in range(20):
+                raw.sendto(from_port_0(query("n.rack.test")), (SERVER_ADDRESS, 0))
+            until(lambda: sockets.made_in(wire.servers, lambda: waiting(53)) == 0)
+            went = wire.run("dig", f"@{SERVER_ADDRESS}", "+short", "ns.rack.test")
+        counts, _ = ended(boot, "dns")
+
+    assert went.stdout.split() == [SERVER_ADDRESS]
+    assert (counts["dns unsent"], counts["dns no-name"]) == (20, 20)
 
 
 PATHS = {

@@ -10,6 +10,7 @@ from models import bootplan
 from models.bootplan import Access
 from models.observations import Seen
 from pxe_stack.http_loop import Limits
+from pxe_stack.store import JOURNAL, JournalStore
 from tests.pxe_stack import make, web
 from tests.pxe_stack.lab import until
 
@@ -217,6 +218,18 @@ def test_when_all_places_are_taken_the_oldest_that_waits_makes_room(hasty):
     assert statuses(hasty.tell(asking("GET", SCRIPT, "Connection: close"))) == [200]
     for sock in held:
         sock.close()
+
+
+def test_who_had_to_make_room_is_counted(tmp_path):
+    with web.serving(tmp_path, "http", limits=Limits(per_client=4, total=12)) as boot:
+        held = [boot.connect(f"127.0.1.{number // 4}") for number in range(60)]
+        assert statuses(boot.get("/healthz")) == [200]
+        for sock in held:
+            sock.close()
+
+    journal = JournalStore(tmp_path / JOURNAL)
+    assert journal.counters()["http made-room"] == 60 + 1 - 12
+    journal.close()
 
 
 def test_a_thousand_slow_downloads_hold_up_no_script(tmp_path):

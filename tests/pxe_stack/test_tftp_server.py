@@ -99,13 +99,15 @@ def test_what_cannot_be_had_is_refused_with_its_code(server, request_, code):
     assert not server.table.by_fd
 
 
-def test_an_error_is_never_answered(server):
+def test_an_error_is_never_answered_and_counted(server):
     with client() as sock:
         sock.sendto(b"\0\5\0\4what\0", server.address)
-        sock.sendto(b"\0\x09what", server.address)
+        for junk in (b"\0\x09what", b"\0", b""):
+            sock.sendto(junk, server.address)
         packet, _ = asked(sock, server, rrq("no-such-file"))
 
         assert packet[:4] == b"\0\5\0\1"
+        assert server.counts[Counted.IGNORED] == 4
         sock.settimeout(0.2)
         with pytest.raises(TimeoutError):
             sock.recv(100)
