@@ -6,7 +6,7 @@ from edge import errors
 from edge.errors import CATALOGUE, Refusal, status_of
 from models.errors import DomainError
 
-OURS = {errors.Busy, errors.DiskFull, errors.IssuerAway}
+OURS = {errors.Busy, errors.DiskFull, errors.IssuerAway, errors.NoStream}
 
 
 def family(root):
