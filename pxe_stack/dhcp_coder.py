@@ -5,6 +5,7 @@ The serving process never imports scapy, and answers by its own codec until the 
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,8 @@ log = structlog.get_logger()
 
 _COMMAND: Final = (sys.executable, "-m", "pxe_stack.dhcp_coder")
 
+_IDLE: Final = 19
+
 
 class Coder:
     """One child that codes *networks*; *output* becomes readable when it has, or has failed."""
@@ -30,6 +33,7 @@ class Coder:
         self._child = subprocess.Popen(
             _COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
         )
+        os.setpriority(os.PRIO_PROCESS, self._child.pid, _IDLE)  # clients wait meanwhile
         assert self._child.stdin is not None  # noqa: S101 - it was asked for
         assert self._child.stdout is not None  # noqa: S101 - it was asked for
         self.output = self._child.stdout

@@ -6,7 +6,8 @@ and their rate is limited: a flood makes numbers grow, not files.
 
 import time
 from collections import Counter
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 import structlog
@@ -15,7 +16,6 @@ from models.observations import Observation, Seen, Source
 from pxe_stack.canary_mark import is_canary
 from pxe_stack.dhcp_reply import Ignored, Why
 from pxe_stack.directory import Known
-from pxe_stack.journal import JournalStore
 from pxe_stack.packets import ANY, Kind, Option, Reply, Request
 from pxe_stack.tally import Tally
 
@@ -38,10 +38,18 @@ _DISCOVERED: Final = Seen.MACHINE_DISCOVERED.value
 _STRANGERS: Final = {kind: f"{seen.value} stranger" for kind, seen in _ANSWERED.items()}
 
 
+class Paper(Protocol):
+    """Where notes go."""
+
+    def append_all(self, seen: Sequence[Observation]) -> None: ...
+    def count(self, counts: Mapping[str, int]) -> None: ...
+    def flush(self) -> None: ...
+
+
 class Notes:
     """The observations of one batch of packets, for *journal*."""
 
-    def __init__(self, journal: JournalStore) -> None:
+    def __init__(self, journal: Paper) -> None:
         self._journal = journal
         self._rows: list[Observation] = []
         self._flushed = time.monotonic()

@@ -21,6 +21,7 @@ from pxe_stack.dhcp_networks import dotted, number_of
 from pxe_stack.dhcp_notes import FLUSH_S, Notes
 from pxe_stack.dhcp_outbox import Decided, Letter, Outbox
 from pxe_stack.dhcp_probe import WAIT_S, Prober, Probes
+from pxe_stack.dhcp_scribe import Scribe
 from pxe_stack.dhcp_told import Constants, Told
 from pxe_stack.dhcp_tries import Tries
 from pxe_stack.lease_store import LeaseStore
@@ -55,7 +56,8 @@ class DhcpServer:
         self._lasting = lasting
         self._leases = Leases(lasting.share)
         self._leases.load(lasting.read())
-        self._notes = Notes(stores.journal)
+        self._scribe = Scribe(stores.another_journal)
+        self._notes = Notes(self._scribe)
         self._tries = Tries()
         self._conflicts = Conflicts(self._leases, wire.prober, Probes(wire.probe_s))
         self._outbox = Outbox(
@@ -108,6 +110,7 @@ class DhcpServer:
         for ear in self._wire.ears:
             ear.close()
         self._notes.flush()
+        self._scribe.close()
         self._lasting.close()
         self._stores.close()
 

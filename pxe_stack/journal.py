@@ -230,13 +230,13 @@ class JournalStore:
         counts = dict(self._tally.counts)
         if not counts:
             return
-        self._tally.counts.subtract(counts)
         with self._db.writing(durable=False) as connection:
             connection.executemany(
                 "INSERT INTO counters VALUES (?, ?)"
                 " ON CONFLICT (label) DO UPDATE SET n = n + excluded.n",
                 counts.items(),
             )
+        self._tally.counts.subtract(counts)
 
     def _due(self, seen: Observation, now: float) -> Observation | None:
         """Count *seen*, if anybody can cause it; return what is to be written of it."""

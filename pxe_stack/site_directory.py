@@ -55,8 +55,13 @@ class Stores:
 
     def __init__(self, folder: Path, agent: UUID) -> None:
         self.plans = PlanStore(folder / PLANS)
-        self.journal = JournalStore(folder / JOURNAL)
+        self._folder = folder
+        self.journal = self.another_journal()
         self.directory = SiteDirectory(self.plans, self.journal, agent)
+
+    def another_journal(self) -> JournalStore:
+        """Return the journal on a connection of its own, for a thread that may wait for others."""
+        return JournalStore(self._folder / JOURNAL)
 
     def close(self) -> None:
         self.journal.close()

@@ -5,6 +5,7 @@ memfile does not sync, Kea with PostgreSQL commits each, dnsmasq syncs its whole
 """
 
 import json
+import re
 import subprocess
 import sys
 import tracemalloc
@@ -31,7 +32,9 @@ EACH: Final = 60_000
 ONE, TWO = "sprout, 1 process", "sprout, 2 processes"
 BOUNDS: Final = {"Kea memfile": 1.5, "Kea + PostgreSQL": 8.0, "dnsmasq, lease file": 15.0}
 TWICE: Final = 1.3
-RATE: Final = 5_000
+RATES: Final = (1_000, 2_000, 5_000)
+"""Exchanges a second that perfdhcp asks for, whatever comes back."""
+LEGS: Final = ("DISCOVER-OFFER", "REQUEST-ACK")
 MANY: Final = 50_000
 FIRST_ADDRESS: Final = 0x0A500000
 
@@ -44,7 +47,7 @@ def measure(folder: Path) -> bool:
         rounds = [{peer.name: _load(peer, n) for peer in servers} for n in range(ROUNDS)]
         _report(rounds)
         good = _judge(rounds)
-        good &= _lossless(servers[0])
+        good &= _lossless(servers[0], servers[2])
         _memory(servers[0])
     return good
 
@@ -113,15 +116,31 @@ def _ratio(rounds: list[dict[str, dict[str, float]]], name: str, of: str, bound:
     return ratio >= bound
 
 
-def _lossless(peer: Peer) -> bool:
-    """Have perfdhcp ask at a fixed rate, and print what it lost."""
-    command = ["perfdhcp", "-4", "-r", str(RATE), "-R", "100000", "-p", "3", "-l", RELAYS[0]]
+def _lossless(ours: Peer, other: Peer) -> bool:
+    """Have perfdhcp ask both at fixed rates; whether ours lost nothing."""
+    say("  perfdhcp, each leg's average in ms and what was lost")
+    good = True
+    for rate in RATES:
+        for peer in (ours, other):
+            legs = _paced(peer, rate)
+            told = [f"{leg} {ms:.2f} ms, {lost} of {sent}" for leg, ms, lost, sent in legs]
+            say(f"  {rate:5}/s {peer.name:<20} {'; '.join(told)}")
+            good &= peer is other or (len(legs) == len(LEGS) and not any(leg[2] for leg in legs))
+    return good
+
+
+def _paced(peer: Peer, rate: int) -> list[tuple[str, float, int, int]]:
+    """Return (leg, average ms, lost, sent) of three seconds at *rate* exchanges a second."""
+    command = ["perfdhcp", "-4", "-r", str(rate), "-R", "100000", "-p", "3", "-l", RELAYS[0]]
     command += ["-W", "500000", SERVER]
     said = peer.lab.run("taskset", "-c", "2,3", *command).stdout
-    lost = [line for line in said.splitlines() if line.startswith(("drops:", "drops ratio"))]
-    sent = [line.partition(":")[2].strip() for line in said.splitlines() if "sent packets" in line]
-    say(f"  perfdhcp at {RATE}/s: sent {', '.join(sent)}; {', '.join(lost)}")
-    return bool(lost) and all(line.split(":")[1].strip(" %") in {"0", "0.0"} for line in lost)
+    # fmt: off
+    found = zip(*(re.findall(rf"{name}: ([0-9.]+)", said)
+                  for name in ("avg delay", "drops", "sent packets")), strict=False)
+    # fmt: on
+    return [
+        (leg, float(ms), int(n), int(of)) for leg, (ms, n, of) in zip(LEGS, found, strict=False)
+    ]
 
 
 def _memory(peer: Peer) -> None:

@@ -22,7 +22,8 @@ from tests.pxe_stack.nets import POOL, network, whole
 
 pytestmark = pytest.mark.services
 
-KILLS = int(os.environ.get("DHCP_KILLS", "5"))
+KILLS, SAMPLE = 50, 5
+MORE = [pytest.param(seed, marks=pytest.mark.long) for seed in range(SAMPLE, KILLS)]
 WIDE = IPv4Network("10.64.0.0/10")
 RELAY = "10.77.0.2"
 
@@ -181,7 +182,7 @@ def wide(wire, site):
     )
 
 
-@pytest.mark.parametrize("seed", range(KILLS))
+@pytest.mark.parametrize("seed", [*range(SAMPLE), *MORE])
 def test_a_server_killed_amid_a_thousand_leases_forgets_none_and_gives_none_twice(
     wire, wide, seed, request
 ):
@@ -201,6 +202,17 @@ def test_a_server_killed_amid_a_thousand_leases_forgets_none_and_gives_none_twic
 
     assert figures["done"] > 1000
     assert (figures["twice"], figures["moved"]) == (0, 0)
+
+
+def test_a_client_is_served_while_somebody_else_writes_to_the_journal(wire, site):
+    with serving(site, "dhcp") as boot:
+        boot.stores.plans.put(make.plan())
+        with boot.stores.journal.together(durable=False):
+            went = udhcpc(wire, "-t", "1")
+        (acked,) = boot.wait_for(Seen.DHCP_ACKED)
+
+    assert f"lease of {make.ADDRESS} obtained" in went.stderr
+    assert acked.mac == make.MAC
 
 
 FLOOD = int(os.environ.get("DHCP_STARVERS", "20000"))
