@@ -20,6 +20,7 @@ FAILED: Final = 1
 REFUSED: Final = 3
 STRANGER: Final = 4
 AWAY: Final = 5
+LATE: Final = 6
 
 EXIT_CODES: Final[Mapping[int, str]] = MappingProxyType(
     {
@@ -29,6 +30,7 @@ EXIT_CODES: Final[Mapping[int, str]] = MappingProxyType(
         REFUSED: "the API refused",
         STRANGER: "the API does not know who asks, or forbids it",
         AWAY: "the API cannot be reached, or cannot answer now",
+        LATE: "what was waited for did not happen in time",
         130: "interrupted",
     }
 )

@@ -16,6 +16,7 @@ CATALOGUE: Final[Catalogue] = {
     "Machines": {
         "machines": Entry("edge.cli.verbs:VERBS", "Register machines, and ask things of them."),
         "why": Entry("edge.cli.workflows:why", "Say what a machine waits for, and from whom."),
+        "wait": Entry("edge.cli.waiting:WAIT", "Wait for a state, an end or an approval."),
         "workflows": Entry("edge.cli.workflows:WORKFLOWS", "What was asked, and how it goes."),
         "discoveries": Entry("edge.cli.discoveries:DISCOVERIES", "Machines that nobody entered."),
         "ip-allocations": Entry("edge.cli.workflows:ALLOCATIONS", "Addresses of machines."),

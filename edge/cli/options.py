@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
 from urllib.parse import quote
+from uuid import UUID
 
 import typer
 
@@ -62,3 +63,12 @@ def camel(name: str) -> str:
 def site_id(api: Api, named: str) -> str:
     """Return the id of the site with this id or slug.  Raises Told."""
     return str(api.get(f"/v1/sites/{_in_path(named)}")["id"])
+
+
+def is_id(word: str) -> bool:
+    """Whether *word* has the form of an id."""
+    try:
+        UUID(word)
+    except ValueError:
+        return False
+    return True

@@ -1,9 +1,11 @@
 """What reaches a terminal: words of others never steer it, and wide characters take two cells."""
 
+import os
 import re
 import shutil
 import sys
 import unicodedata
+from collections.abc import Sequence
 from typing import Final, TextIO
 
 _WIDE: Final = frozenset("WF")
@@ -79,6 +81,21 @@ def _write(stream: TextIO, text: str) -> None:
     coded = text.encode(stream.encoding or "utf-8", "backslashreplace")
     stream.write(coded.decode(stream.encoding or "utf-8") + "\n")
     stream.flush()
+
+
+def is_live() -> bool:
+    """Whether standard error is a terminal on which lines can be written anew."""
+    return sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def redraw(lines: Sequence[str], before: int) -> None:
+    """Write *lines* to standard error in place of the *before* that were written last."""
+    room = shutil.get_terminal_size().columns - 1
+    up = f"\x1b[{before}F\x1b[J" if before else ""
+    text = "\n".join(shortened(clean(line), room) for line in lines)
+    coding = sys.stderr.encoding or "utf-8"
+    sys.stderr.write(up + f"{text}\n".encode(coding, "backslashreplace").decode(coding))
+    sys.stderr.flush()
 
 
 def content(piece: bytes) -> None:

@@ -1,14 +1,13 @@
 """`sprout machines VERB`: what is asked of machines; each prints the id of its workflow."""
 
 from typing import Annotated, Any, Final
-from uuid import UUID
 
 import typer
 
 from edge.cli import follow, options, show, terminal
 from edge.cli.client import Api, Told, api
 from edge.cli.machines import MACHINES, Reason, Wait
-from edge.cli.options import Named, given, labels
+from edge.cli.options import Named, given, is_id, labels
 
 VERBS: Final = MACHINES
 """The same, with what is asked of machines."""
@@ -68,7 +67,7 @@ def provision(
 
 def _network_id(machine: str, network: str) -> str:
     """Return the id of the *network* of the machine's site, given its id or name."""
-    if not network or _is_id(network):
+    if not network or is_id(network):
         return network
     client = api()
     site = client.get(f"/v1/machines/{machine}")["siteId"]
@@ -78,14 +77,6 @@ def _network_id(machine: str, network: str) -> str:
         known = ", ".join(str(row["name"]) for row in rows)
         raise Told(f"the machine's site has no network {network}", f"It has: {known or 'none'}.")
     return named[0]
-
-
-def _is_id(word: str) -> bool:
-    try:
-        UUID(word)
-    except ValueError:
-        return False
-    return True
 
 
 @MACHINES.command("boot-source")

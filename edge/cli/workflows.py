@@ -1,13 +1,14 @@
 """`sprout workflows|ip-allocations|why`: what is done, was done, and is waited for."""
 
 from typing import Annotated, Final
+from urllib.parse import quote
 
 import typer
 
 from edge.cli import follow, show, terminal
-from edge.cli.client import api
+from edge.cli.client import Api, Told, api
 from edge.cli.commands import Commands
-from edge.cli.options import Named, OfMachine, given
+from edge.cli.options import Named, OfMachine, given, is_id
 
 WORKFLOWS: Final = Commands("What was asked, and how it goes.")
 ALLOCATIONS: Final = Commands("Addresses of machines.")
@@ -43,6 +44,36 @@ def events(
         follow.workflow(client, workflow)
     columns = {"at": "at", "source": "source", "kind": "kind", "data": "data"}
     show.rows(client.items(f"/v1/workflows/{workflow}/events"), columns)
+
+
+@WORKFLOWS.command("watch")
+def watch(
+    workflow: Annotated[str, typer.Argument(help="Its id, or the machine's id or host name.")],
+) -> None:
+    """Show a workflow's steps as they go, live on a terminal; status 1 when it fails.
+
+    A connection that is lost is made again.
+    """
+    client = api()
+    ended = follow.workflow(client, _meant(client, workflow))
+    show.made(ended, f"{ended['kind']} {ended['state']}", name="state")
+
+
+def _meant(client: Api, word: str) -> str:
+    """Return the id of the workflow that *word* names, or that its machine does.  Raises Told."""
+    if is_id(word):
+        try:
+            return str(client.get(f"/v1/workflows/{word}")["id"])
+        except Told as exc:
+            if exc.http != 404:
+                raise
+    machine = client.get(f"/v1/machines/{quote(word, safe='')}")
+    if machine["workflow"] is None:
+        raise Told(
+            f"nothing was asked of {machine['hostname']} yet",
+            f"What can be: sprout machines --help; what it waits for: sprout why {word}",
+        )
+    return str(machine["workflow"]["id"])
 
 
 @WORKFLOWS.command("cancel")

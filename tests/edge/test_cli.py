@@ -84,6 +84,7 @@ def sprout(served, tmp_path_factory):
             timeout=60,
         )
 
+    run.given = given
     return run
 
 
