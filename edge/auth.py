@@ -94,8 +94,8 @@ class Proof:
 class Operator:
     """A person or program that proved itself.
 
-    *subject* is who it is even when *name* is shared; *grants* name sites by slug, and *sites* are
-    those that they name.
+    *subject* is who it is even when *name* is shared, *owner* the subject of who answers for a
+    program; *grants* name sites by slug, and *sites* are those that they name.
     """
 
     name: str
@@ -104,6 +104,7 @@ class Operator:
     grants: tuple[Grant, ...] = ()
     sites: Mapping[UUID, str] = field(default_factory=dict)
     proof: Proof = Proof()
+    owner: str = ""
 
     @property
     def session(self) -> bool:
@@ -138,6 +139,7 @@ def caller() -> Caller:
         source_ip=request.remote_addr or "",
         grants=found.grants,
         subject=found.subject,
+        owner=found.owner,
     )
 
 
@@ -264,7 +266,7 @@ def _by_api_token(token: str) -> Operator | None:
         if found is None:
             return None
         came = placed(f"token:{found.name}", Way.API_TOKEN, f"token:{found.id}", found.grants)
-        return replace(came, proof=Proof(token=str(found.id)))
+        return replace(came, owner=found.person, proof=Proof(token=str(found.id)))
 
 
 def placed(name: str, way: Way, subject: str, grants: Iterable[Grant]) -> Operator:

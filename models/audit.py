@@ -12,7 +12,8 @@ from models.tables import Audit
 class Caller:
     """On whose behalf something is done; *grants* name sites by slug.
 
-    *subject* is who it is where *name* may be shared: what two callers are compared by.
+    *subject* is who it is where *name* may be shared; *owner*: the subject of who answers for it,
+    where it is a program.
     """
 
     name: str
@@ -20,6 +21,12 @@ class Caller:
     source_ip: str = ""
     grants: tuple[Grant, ...] = ()
     subject: str = ""
+    owner: str = ""
+
+    @property
+    def person(self) -> str:
+        """What two callers are compared by: the token that somebody made is no second person."""
+        return self.owner or self.subject or self.name
 
 
 ENGINE: Final = Caller(name="engine")

@@ -116,12 +116,14 @@ class Approval:
     used: bool = False
     parameters: str | None = None
     receipts: bool = False
+    person: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
     """What is judged.  *role*: what *actor* has at the site; *parameters*: their SHA-256.
 
+    *person* is who that is, whatever the name; empty where only names are known.
     *running*: destructive actions under way at the site.
     """
 
@@ -137,6 +139,7 @@ class Asked:
     parameters: str = ""
     running: int = 0
     approval: Approval | None = None
+    person: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -310,7 +313,7 @@ def _unfit_for(asked: Asked, given: Approval, wanted: Consent | None) -> tuple[s
             f"{given.by}, who gave it, is no {wanted.role} of {asked.site}",
         ),
         (
-            wanted.four_eyes and given.by == asked.actor,
+            wanted.four_eyes and _same(asked, given),
             f"{given.by} may not approve what {given.by} asks for",
         ),
         (
@@ -323,6 +326,13 @@ def _unfit_for(asked: Asked, given: Approval, wanted: Consent | None) -> tuple[s
         ),
     )
     return _first(given, wrongs)
+
+
+def _same(asked: Asked, given: Approval) -> bool:
+    """Whether who asks is who approved; what only has a name is compared by it."""
+    if asked.person and given.person:
+        return asked.person == given.person
+    return asked.actor == given.by
 
 
 def _first(given: Approval, wrongs: tuple[tuple[bool, str], ...]) -> tuple[str, str] | None:

@@ -6,7 +6,7 @@ loop, call or compute, so that no template can take long or grow large.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
@@ -79,6 +79,28 @@ class Order:
         """The host name with the network's domain, if it has none of its own."""
         domain = self.addressing.domain
         return self.hostname if "." in self.hostname or not domain else f"{self.hostname}.{domain}"
+
+
+_ORDINARY: Final = Order(
+    hostname="node-01",
+    mac="52:54:00:12:34:56",
+    addressing=Addressing(
+        address="10.77.0.10",
+        prefix_length=24,
+        gateway="10.77.0.1",
+        dns=("10.77.0.1",),
+        domain="rack.example",
+        lease_s=3600,
+    ),
+    kernel_path="vmlinuz",
+    initrd_path="initrd.img",
+    image_path="disk.raw",
+    image_sha256="0" * 64,
+    image_size=1,
+    instance_id="i-0",
+    disk_serial="S1",
+)
+"""What templates are tried with before there is a machine."""
 
 
 def documents(order: Order) -> tuple[Document, ...]:
@@ -208,6 +230,14 @@ def network_config(order: Order) -> str:
     return seeds.dump(seeds.network_config(order.mac, order.addressing))
 
 
+def check_template(template: str) -> None:
+    """Return if *template* makes cloud-config of an ordinary machine's values.
+
+    Raises Invalid with the line that is wrong.
+    """
+    user_data(replace(_ORDINARY, cloud_config_template=template))
+
+
 def variables(order: Order) -> dict[str, str]:
     """Return the names that a profile's cloud-config may use between {{ and }}."""
     told = order.addressing
@@ -234,6 +264,8 @@ def filled(template: str, values: Mapping[str, str]) -> str:
         tree = _sandbox().parse(template)
         _check(tree, values)
         text = _sandbox().from_string(tree).render(values)
+    except jinja2.TemplateSyntaxError as exc:
+        raise seeds.unfit(f"line {exc.lineno}: {exc.message}") from exc
     except (jinja2.TemplateError, ValueError, TypeError, RecursionError) as exc:
         raise seeds.unfit(str(exc)) from exc
     if len(text) > LARGEST or SLOT_MARK in template + text:
@@ -250,8 +282,11 @@ def _check(tree: nodes.Template, values: Mapping[str, str]) -> None:
         if isinstance(node, nodes.Filter) and node.name not in _FILTERS:
             raise seeds.unfit(f"line {node.lineno}: there is no filter {node.name} here")
     strangers = find_undeclared_variables(tree) - values.keys()
-    if strangers:
-        raise seeds.unfit(f"it uses {', '.join(sorted(strangers))}; there is {', '.join(values)}")
+    for name in tree.find_all(nodes.Name):
+        if name.name in strangers:
+            raise seeds.unfit(
+                f"line {name.lineno}: there is no {name.name}; there is {', '.join(values)}"
+            )
 
 
 def _artifact(path: str, *, field: str) -> str:

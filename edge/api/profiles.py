@@ -26,6 +26,7 @@ from edge.api.fields import (
 )
 from models import lists, queries
 from models.commands import catalogue, inventory
+from pxe_stack import render
 
 api: Final = resource("profiles", "Templates of what a system is told at its first boot.")
 
@@ -114,6 +115,7 @@ class Profiles(Page):
 )
 def create(body: NewProfile) -> Response:
     """Create a profile."""
+    render.check_template(body.cloud_config_template)
     profile_id = inventory.create_profile(auth.caller(), **body.model_dump())
     made = Profile.of(queries.profile(profile_id))
     return answered(made, HTTPStatus.CREATED, location=f"/v1/profiles/{profile_id}")
@@ -147,7 +149,10 @@ def update(path: ProfileRef, body: ChangedProfile) -> Response:
     """Change a profile, for installations that begin later; its reference stays."""
     profile = queries.profile(path.profile)
     version = conditions.expected(body.version)
-    catalogue.update(auth.caller(), "profile", profile.id, body.asked(), version=version)
+    changes = body.asked()
+    if "cloud_config_template" in changes:
+        render.check_template(body.cloud_config_template)
+    catalogue.update(auth.caller(), "profile", profile.id, changes, version=version)
     return answered(Profile.of(queries.profile(profile.id)))
 
 

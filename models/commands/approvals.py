@@ -68,6 +68,7 @@ def _written(caller: Caller, machine: Machine, new: NewApproval) -> Approval:
         decision=new.decision,
         reason=new.reason,
         decided_by=caller.name,
+        person=caller.person,
         role=None if role is None else role.value,
         parameters=given,
         parameters_sha256=None if given is None else digest(given),

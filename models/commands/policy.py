@@ -97,6 +97,7 @@ def permitted(caller: Caller, machine: Machine, action: str, order: Order) -> De
         parameters=digest(order.parameters),
         running=running,
         approval=_approval(order.approval_id),
+        person=caller.person,
     )
     return _decided(caller, asked, machine.site_id, policy)
 
@@ -257,6 +258,7 @@ def _approval(approval_id: UUID | None) -> Approval | None:
         used=row.used_at is not None,
         parameters=row.parameters_sha256,
         receipts=row.receipts is not None,
+        person=row.person,
     )
 
 

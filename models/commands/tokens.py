@@ -45,6 +45,7 @@ class TokenView:
     role: Role
     sites: tuple[UUID, ...] | None
     created_by: str
+    person: str
     created_at: datetime
     expires_at: datetime
     last_used_at: datetime | None
@@ -78,6 +79,7 @@ def create(
             role=role.value,
             sites=None if sites is None else sorted(map(str, sites)),
             created_by=caller.name,
+            person=caller.person,
             created_at=at,
             expires_at=at + life,
         )

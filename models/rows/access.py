@@ -17,6 +17,7 @@ class ApiToken(Table):
     role = TextField()
     sites = jsonb(null=True)
     created_by = TextField()
+    person = TextField()
     created_at = DateTimeTZField()
     expires_at = DateTimeTZField()
     last_used_at = DateTimeTZField(null=True)

@@ -42,6 +42,7 @@ class Approval(Table):
     decision = TextField()
     reason = TextField()
     decided_by = TextField()
+    person = TextField()
     role = TextField(null=True)
     parameters = jsonb(null=True)
     parameters_sha256 = TextField(null=True)

@@ -13,7 +13,7 @@ from models.commands import policy, policy_source
 from models.database import borrowed
 from models.errors import NotReady
 from tests.edge import make
-from tests.edge.conftest import ROOT, serving
+from tests.edge.conftest import ROOT, Api, serving
 from tests.models import make as domain
 
 pytestmark = pytest.mark.services
@@ -202,3 +202,17 @@ def test_a_request_is_judged_by_a_file_without_an_edge(tmp_path):
     assert (own.exit_code, json.loads(own.stdout)["allowed"]) == (0, True)
     assert eyes.exit_code == 3
     assert json.loads(eyes.stdout)["rule"] == "actions/reboot/approval"
+
+
+def test_a_token_that_somebody_made_is_no_second_pair_of_eyes(app, api, machine):
+    wanted = {"reboot": {"approval": {"four-eyes": "true"}}}
+    rules = policy_file.parse({"version": "1", "actions": wanted})
+    policy.follow(lambda: rules)
+    made = api.made("/v1/api-tokens", {"name": "mine", "role": "admin", "days": 1})
+    mine = Api(app, token=made["token"])
+    yes = {"machineId": machine["id"], "action": "reboot", "decision": "approved"}
+    approval = mine.made("/v1/approvals", yes)
+
+    answer = api.post("/v1/machines/node-01/reboot", {"approvalId": approval["id"]})
+
+    assert (answer.status_code, answer.json["type"]) == (403, "/problems/approval-unfit")

@@ -81,6 +81,24 @@ def test_an_approval_lets_its_giver_act_unless_policy_wants_four_eyes():
     assert judge(asked(approval=approval()), policy(actions=FOUR_EYES)).allowed
 
 
+@pytest.mark.parametrize(
+    ("who", "giver", "allowed"),
+    [
+        (("ada", "oidc:1"), ("ada", "oidc:2"), True),
+        (("ada.l", "oidc:1"), ("ada", "oidc:1"), False),
+        (("token:ci", "oidc:1"), ("ada", "oidc:1"), False),
+        (("ada", "oidc:1"), ("ada", ""), False),
+        (("ada", ""), ("bob", "oidc:1"), True),
+    ],
+)
+def test_four_eyes_are_counted_by_people_and_not_by_what_they_are_called(who, giver, allowed):
+    given = approval(by=giver[0], person=giver[1])
+
+    found = judge(asked(actor=who[0], person=who[1], approval=given), policy(actions=FOUR_EYES))
+
+    assert found.allowed is allowed
+
+
 UNFIT = {
     "another machine's": ({"machine": OTHER}, REBOOT),
     "another action's": ({"action": "release"}, REBOOT),
