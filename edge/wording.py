@@ -65,6 +65,7 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
         Seen.MACHINE_DISCOVERED: _said("An unknown machine asked to boot", " by {relay}"),
         Seen.SITE_CHECKED: _said("Boot services were checked"),
         Seen.DHCP_IGNORED: _said("Left a DHCP packet unanswered", ": {why}"),
+        Seen.DHCP_HEARD: _said("Takes {address}", " of the DHCP server {server}"),
         Seen.TFTP_SENT: _said("Sent {name}", ", {bytes} bytes", " in {seconds:.2f} s"),
         Seen.TFTP_FAILED: _said("A TFTP transfer failed", ": {name}", ", {why}"),
         Seen.SCRIPT_SERVED: _said("Boot script served", ", {bytes} bytes"),

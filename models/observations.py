@@ -34,6 +34,7 @@ class Seen(StrEnum):
     DHCP_ACKED = "dhcp-acked"
     DHCP_REFUSED = "dhcp-refused"
     DHCP_IGNORED = "dhcp-ignored"
+    DHCP_HEARD = "dhcp-heard"
     MACHINE_DISCOVERED = "machine-discovered"
     TFTP_SENT = "tftp-sent"
     TFTP_FAILED = "tftp-failed"

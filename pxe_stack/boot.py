@@ -161,7 +161,7 @@ def _stranger(
     right = bootplan.token(sources.key, known.plan.run, access)
     if not hmac.compare_digest(right.encode(), token.encode()):
         return "wrong-token"
-    if request.client != known.plan.addressing.address:
+    if not known.may_be_at(request.client):
         return "wrong-address"
     return "" if known.opens(access) else "window-closed"
 

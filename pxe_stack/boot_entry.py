@@ -84,7 +84,7 @@ def _entry(sources: Sources, request: Request, mac: str, dialect: Dialect) -> An
             strange(sources, request, "unknown-mac", None, path=f"/{dialect.entry}/{mac[:64]}")
         return text(dialect.unknown())
     entry = f"/{dialect.entry}/{known.plan.mac}"
-    here = request.client == known.plan.addressing.address
+    here = known.is_at(request.client)
     if here and known.opens(Access.SCRIPT) and was_seen(sources, known):
         url = bootplan.url(known.plan, sources.key, Access.SCRIPT, dialect.script)
         return text(dialect.chain(url, f"{known.plan.boot_base_url}{entry}/{TROUBLE}"))
@@ -96,7 +96,7 @@ def _trouble(sources: Sources, request: Request, mac: str, name: str) -> Answer:
     if name != TROUBLE:
         return plain(HTTPStatus.NOT_FOUND)
     _, known = _named(sources, mac)
-    if known is None or request.client != known.plan.addressing.address:
+    if known is None or not known.is_at(request.client):
         strange(sources, request, "trouble-of-a-stranger", known, path="/ipxe/*/trouble")
     else:
         tell_trouble(sources, request, known, Seen.BOOT_TROUBLE)

@@ -67,9 +67,17 @@ class Notes:
         if known is None and is_canary(request.mac):
             self._counts[f"dhcp-ignored canary {decided.why.value}"] += 1
             return
+        if decided.why is Why.ANOTHERS_ADDRESS:
+            self._heard(request, known, decided.detail)
+            return
         data = {**_asked(request), "why": decided.why.value, "detail": decided.detail}
         row = _row(Seen.DHCP_IGNORED, time.time(), known, request.mac, data)
         self._rows.append(row)
+
+    def _heard(self, request: Request, known: Known | None, address: str) -> None:
+        server = request.address(Option.SERVER_ID) or ""
+        data = {**_asked(request), "address": address, "server": server}
+        self._rows.append(_row(Seen.DHCP_HEARD, time.time(), known, request.mac, data))
 
     def answered(self, request: Request, known: Known | None, reply: Reply, begun: float) -> None:
         """Note *reply*, which left at this moment; *begun* is of the clock perf_counter."""

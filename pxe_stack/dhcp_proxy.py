@@ -29,7 +29,23 @@ def answer(
     """Tell *request* what to boot, if it asks, and if it is a machine that we boot here."""
     if known is None and not (net is not None and net.told.strangers_boot):
         return Ignored(Why.NOT_OURS)
+    taken = None if known is None else _taken(request, snapshot)
+    if taken is not None:
+        return Ignored(Why.ANOTHERS_ADDRESS, taken)
     return told(request, known, snapshot)
+
+
+def _taken(request: Request, snapshot: Snapshot) -> str | None:
+    """Return the address that *request* takes of the other server, if that is what it does.
+
+    Its broadcasts reach all servers; that the other one confirms it cannot be heard.
+    """
+    if request.kind is not Kind.REQUEST or request.service == PROXY_PORT:
+        return None
+    if request.address(Option.SERVER_ID) == snapshot.server.address:
+        return None
+    wanted = request.address(Option.REQUESTED_ADDRESS) or request.ciaddr
+    return None if wanted == ANY else wanted
 
 
 def told(request: Request, known: Known | None, snapshot: Snapshot) -> Answer | Ignored:

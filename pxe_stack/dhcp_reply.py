@@ -47,6 +47,7 @@ class Why(StrEnum):
     OTHER_SERVER = "other-server"
     OTHER_AGENT = "other-agent"
     NO_ANSWER_DUE = "no-answer-due"
+    ANOTHERS_ADDRESS = "anothers-address"
     DECLINED = "declined"
     RELEASED = "released"
     SWITCHED_OFF = "switched-off"

@@ -4,6 +4,7 @@ At a site they are its own store (site_directory); mounted in the edge they are 
 """
 
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Final, Protocol
 from uuid import UUID
@@ -41,12 +42,31 @@ class StoredFile:
 class Known:
     """A machine's plan as it may be served here and now.
 
-    *authority*: the plan destroys, this is its owner, and it has not run out.
+    *authority*: the plan destroys, this is its owner, and it has not run out.  *elsewhere* is the
+    machine's network where another server gives the addresses, and *heard* the one that it took.
     """
 
     plan: BootPlan
     phase: Phase
     authority: bool
+    elsewhere: IPv4Network | None = None
+    heard: str | None = None
+
+    def is_at(self, client: str) -> bool:
+        """Whether *client* is this machine's address, as far as anybody knows."""
+        return client == self.plan.addressing.address or (
+            self.elsewhere is not None and client == self.heard
+        )
+
+    def may_be_at(self, client: str) -> bool:
+        """Whether *client*, who has a token of this run, may be this machine.
+
+        Where another server gives the addresses, any of that network may: what its server has
+        confirmed is heard by nobody, and its client may be faster than what was asked for.
+        """
+        if self.is_at(client):
+            return True
+        return self.elsewhere is not None and IPv4Address(client) in self.elsewhere
 
     def opens(self, access: Access) -> bool:
         """Whether a token of class *access* opens anything now."""

@@ -44,6 +44,7 @@ DAMPED: Final = frozenset(
 """Kinds that a stranger can cause at will: repetitions are counted, not written."""
 SERVED: Final = frozenset(
     {
+        Seen.DHCP_HEARD,
         Seen.ARTIFACT_SERVED,
         Seen.LOCAL_BOOT_SERVED,
         Seen.SCRIPT_SERVED,
@@ -66,6 +67,8 @@ CREATE TABLE IF NOT EXISTS observations (
 ) STRICT;
 CREATE TABLE IF NOT EXISTS runs (run TEXT PRIMARY KEY, phase TEXT NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS acks (mac TEXT PRIMARY KEY, at REAL NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS heard (mac TEXT PRIMARY KEY, address TEXT NOT NULL) STRICT;
+CREATE INDEX IF NOT EXISTS heard_address ON heard (address);
 CREATE TABLE IF NOT EXISTS ready (service TEXT PRIMARY KEY, pid INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS counters (label TEXT PRIMARY KEY, n INTEGER NOT NULL) STRICT
 """
@@ -160,6 +163,22 @@ class JournalStore:
         with self._db.reading() as connection:
             at: float | None = sqlite.one(connection, "SELECT at FROM acks WHERE mac = ?", mac)
         return at
+
+    def heard_of(self, mac: str) -> str | None:
+        """Return the address that *mac* took last of a server beside the site's own proxy."""
+        with self._db.reading() as connection:
+            found: str | None = sqlite.one(
+                connection, "SELECT address FROM heard WHERE mac = ?", mac
+            )
+        return found
+
+    def heard_at(self, address: str) -> str | None:
+        """Return the MAC that took *address* last of such a server."""
+        with self._db.reading() as connection:
+            found: str | None = sqlite.one(
+                connection, "SELECT mac FROM heard WHERE address = ?", address
+            )
+        return found
 
     def pending(self, after: int, limit: int) -> tuple[tuple[int, Observation], ...]:
         """Return up to *limit* numbered rows after number *after*, oldest first."""
@@ -257,8 +276,12 @@ class JournalStore:
             before = _phase(connection, run)
             if (phase := _after(before, seen.kind)) is not before:
                 connection.execute("INSERT OR REPLACE INTO runs VALUES (?, ?)", (run, phase.value))
-        if seen.kind is Seen.DHCP_ACKED and seen.mac is not None:
+        if seen.kind in {Seen.DHCP_ACKED, Seen.DHCP_HEARD} and seen.mac is not None:
             connection.execute("INSERT OR REPLACE INTO acks VALUES (?, ?)", (seen.mac, seen.at))
+        if seen.kind is Seen.DHCP_HEARD:
+            address = seen.data["address"]
+            connection.execute("DELETE FROM heard WHERE address = ?", (address,))
+            connection.execute("INSERT OR REPLACE INTO heard VALUES (?, ?)", (seen.mac, address))
         return cursor.lastrowid or 0
 
 

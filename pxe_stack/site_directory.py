@@ -1,9 +1,12 @@
 """The directory of a site's own processes: its store, as the agent that owns it sees it."""
 
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from uuid import UUID
 
+from models.bootnet import Mode
+from models.bootplan import BootPlan
 from models.phases import Phase
 from pxe_stack import moment
 from pxe_stack.directory import Held, Known, StoredFile, is_fresh
@@ -25,6 +28,8 @@ class SiteDirectory:
         self._journal = journal
         self._agent = agent
         self._clock = clock
+        self._version = -1
+        self._elsewhere: tuple[IPv4Network, ...] = ()
 
     def by_mac(self, mac: str) -> Known | None:
         return self._known(self._plans.by_mac(mac))
@@ -33,6 +38,11 @@ class SiteDirectory:
         return self._known(self._plans.by_run(run))
 
     def by_address(self, address: str) -> Known | None:
+        if self._proxied():
+            mac = self._journal.heard_at(address)
+            heard = None if mac is None else self.by_mac(mac)
+            if heard is not None and heard.is_at(address):
+                return heard
         return self._known(self._plans.by_address(address))
 
     def file(self, url_path: str) -> StoredFile | None:
@@ -47,7 +57,22 @@ class SiteDirectory:
         plan = held.plan
         phase = Phase.REGISTERED if plan.run is None else self._journal.phase(plan.run)
         authority = plan.owned_by(self._agent) and is_fresh(held, self._clock())
-        return Known(plan=plan, phase=phase, authority=authority)
+        elsewhere = self._network_of(plan) if self._proxied() else None
+        heard = None if elsewhere is None else self._journal.heard_of(plan.mac)
+        return Known(plan=plan, phase=phase, authority=authority, elsewhere=elsewhere, heard=heard)
+
+    def _proxied(self) -> tuple[IPv4Network, ...]:
+        """Return the networks whose addresses another server gives."""
+        version = self._plans.version()
+        if version != self._version:
+            networks = self._plans.networks()
+            self._elsewhere = tuple(each.cidr for each in networks if each.mode is Mode.PROXY)
+            self._version = version
+        return self._elsewhere
+
+    def _network_of(self, plan: BootPlan) -> IPv4Network | None:
+        address = IPv4Address(plan.addressing.address)
+        return next((cidr for cidr in self._elsewhere if address in cidr), None)
 
 
 class Stores:

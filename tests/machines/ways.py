@@ -53,28 +53,26 @@ def laid(way: Way, rack: Rack, folder: Path, hosts: dict[str, str]) -> Iterator[
             case Way.FULL:
                 yield Stand(rack.namespace, bridge.NAME, GATEWAY, Mode.FULL)
             case Way.PROXY:
-                _foreign_server(stack, rack, folder, hosts)
+                _foreign_server(stack, rack, folder)
                 yield Stand(rack.namespace, bridge.NAME, GATEWAY, Mode.PROXY)
             case Way.RELAY:
                 namespace = _relay(stack, rack, folder)
                 yield Stand(namespace, "u1", FAR, Mode.RESERVED if hosts else Mode.FULL)
 
 
-def _foreign_server(stack: ExitStack, rack: Rack, folder: Path, hosts: dict[str, str]) -> None:
-    """A server beside ours that gives addresses, and not a word of booting."""
+def _foreign_server(stack: ExitStack, rack: Rack, folder: Path) -> None:
+    """A server beside ours that gives addresses of its own choice, and not a word of booting."""
     namespace = _space(stack)
     netns.ip("link", "add", "d0", "netns", rack.namespace, "type", "veth", "peer", "d1",
              "netns", namespace)  # fmt: skip
     netns.ip("-n", rack.namespace, "link", "set", "d0", "master", bridge.NAME, "up")
     netns.ip("-n", namespace, "addr", "add", f"{FOREIGN}/24", "dev", "d1")
     netns.ip("-n", namespace, "link", "set", "d1", "up")
-    reserved = [f"--dhcp-host={mac},{address}" for mac, address in hosts.items()]
     words = [
         *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file"),
         *("--port=0", "--no-ping", "--log-dhcp", "--log-facility=-", "--leasefile-ro"),
         *("--interface=d1", "--bind-interfaces", f"--dhcp-range={POOL[0]},{POOL[1]}"),
         f"--dhcp-option=option:router,{GATEWAY}",
-        *reserved,
     ]
     _run(stack, netns.command(namespace, *words), folder / "dnsmasq.log")
 

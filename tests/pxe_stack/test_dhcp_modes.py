@@ -165,6 +165,23 @@ def test_a_proxy_leaves_the_choice_of_an_address_to_the_other_server():
     assert said.why is Why.NO_ANSWER_DUE
 
 
+@pytest.mark.parametrize("booting", [{}, UEFI], ids=["system", "firmware"])
+def test_a_proxy_hears_which_address_its_machine_takes_of_the_other_server(booting):
+    taken = {Option.REQUESTED_ADDRESS: address("10.77.0.150")}
+    theirs = {Option.SERVER_ID: address("10.77.0.2")}
+    ours = {Option.SERVER_ID: address("10.77.0.1")}
+
+    def said(request, known=KNOWN):
+        return proxy().ask(request, known)
+
+    first = said(asks(1, Kind.REQUEST, {**booting, **taken, **theirs}))
+    assert (first.why, first.detail) == (Why.ANOTHERS_ADDRESS, "10.77.0.150")
+    again = said(asks(1, Kind.REQUEST, {**booting, **taken}))
+    assert (again.why, again.detail) == (Why.ANOTHERS_ADDRESS, "10.77.0.150")
+    assert said(asks(1, Kind.REQUEST, {**booting, **taken, **ours})).why is not first.why
+    assert said(asks(2, Kind.REQUEST, {**taken, **theirs}), None).why is Why.NOT_OURS
+
+
 @pytest.mark.parametrize("kind", [Kind.REQUEST, Kind.INFORM])
 @pytest.mark.parametrize("options", [BIOS, UEFI], ids=["bios", "uefi"])
 def test_who_asks_on_port_4011_is_answered_where_it_asked(kind, options):
