@@ -47,7 +47,8 @@ class BootNetwork:
     whole pool, of which an agent may lease its own ranges alone; *strangers_boot*: a proxy answers
     clients that no plan names (auto-proxy), and does not leave them alone; *answer_rs*: a router
     solicitation is answered with an advertisement that changes nothing, so that iPXE does not wait
-    16 seconds for one.
+    16 seconds for one; *loaders* are what machines of a kind (such as uefi-x64) are started by
+    here, where it is not what the site has for them.
     """
 
     network: UUID
@@ -66,6 +67,7 @@ class BootNetwork:
     pool_last: IPv4Address | None = None
     strangers_boot: bool = False
     answer_rs: bool = False
+    loaders: tuple[tuple[str, str], ...] = ()
 
     def holds(self, address: IPv4Address) -> bool:
         """Whether *address* is of this network's pool, whichever agent leases it."""
@@ -92,6 +94,7 @@ class BootNetwork:
             "pool_last": _text(self.pool_last),
             "strangers_boot": self.strangers_boot,
             "answer_rs": self.answer_rs,
+            "loaders": dict(self.loaders),
         }
 
     @classmethod
@@ -120,7 +123,12 @@ class BootNetwork:
             pool_last=_address(body.get("pool_last")),
             strangers_boot=bool(body.get("strangers_boot", False)),
             answer_rs=bool(body.get("answer_rs", False)),
+            loaders=_pairs(body.get("loaders", {})),
         )
+
+
+def _pairs(given: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted((str(kind), str(name)) for kind, name in dict(given).items()))
 
 
 def _text(address: IPv4Address | None) -> str | None:

@@ -11,7 +11,7 @@ from models.bootnet import Mode
 from pxe_stack import dhcp_canary, dhcp_dynamic, dhcp_proxy
 from pxe_stack.canary_mark import MACS as CANARIES
 from pxe_stack.dhcp_boot import Server, asks_to_boot, boot_of, script_url
-from pxe_stack.dhcp_networks import Net, Snapshot
+from pxe_stack.dhcp_networks import Net, Snapshot, loaders_of
 from pxe_stack.dhcp_reply import Answer, Ignored, Terms, Why, granted, refused
 from pxe_stack.directory import Known
 from pxe_stack.leases import Leases, client_key
@@ -137,7 +137,7 @@ def _reply(kind: Kind, case: _Case, *, leased: bool = True) -> Reply:
     plan = case.known.plan
     terms = Terms(
         case.snapshot.constants(case.known, case.net),
-        boot_of(case.request, case.known, case.snapshot.server),
+        boot_of(case.request, case.known, case.snapshot.server, loaders_of(case.net)),
         plan.addressing.address if leased else ANY,
         plan.addressing.lease_s if leased else None,
         plan.hostname.partition(".")[0],

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import quote
 
@@ -52,6 +53,8 @@ class Boot(NamedTuple):
 
 
 NOTHING: Final = Boot()
+USUAL: Final[Mapping[str, str]] = MappingProxyType({})
+"""Of a network that has no loaders of its own."""
 
 
 def asks_to_boot(request: Request) -> bool:
@@ -59,8 +62,13 @@ def asks_to_boot(request: Request) -> bool:
     return _is_firmware(request.options) or is_ipxe(request.options)
 
 
-def boot_of(request: Request, known: Known | None, server: Server) -> Boot:
-    """Return what the client is to start, if it asks to boot at all."""
+def boot_of(
+    request: Request, known: Known | None, server: Server, loaders: Mapping[str, str] = USUAL
+) -> Boot:
+    """Return what the client is to start, if it asks to boot at all.
+
+    *loaders* are its network's own for kinds of machines.
+    """
     options = request.options
     if is_ipxe(options):
         # The second round: sending the loader again would chain for ever.
@@ -73,7 +81,7 @@ def boot_of(request: Request, known: Known | None, server: Server) -> Boot:
     if arch is None:
         return NOTHING
     http = arch.http or vendor.startswith(_HTTP)
-    loader = _loader(known, arch, server, http=http)
+    loader = _loader(known, arch, loaders, server.chains.get((arch.name, http), arch.loader))
     return _loaded(loader, server.boot_url, http, arch.name == "bios")
 
 
@@ -121,7 +129,12 @@ def _architecture(vendor: bytes, code: bytes) -> Architecture | None:
     return firmware.architecture(number, printable(vendor))
 
 
-def _loader(known: Known | None, arch: Architecture, server: Server, *, http: bool) -> str:
-    usual = server.chains.get((arch.name, http), arch.loader)
-    override = usual if known is None else known.plan.loaders.get(arch.name, usual)
-    return override if override in firmware.LOADERS else usual
+def _loader(
+    known: Known | None, arch: Architecture, of_network: Mapping[str, str], usual: str
+) -> str:
+    """Return the machine's own loader, its network's or the usual one: the first of the table."""
+    own = known.plan.loaders if known is not None else USUAL
+    for chosen in (own.get(arch.name), of_network.get(arch.name)):
+        if chosen is not None and chosen in firmware.LOADERS:
+            return chosen
+    return usual

@@ -9,7 +9,7 @@ from models.bootnet import Mode
 from pxe_stack import canary_mark, dhcp_dynamic, dhcp_proxy
 from pxe_stack.dhcp_boot import boot_of
 from pxe_stack.dhcp_dynamic import PATIENCE_TRIES
-from pxe_stack.dhcp_networks import Net, Snapshot
+from pxe_stack.dhcp_networks import Net, Snapshot, loaders_of
 from pxe_stack.dhcp_reply import Answer, Ignored, Terms, Why, granted
 from pxe_stack.dhcp_told import Constants
 from pxe_stack.leases import Leases, client_key
@@ -37,12 +37,12 @@ def _decided(
     request: Request, net: Net | None, snapshot: Snapshot, leases: Leases, now: float
 ) -> Answer | Ignored:
     if request.service == PROXY_PORT or (net is not None and net.mode is Mode.PROXY):
-        return dhcp_proxy.told(request, None, snapshot)
+        return dhcp_proxy.told(request, None, net, snapshot)
     if request.kind is not Kind.DISCOVER:
         return Ignored(Why.NO_ANSWER_DUE, request.kind.name.lower())
     if net is not None and net.mode is Mode.FULL:
         client = client_key(request.mac, None)
         case = dhcp_dynamic.Case(request, client, net, snapshot, leases, now, PATIENCE_TRIES)
         return dhcp_dynamic.answer(case)
-    terms = Terms(_NOTHING_OF_THE_NETWORK, boot_of(request, None, snapshot.server))
+    terms = Terms(_NOTHING_OF_THE_NETWORK, boot_of(request, None, snapshot.server, loaders_of(net)))
     return Answer(granted(Kind.OFFER, request, snapshot, terms))

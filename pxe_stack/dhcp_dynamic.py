@@ -146,7 +146,7 @@ def _left(lease: Lease | None, client: bytes, now: float) -> float:
 def _inform(case: Case) -> Answer | Ignored:
     if case.request.ciaddr == ANY:
         return Ignored(Why.NO_ANSWER_DUE, "INFORM without an address")
-    boot = boot_of(case.request, None, case.snapshot.server)
+    boot = boot_of(case.request, None, case.snapshot.server, case.net.loaders)
     terms = Terms(case.net.constants, boot)
     return Answer(granted(_ACK, case.request, case.snapshot, terms))
 
@@ -187,7 +187,7 @@ _BY_KIND: Final[Mapping[int, Callable[[Case], Answer | Ignored]]] = {
 
 
 def _granted(kind: Kind, case: Case, address: int, seconds: int, change: Change | None) -> Answer:
-    boot = boot_of(case.request, None, case.snapshot.server)
+    boot = boot_of(case.request, None, case.snapshot.server, case.net.loaders)
     terms = Terms(case.net.constants, boot, dotted(address), seconds)
     return Answer(granted(kind, case.request, case.snapshot, terms), change)
 

@@ -8,7 +8,7 @@ from typing import Final
 
 from models.bootnet import BootNetwork, Mode
 from pxe_stack import dhcp_told
-from pxe_stack.dhcp_boot import Server
+from pxe_stack.dhcp_boot import USUAL, Server
 from pxe_stack.dhcp_told import Constants, Told
 from pxe_stack.directory import Known
 from pxe_stack.leases import Leases, Pool, merged
@@ -38,6 +38,7 @@ class Net:
     """Whether no other agent leases of this network."""
     id: int
     mode: Mode
+    loaders: Mapping[str, str]
 
     def pooled(self, address: int) -> bool:
         """Whether *address* is of this network's pool, whichever agent leases it."""
@@ -162,6 +163,11 @@ class Snapshot:
         return self._constants.setdefault(told, Constants.of(told))
 
 
+def loaders_of(net: Net | None) -> Mapping[str, str]:
+    """Return what machines of a kind are started by on *net*, where that is not the usual."""
+    return USUAL if net is None else net.loaders
+
+
 def number_of(address: str) -> int:
     """Return the dotted *address* as an integer."""
     return int.from_bytes(inet_aton(address), "big")
@@ -187,4 +193,5 @@ def _net(network: BootNetwork, ranges: list[Range], coded: dict[Told, Constants]
     pool = Pool(network.network.int, merged(inside))
     first, last = network.pool_first, network.pool_last
     whole = first is None or last is None or pool.size >= int(last) - int(first) + 1
-    return Net(network, pool, constants, span, whole, pool.network, network.mode)
+    own = dict(network.loaders)
+    return Net(network, pool, constants, span, whole, pool.network, network.mode, own)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Final, NamedTuple
 
 from pxe_stack.dhcp_boot import Boot, boot_of, proxied
-from pxe_stack.dhcp_networks import Net, Snapshot
+from pxe_stack.dhcp_networks import Net, Snapshot, loaders_of
 from pxe_stack.dhcp_reply import Answer, Ignored, Terms, Why, granted, to_boot_client
 from pxe_stack.dhcp_told import Constants
 from pxe_stack.directory import Known
@@ -32,7 +32,7 @@ def answer(
     taken = None if known is None else _taken(request, snapshot)
     if taken is not None:
         return Ignored(Why.ANOTHERS_ADDRESS, taken)
-    return told(request, known, snapshot)
+    return told(request, known, net, snapshot)
 
 
 def _taken(request: Request, snapshot: Snapshot) -> str | None:
@@ -48,9 +48,11 @@ def _taken(request: Request, snapshot: Snapshot) -> str | None:
     return None if wanted == ANY else wanted
 
 
-def told(request: Request, known: Known | None, snapshot: Snapshot) -> Answer | Ignored:
+def told(
+    request: Request, known: Known | None, net: Net | None, snapshot: Snapshot
+) -> Answer | Ignored:
     """Tell *request* what to boot, if it asks, whoever it is."""
-    boot = boot_of(request, known, snapshot.server)
+    boot = boot_of(request, known, snapshot.server, loaders_of(net))
     if not boot.file:
         return Ignored(Why.NOT_BOOTING)
     deciding = _AT_4011 if request.service == PROXY_PORT else _AT_67

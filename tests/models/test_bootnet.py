@@ -25,6 +25,7 @@ FULL = BootNetwork(
     pool_last=IPv4Address("10.77.0.199"),
     strangers_boot=True,
     answer_rs=True,
+    loaders=(("uefi-arm64", "ipxe-arm64.efi"), ("uefi-x64", "shimx64.efi")),
 )
 
 
@@ -40,7 +41,13 @@ def test_a_network_of_an_older_control_has_defaults_and_one_of_a_newer_is_read()
 
 @pytest.mark.parametrize(
     "bent",
-    [{"cidr": "10.77.0.1/24"}, {"mode": "loud"}, {"routes": [["10.0.0.0/8"]]}, {"dns": [7.5]}],
+    [
+        {"cidr": "10.77.0.1/24"},
+        {"mode": "loud"},
+        {"routes": [["10.0.0.0/8"]]},
+        {"dns": [7.5]},
+        {"loaders": ["shimx64.efi"]},
+    ],
 )
 def test_what_is_no_network_is_refused(bent):
     with pytest.raises((ValueError, KeyError, TypeError)):

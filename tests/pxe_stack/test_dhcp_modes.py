@@ -123,6 +123,29 @@ def test_a_stranger_that_wants_to_boot_is_a_discovery(options):
     assert not dhcp.discovered(asks(2, options={Option.VENDOR_CLASS: b"udhcp 1.35"}), None)
 
 
+@pytest.mark.parametrize("mode", [Mode.FULL, Mode.RESERVED, Mode.PROXY])
+def test_a_network_chooses_loaders_and_a_machine_of_it_another(mode):
+    loaders = (("bios", "ipxe.pxe"), ("uefi-x64", "shimx64.efi"))
+    site = Site(network(mode, loaders=loaders, strangers_boot=True), reservations=TABLE)
+    plan = make.plan(mac=mac(1), loaders={"uefi-x64": "ipxe.efi"})
+    chosen = Known(plan=plan, phase=Phase.PXE_READY, authority=True)
+
+    assert site.ask(asks(1, options=UEFI), KNOWN).boot_file == "shimx64.efi"
+    assert site.ask(asks(1, options=BIOS), KNOWN).boot_file == "ipxe.pxe"
+    assert site.ask(asks(1, options=HTTP), KNOWN).boot_file == f"{make.URL}/loaders/shimx64.efi"
+    assert site.ask(asks(1, options=UEFI), chosen).boot_file == "ipxe.efi"
+    assert site.ask(asks(1, options=IPXE), KNOWN).boot_file.startswith(f"{make.URL}/boot/")
+    if mode is not Mode.RESERVED:
+        assert site.ask(asks(2, options=UEFI)).boot_file == "shimx64.efi"
+
+
+@pytest.mark.parametrize("name", ["no-such.efi", "../etc/passwd", ""])
+def test_a_loader_that_is_not_of_the_table_is_passed_over(name):
+    site = Site(network(loaders=(("uefi-x64", name),)), reservations=TABLE)
+
+    assert site.ask(asks(1, options=UEFI), KNOWN).boot_file == "snponly.efi"
+
+
 def proxy(**changes):
     return Site(network(Mode.PROXY, **changes))
 
