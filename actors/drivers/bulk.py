@@ -39,6 +39,10 @@ class Peer:
     rules: Rules
     tls: Tls
 
+    def at(self, host: str) -> str:
+        """Return what it is called, and that it is at *host*."""
+        return host if self.name == host else f"{self.name} at {host}"
+
 
 class Answer:
     """What *peer* answers; its body is read piece by piece."""
@@ -99,7 +103,7 @@ def _connected(peer: Peer, url: str) -> Iterator[HTTPConnection]:
         address = address_of(peer.rules, host, port)
         line = socket.create_connection((address, port), peer.rules.connect_s)
     except OSError as exc:
-        raise Unreachable(f"{peer.name} at {host}:{port} cannot be reached: {exc}") from exc
+        raise Unreachable(f"{peer.at(host)}, port {port}, cannot be reached: {exc}") from exc
     connection = HTTPConnection(host, port)
     with closing(line), closing(connection):
         line.settimeout(STALL_S)
@@ -112,7 +116,7 @@ def _wrapped(peer: Peer, line: socket.socket, host: str) -> ssl.SSLSocket:
         with _bounded(line, STALL_S):
             return peer.tls().wrap_socket(line, server_hostname=host)
     except (OSError, ValueError) as exc:
-        raise Unreachable(f"{peer.name} at {host} does not prove who it is: {exc}") from exc
+        raise Unreachable(f"{peer.at(host)} does not prove who it is: {exc}") from exc
 
 
 @contextmanager

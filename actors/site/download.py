@@ -205,11 +205,12 @@ class Download:
 
     def _total(self, content: FileIO, answer: Answer) -> int:
         """Return the size of all; begin anew where the answer does."""
-        if answer.length is None:
-            raise Unreachable(f"{answer.peer} does not say how long its answer is")
         if answer.status == 200:
             self._begin_anew(content)
-            return answer.length
+            total = self._file.size if answer.length is None else answer.length
+            if answer.length is None and not total:
+                raise Unreachable(f"{answer.peer} does not say how long its answer is")
+            return total
         told = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
         if told is None or int(told[1]) != self._state.offset:
             raise Unreachable(f"{answer.peer} sends another range than it was asked for")

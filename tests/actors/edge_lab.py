@@ -3,6 +3,7 @@
 import hashlib
 import re
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -118,13 +119,15 @@ def says(status: int, **headers: str) -> Fault:
 
 
 @contextmanager
-def running() -> Iterator[Small]:
+def running(tls: ssl.SSLContext | None = None) -> Iterator[Small]:
     edge = Small()
     handler = type("Of", (Handler,), {"edge": edge})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.handle_error = lambda *_: None  # type: ignore[method-assign] # callers leave early
     server.daemon_threads = True
-    edge.url = f"http://127.0.0.1:{server.server_address[1]}"
+    edge.url = f"http{'s' if tls else ''}://127.0.0.1:{server.server_address[1]}"
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:

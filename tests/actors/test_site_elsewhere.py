@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import ssl
 import threading
 import time
 from dataclasses import replace
@@ -27,6 +28,7 @@ from tests.actors.edge_lab import cut, says
 from tests.actors.lane import until
 from tests.actors.site_lab import Folder, a_plan
 from tests.pxe_stack import web
+from tests.services import certificates
 
 BODY = os.urandom(CHUNK) + bytes(CHUNK) + os.urandom(1000)
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -242,7 +244,22 @@ def test_one_that_never_says_how_long_it_is_is_not_taken(site, mirror):
 
     mirror.faults = [endless] * 3
 
-    assert "does not say how long" in str(site.admit(link(mirror)))
+    assert "does not say how long" in str(site.admit(link(mirror), replace(FILE, size=0)))
+
+
+def test_one_in_chunks_is_taken_where_the_plan_says_how_long_it_is(site, mirror):
+    def in_chunks(handler):
+        handler.send_response(200)
+        handler.send_header("Transfer-Encoding", "chunked")
+        handler.end_headers()
+        for at in range(0, len(BODY), 1 << 20):
+            piece = BODY[at : at + (1 << 20)]
+            handler.wfile.write(b"%x\r\n%s\r\n" % (len(piece), piece))
+        handler.wfile.write(b"0\r\n\r\n")
+
+    mirror.faults = [in_chunks]
+
+    assert site.admit(link(mirror)) is None
 
 
 def test_a_dripping_server_is_left_and_said_and_holds_up_no_other(site, mirror, monkeypatch):
@@ -371,6 +388,24 @@ def test_nothing_leads_from_https_to_http():
     assert elsewhere.followed("http://a.example/x", "https://b.example/") == "https://b.example/"
     with pytest.raises(NotAllowed, match="from https to http"):
         elsewhere.followed("https://a.example/x", "http://a.example/x")
+
+
+@pytest.mark.parametrize("believed", [True, False])
+def test_by_https_a_server_has_to_prove_who_it_is(site, tmp_path, monkeypatch, believed):
+    ours = certificates.authority(tmp_path / "ours")
+    own = ours.issue("mirror", hosts=["127.0.0.1"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(own.cert, own.key)
+    other = certificates.authority(tmp_path / "other")
+    monkeypatch.setenv("SSL_CERT_FILE", str((ours if believed else other).file))
+
+    with edge_lab.running(context) as mirror:
+        mirror.keep(BODY)
+        outcome = site.admit(link(mirror))
+
+    assert outcome is None or "127.0.0.1 does not prove who it is" in str(outcome)
+    assert (outcome is None) is believed
+    assert bool(mirror.requests) is believed
 
 
 def test_credentials_are_sent_to_nobody(site, mirror, monkeypatch):
