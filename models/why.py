@@ -40,7 +40,7 @@ _AT_REST: Final[Mapping[State, tuple[str, str]]] = MappingProxyType(
 
 _REMEDY: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "plan-served": "See that the files lie unchanged at the site, or where their artifact says.",
+        "plan-served": "See that its files lie unchanged at the site, or where the image says.",
         "netbooted": "See that the machine boots from the network: cable, boot order, PXE enabled.",
         "installing": "Look at its console: the kernel was fetched and has not reported.",
         "phoned-home": "Look at its console: does it boot from its disk, and reach the site?",
