@@ -52,6 +52,7 @@ def up(asked: argparse.Namespace) -> int:
         cores=asked.cores,
         bmc_port=asked.bmc_port,
         patience=Patience(insist=asked.insist),
+        advertise=asked.advertise,
     )
     with rack:
         print(json.dumps(rack.describe()), flush=True)
@@ -123,6 +124,12 @@ def _add_up(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--insist", action="store_true", help="cut off who ignores the power button for 30 s"
+    )
+    parser.add_argument(
+        "--no-advertise",
+        dest="advertise",
+        action="store_false",
+        help="leave router solicitations to a site whose network answers them",
     )
     parser.set_defaults(run=up)
 

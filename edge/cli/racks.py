@@ -65,7 +65,7 @@ class Virtual:
         rack = started.process(
             "rack",
             core,
-            *("up", "--machines", str(self._count), "--firmware", self._firmware),
+            *("up", "--machines", str(self._count), "--firmware", self._firmware, "--no-advertise"),
             *("--name", f"rack-{self._firmware}", "--state", str(self._state)),
             *("--cidr", self.premises.cidr, "--address", self.premises.address),
             *("--netns", _namespace(self._data), "--bmc-port", str(self._bmc_port())),

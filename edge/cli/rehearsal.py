@@ -112,7 +112,7 @@ def records(
         "purpose": "provisioning",
         "domain": domain,
     }
-    _ensured(api, "/v1/networks", "name", network)
+    _answering(api, _ensured(api, "/v1/networks", "name", network))
     folder = {"backend": "filesystem", "prefix": premises.artifact}
     artifact = {"ref": premises.artifact, "name": premises.title, **folder}
     _ensured(api, "/v1/artifacts", "ref", artifact)
@@ -189,6 +189,14 @@ def _machine(rack: Mapping[str, Any], one: Mapping[str, Any], site_id: str) -> d
             "secretRef": f"env:{secret_name(rack, one)}",
         },
     }
+
+
+def _answering(api: Api, network: str) -> None:
+    """Have the site answer router solicitations, for which iPXE waits 16 s on every boot."""
+    path = f"/v1/networks/{network}"
+    found = api.get(path)
+    if not found["answerRs"]:
+        api.call("PATCH", path, body={"version": found["version"], "answerRs": True})
 
 
 def _ensured(api: Api, path: str, name: str, body: Mapping[str, Any]) -> str:
