@@ -4,6 +4,8 @@ from uuid import UUID, uuid4
 
 from models.bootplan import Access, Action, Addressing, BootPlan, Document, File, slot
 from models.observations import Observation, Seen, Source
+from pxe_stack.boot_sources import Sources
+from pxe_stack.loaders import Loaders
 
 AGENT = UUID("00000000-0000-4000-8000-00000000000a")
 SITE = UUID("00000000-0000-4000-8000-00000000000b")
@@ -15,6 +17,13 @@ URL = "http://10.77.0.1:8081"
 SCRIPT = (
     f"#!ipxe\nkernel {slot('boot.base_url')}/artifacts/os/vmlinuz"
     f" m={slot('run.token.seed')} r={slot('run.id')}\nboot\n"
+)
+
+GRUB = Document(
+    name="script.grub",
+    access=Access.SCRIPT,
+    media_type="text/plain",
+    body=f"linux /artifacts/os/vmlinuz m={slot('run.token.seed')}\nboot\n",
 )
 
 
@@ -65,3 +74,16 @@ def another(number: int, **changes) -> BootPlan:
 def seen(kind: Seen, **changes) -> Observation:
     given = {"source": Source.HTTP, "at": 1.0, "mac": MAC}
     return Observation(kind=kind, **given | changes)
+
+
+def sources(stores, **changes) -> Sources:
+    """What boot HTTP answers from, at a site whose DHCP is off."""
+    given = {
+        "directory": stores.directory,
+        "journal": stores.journal,
+        "loaders": Loaders(()),
+        "key": KEY,
+        "boot_url": URL,
+        "dhcp_on": False,
+    }
+    return Sources(**given | changes)

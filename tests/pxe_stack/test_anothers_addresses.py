@@ -7,9 +7,7 @@ from models.bootnet import Mode
 from models.bootplan import Access
 from models.observations import Seen, Source
 from pxe_stack import boot
-from pxe_stack.boot_sources import Sources
 from pxe_stack.http_message import Request
-from pxe_stack.loaders import Loaders
 from pxe_stack.site_directory import Stores
 from tests.pxe_stack import make
 from tests.pxe_stack.nets import network
@@ -33,15 +31,7 @@ def stores(tmp_path):
 
 @pytest.fixture
 def ask(stores):
-    sources = Sources(
-        directory=stores.directory,
-        journal=stores.journal,
-        loaders=Loaders(()),
-        key=make.KEY,
-        boot_url=make.URL,
-        dhcp_on=True,
-        clock=lambda: 10.0,
-    )
+    sources = make.sources(stores, dhcp_on=True, clock=lambda: 10.0)
 
     def asked(path, client, method="GET"):
         request = Request(method=method, path=path, client=client)

@@ -3,21 +3,13 @@
 import pytest
 
 from models import bootplan
-from models.bootplan import Access, Document, slot
+from models.bootplan import Access
 from models.observations import Seen, Source
-from pxe_stack.boot_sources import Sources
-from pxe_stack.loaders import Loaders
 from pxe_stack.site_directory import Stores
 from pxe_stack.tftp_contract import LARGEST, Contract, masked
 from tests.pxe_stack import make
 
-GRUB = Document(
-    name="script.grub",
-    access=Access.SCRIPT,
-    media_type="text/plain",
-    body=f"linux /artifacts/os/vmlinuz m={slot('run.token.seed')}\nboot\n",
-)
-PLAN = make.plan(documents=(*make.plan().documents, GRUB))
+PLAN = make.plan(documents=(*make.plan().documents, make.GRUB))
 RUN = f"boot/{PLAN.run}/{bootplan.token(make.KEY, PLAN.run, Access.SCRIPT)}"
 TELL = f"boot/{PLAN.run}/{bootplan.token(make.KEY, PLAN.run, Access.CALLBACK)}/trouble"
 SPELLINGS = [
@@ -38,17 +30,7 @@ def stores(tmp_path):
 
 @pytest.fixture
 def contract(stores):
-    return Contract(
-        Sources(
-            directory=stores.directory,
-            journal=stores.journal,
-            loaders=Loaders(()),
-            key=make.KEY,
-            boot_url=make.URL,
-            dhcp_on=False,
-            source=Source.TFTP,
-        )
-    )
+    return Contract(make.sources(stores, source=Source.TFTP))
 
 
 def rows(stores):
