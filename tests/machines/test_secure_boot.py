@@ -1,10 +1,12 @@
 """Secure Boot in earnest: OVMF with Microsoft's keys, and Debian's signed loaders, served by us."""
 
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from deploy.rack.boot import Target
 from deploy.rack.hardware import Firmware
 from models.observations import Observation, Seen, Source
 from pxe_stack.serve import Site
@@ -74,3 +76,38 @@ def test_an_unsigned_loader_is_refused_by_the_firmware_itself(tmp_path):
 
         assert sent(ground)[0] == "snponly.efi"
         assert "iPXE initialising" not in machine.serial.read()
+
+
+HTTP_GRUB = (
+    "efinet http tftp normal configfile linux echo sleep test regexp search chain boot reboot"
+)
+"""Modules of a GRUB that speaks HTTP, as vendors later than Debian 12 sign it."""
+
+
+@pytest.fixture
+def grub(tmp_path):
+    """A GRUB with HTTP in it; nobody signed it, so its firmware must not ask for that."""
+    folder = tmp_path / "grub"
+    folder.mkdir()
+    words = ["grub-mkimage", "-O", "x86_64-efi", "-p", "/grub", "-o", folder / "grubx64.efi"]
+    subprocess.run([*words, *HTTP_GRUB.split()], check=True)
+    return folder
+
+
+@pytest.mark.timeout(2 * SECURE.limit_s)
+def test_over_http_the_same_shim_starts_a_grub_that_speaks_it(tmp_path, grub):
+    start = replace(SECURE, secure=False, target=Target.UEFI_HTTP, loader_dirs=(grub, *DEBIAN))
+    with standing(tmp_path, start, Way.FULL) as ground:
+        begun = ground.switch_on()
+
+        [told] = ground.wait_for(Seen.INSTALL_STARTED)
+
+        script, *_ = ground.boot.rows(Seen.SCRIPT_SERVED)
+        assert (script.source, script.data["document"]) == (Source.HTTP, "script.grub")
+        served = [row.data["path"] for row in ground.boot.rows(Seen.ARTIFACT_SERVED)]
+        assert served == [
+            *("/loaders/shimx64.efi", "/loaders/grubx64.efi"),
+            *("/artifacts/os/vmlinuz", "/artifacts/os/initrd.img"),
+        ]
+        assert not sent(ground)
+        say(f"http: script {script.at - begun:.1f} s, callback {told.at - begun:.1f} s")
