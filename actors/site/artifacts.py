@@ -49,7 +49,7 @@ class Artifacts:
         """Have *file* served, after making sure that it is what it should be.
 
         *url* is where the edge has it, for a while; *elsewhere* is where another server has it,
-        which is then asked instead.  Called from several threads.  Raises Fetching and Unfetched,
+        which is then asked first.  Called from several threads.  Raises Fetching and Unfetched,
         and Unservable with a sentence for the operator.
         """
         try:
@@ -94,11 +94,25 @@ class Artifacts:
     def _fetched(self, file: File, url: str | None, elsewhere: str | None) -> Found | None:
         if self._cache is None:
             return None
-        if elsewhere is not None:
+        if elsewhere is None:
+            return None if url is None else self._brought(file, *self._cache.fetch(file, url))
+        try:
             self._come_from(self._cache, file, elsewhere)
+        except Unfetched:
+            raise
+        except Unservable as exc:
+            return self._had_all_the_same(self._cache, file, url, exc)
+
+    def _had_all_the_same(
+        self, cache: Cache, file: File, url: str | None, never: Unservable
+    ) -> Found:
+        """Return *file* from the edge, if that has it, since it will *never* come otherwise."""
         if url is None:
-            return None
-        return self._brought(file, *self._cache.fetch(file, url))
+            raise never
+        try:
+            return self._brought(file, *cache.fetch(file, url))
+        except Unservable:
+            raise never from None
 
     def _come_from(self, cache: Cache, file: File, url: str) -> NoReturn:
         """Begin to fetch *file* from elsewhere, once for all who want it.  Raises Fetching."""

@@ -24,7 +24,7 @@ from actors.site.sums import CHUNK
 from models.blobs import place
 from models.bootplan import File
 from tests.actors import edge_lab
-from tests.actors.edge_lab import cut, says
+from tests.actors.edge_lab import Small, cut, says
 from tests.actors.lane import until
 from tests.actors.site_lab import Folder, a_plan
 from tests.pxe_stack import web
@@ -44,27 +44,26 @@ def mirror():
 
 
 class Site:
-    """A site that may fetch from *allow*; no edge answers it."""
+    """A site that may fetch from *allow*; an edge answers it where there is one."""
 
-    def __init__(self, path, allow=NEAR, capacity=1 << 30):
+    def __init__(self, path, allow=NEAR, capacity=1 << 30, edge="http://127.0.0.1:9"):
         self.path = path
         self.folder = Folder(path)
         self.folder.journal.mark_ready("http", os.getpid())
         self.store = AgentStore(path)
         self.held = {SHA}
         far = Elsewhere(reach.integration(allow))
-        edge = Edge("http://127.0.0.1:9")
-        self.cache = Cache(path / "cache", capacity, edge, lambda: self.held, far)
+        self.cache = Cache(path / "cache", capacity, Edge(edge), lambda: self.held, far)
         self.shelf = Artifacts(path / "artifacts", self.store, self.folder.plans, self.cache)
         self.desk = Desk(self.store, self.folder.plans, self.folder.journal, self.shelf, {"http"})
 
-    def admit(self, url, file=FILE):
+    def admit(self, elsewhere, file=FILE, url=None):
         """Ask until it is known what comes of it."""
         outcome = []
 
         def ended():
             try:
-                self.shelf.admit(file, None, url)
+                self.shelf.admit(file, url, elsewhere)
             except Fetching:
                 return False
             except Unservable as exc:
@@ -174,6 +173,29 @@ def test_it_is_asked_nothing_of_once_it_is_kept(site, mirror, tmp_path):
 
     assert mirror.requests == []
     again.close()
+
+
+def test_what_is_not_there_is_taken_from_the_edge_if_that_has_it(tmp_path, mirror):
+    with edge_lab.running() as edge:
+        edge.keep(BODY)
+        site = Site(tmp_path / "two", edge=edge.url)
+        mirror.blobs.clear()
+
+        assert site.admit(link(mirror), url=Small.link(SHA)) is None
+        site.close()
+
+    assert (len(mirror.requests), edge.requests) == (1, [("GET", None)])
+
+
+def test_what_is_neither_there_nor_at_the_edge_is_said_of_there(tmp_path, mirror):
+    with edge_lab.running() as edge:
+        site = Site(tmp_path / "two", edge=edge.url)
+        mirror.blobs.clear()
+
+        refused = site.admit(link(mirror), url=Small.link(SHA))
+        site.close()
+
+    assert str(refused) == f"{FILE.path} cannot be had: 127.0.0.1 answers 404"
 
 
 # --- what a server elsewhere may do ---

@@ -6,8 +6,10 @@ take turns.
 
 import json
 import os
+import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
@@ -19,6 +21,7 @@ from tests.bench.http_peers import CLIENT_CORES, FILE, Peer
 ROUNDS = 5
 SECONDS = 2.0
 SIZE = 256 * 1024 * 1024
+OPEN = 1000
 KINDS = {"whole": (8, "bytes", 0.9), "ranges": (32, "requests", 0.6)}
 """Kind of load → connections of each of two clients, what counts, and at least which ratio."""
 
@@ -33,6 +36,7 @@ def measure(folder: Path) -> bool:
         http_peers.nginx(folder / "nginx", files) as nginx,
     ):
         kept = [_compare(kind, sprout, nginx) for kind in KINDS]
+        _memory(sprout)
         return all([*kept, boots(folder, boot, sprout)])
 
 
@@ -57,6 +61,21 @@ def _compare(kind: str, sprout: Peer, nginx: Peer) -> bool:
         say(f"  {name:<10}{shown}, {costs[name]:.2f} core-seconds a second")
     say(f"  {ratio:.2f} x nginx, at least {least}")
     return ratio >= least
+
+
+def _memory(peer: Peer) -> None:
+    """Print what a download costs whose client takes nothing, the kernel's part left out."""
+    asked = f"GET /artifacts/{FILE} HTTP/1.1\r\nHost: s\r\n\r\n".encode()
+    before = peer.private_bytes()
+    with ExitStack() as stack:
+        for number in range(OPEN):
+            source = (f"127.67.{number // 50}.1", 0)
+            sock = socket.create_connection(("127.0.0.1", peer.port), None, source)
+            stack.enter_context(sock)
+            sock.sendall(asked)
+            sock.recv(1)  # it is under way
+        each = (peer.private_bytes() - before) / OPEN
+    say(f"http: an open download has {each / 1024:.1f} KiB, beside its sockets in the kernel")
 
 
 def _load(peer: Peer, kind: str, connections: int, counted: str) -> tuple[float, float]:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 from pxe_stack.serve import Site
 from tests.pxe_stack import lab, make
 from tests.services import process
@@ -39,6 +41,10 @@ class Peer:
     def cpu_s(self) -> float:
         """Return the seconds of processor time that it has used."""
         return sum(cpu_s(pid) for pid in self.pids)
+
+    def private_bytes(self) -> int:
+        """Return what its processes have in memory for themselves alone."""
+        return sum(psutil.Process(pid).memory_full_info().uss for pid in self.pids)
 
 
 def cpu_s(pid: int) -> float:

@@ -22,6 +22,7 @@ RUN = make.plan().run
 TOKENS = (
     *(b"\r\n\r\n", b"\r\n", b" HTTP/1.1\r\n", b"Host: s\r\n", b"Transfer-Encoding: chunked\r\n"),
     *(b"Content-Length: ", b"Range: bytes=", b"Expect: 100-continue\r\n", b"If-None-Match: *\r\n"),
+    *(b"If-Match: *\r\n", b"X-Request-Id: "),
     *(b"/ipxe/", b"/boot/", b"/artifacts/os/vmlinuz", b"/loaders/snponly.efi", b"%2e%2e/", b"%00"),
     *(b"/latest/meta-data/", b"POST ", b"HEAD ", b"Connection: close\r\n", str(RUN).encode()),
     *(token(make.KEY, RUN, each).encode() for each in Access),
@@ -191,6 +192,7 @@ def seeds():
         _message("GET", "/artifacts/%2e%2e/%2e%2e/etc/passwd"),
         _message("GET", "/artifacts/../../etc/passwd"),
         _message("GET", "/loaders/snponly.efi", "If-None-Match: *"),
+        _message("GET", "/artifacts/os/vmlinuz", 'If-Match: "x"', "X-Request-Id: a-1"),
         _message("GET", "/loaders/../secret"),
         _message("GET", "/latest/meta-data/instance-id"),
         _message("GET", "/2009-04-04/user-data"),
