@@ -8,7 +8,11 @@ from functools import wraps
 from typing import Annotated, Any, Final, cast
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import (  # type: ignore[attr-defined] # typer does not say that it re-exports
+    CompletionItem,
+    TyperCommand,
+    TyperGroup,
+)
 from typer.main import get_command, get_group
 
 from edge.cli.show import Form, choose
@@ -122,6 +126,14 @@ def lazy(catalogue: Catalogue) -> type[TyperGroup]:
 
         def list_commands(self, _: Any) -> list[str]:
             return list(entries)
+
+        def shell_complete(self, ctx: Any, incomplete: str) -> list[CompletionItem]:
+            # Not what typer would do, which loads every command for its words.
+            return [
+                CompletionItem(name, help=entry.words)
+                for name, entry in entries.items()
+                if name.startswith(incomplete)
+            ]
 
         def format_commands(self, _: Any, formatter: Any) -> None:
             widest = max(map(len, entries))

@@ -8,7 +8,8 @@ import typer
 from edge.cli import show
 from edge.cli.client import Told, api
 from edge.cli.commands import Commands
-from edge.cli.options import Named, OfMachine, OfSite, given
+from edge.cli.completing import words
+from edge.cli.options import ActionName, AtMachine, Named, OfMachine, OfSite, given
 
 ACTIONS: Final = Commands("What can be asked of machines.")
 APPROVALS: Final = Commands("Words for one action on one machine.")
@@ -31,9 +32,11 @@ def actions(site_id: OfSite = "") -> None:
 
 @APPROVALS.command("create")
 def approve(
-    machine_id: Annotated[str, typer.Option(help="Id or host name of the machine.")],
-    action: Annotated[str, typer.Option(help="One of: sprout day2-actions list")],
-    decision: Annotated[str, typer.Option(help="approved or denied.")] = "approved",
+    machine_id: AtMachine,
+    action: ActionName,
+    decision: Annotated[
+        str, typer.Option(help="approved or denied.", autocompletion=words("approved", "denied"))
+    ] = "approved",
     reason: Annotated[str, typer.Option(help="Why; kept in the audit.")] = "",
     parameters: Annotated[
         str, typer.Option(help="JSON: it is good for these parameters alone.")

@@ -8,7 +8,7 @@ import typer
 from edge.cli import records, show
 from edge.cli.client import Told, api
 from edge.cli.commands import Commands
-from edge.cli.options import Named, given, labels
+from edge.cli.options import ArtifactName, ArtifactRef, ImageName, ProfileName, given, labels
 
 ARTIFACTS: Final = Commands("Where files of images lie.")
 IMAGES: Final = Commands("Operating systems.")
@@ -63,14 +63,14 @@ def list_artifacts(search: Search = "") -> None:
 
 
 @ARTIFACTS.command("show")
-def show_artifact(artifact: Named) -> None:
+def show_artifact(artifact: ArtifactName) -> None:
     """Show one artifact, by id or ref."""
     show.record(api().get(f"/v1/artifacts/{artifact}"))
 
 
 @ARTIFACTS.command("update")
 def update_artifact(
-    artifact: Named,
+    artifact: ArtifactName,
     name: Annotated[str, typer.Option(help="For people.")] = "",
     prefix: Annotated[str, typer.Option(help="Folder below the site's artifact folder.")] = "",
     base_url: Annotated[str, typer.Option(help="Where else it lies; - clears it.")] = "",
@@ -81,7 +81,7 @@ def update_artifact(
 
 
 @ARTIFACTS.command("delete")
-def delete_artifact(artifact: Named) -> None:
+def delete_artifact(artifact: ArtifactName) -> None:
     """Forget an artifact that no image needs; the files stay."""
     records.delete("artifact", f"/v1/artifacts/{artifact}")
 
@@ -91,7 +91,7 @@ def create_image(
     ref: Annotated[str, typer.Option()],
     name: Annotated[str, typer.Option()],
     architecture: Annotated[str, typer.Option()],
-    artifact_ref: Annotated[str, typer.Option()],
+    artifact_ref: ArtifactRef,
     kernel_path: KernelPath,
     initrd_path: InitrdPath,
     image_path: ImagePath = "",
@@ -123,14 +123,14 @@ def list_images(search: Search = "") -> None:
 
 
 @IMAGES.command("show")
-def show_image(image: Named) -> None:
+def show_image(image: ImageName) -> None:
     """Show one image, by id or ref."""
     show.record(api().get(f"/v1/images/{image}"))
 
 
 @IMAGES.command("update")
 def update_image(
-    image: Named,
+    image: ImageName,
     name: Annotated[str, typer.Option(help="For people.")] = "",
     kernel_path: KernelPath = "",
     initrd_path: InitrdPath = "",
@@ -154,7 +154,7 @@ def update_image(
 
 
 @IMAGES.command("delete")
-def delete_image(image: Named) -> None:
+def delete_image(image: ImageName) -> None:
     """Forget an image that no machine has; the files stay."""
     records.delete("image", f"/v1/images/{image}")
 
@@ -194,14 +194,14 @@ def list_profiles(search: Search = "") -> None:
 
 
 @PROFILES.command("show")
-def show_profile(profile: Named) -> None:
+def show_profile(profile: ProfileName) -> None:
     """Show one profile, by id or ref."""
     show.record(api().get(f"/v1/profiles/{profile}"))
 
 
 @PROFILES.command("update")
 def update_profile(
-    profile: Named,
+    profile: ProfileName,
     name: Annotated[str, typer.Option(help="For people.")] = "",
     cloud_config_template: Annotated[str, typer.Option(help="#cloud-config text, or @FILE.")] = "",
     ssh_key: Annotated[
@@ -215,6 +215,6 @@ def update_profile(
 
 
 @PROFILES.command("delete")
-def delete_profile(profile: Named) -> None:
+def delete_profile(profile: ProfileName) -> None:
     """Forget a profile that no machine has."""
     records.delete("profile", f"/v1/profiles/{profile}")

@@ -7,8 +7,9 @@ import typer
 from edge.cli import options, show
 from edge.cli.client import api
 from edge.cli.commands import Commands
+from edge.cli.completing import words
 from edge.cli.machines import Reason
-from edge.cli.options import Named, OfSite, given
+from edge.cli.options import ArtifactRef, AtSite, Named, OfSite, given
 
 SYNC_JOBS: Final = Commands("Files of artifacts, brought to sites ahead of their use.")
 INTEGRATION_JOBS: Final = Commands("What sites exchange with other systems.")
@@ -31,8 +32,6 @@ _COLUMNS: Final[show.Columns] = {
     "id": "id",
 }
 
-Site = Annotated[str, typer.Option("--site-id", help="Id or slug of the site.")]
-
 
 def _of(done: int, total: int | None) -> str:
     return f"{done} of {'?' if total is None else total}"
@@ -40,11 +39,14 @@ def _of(done: int, total: int | None) -> str:
 
 @SYNC_JOBS.command("create")
 def create_sync(
-    site_id: Site,
-    artifact_ref: Annotated[str, typer.Option(help="The artifact whose files are meant.")],
+    site_id: AtSite,
+    artifact_ref: ArtifactRef,
     mode: Annotated[
         str,
-        typer.Option(help="preseed: fetch; verify: compare; prune: drop; refresh: fetch anew."),
+        typer.Option(
+            help="preseed: fetch; verify: compare; prune: drop; refresh: fetch anew.",
+            autocompletion=words("preseed", "verify", "prune", "refresh"),
+        ),
     ] = "preseed",
     reason: Reason = "",
 ) -> None:
@@ -80,7 +82,7 @@ def sync_job(job: Named) -> None:
 @INTEGRATION_JOBS.command("create")
 def create(
     name: Annotated[str, typer.Option(help="For people.")],
-    site_id: Site,
+    site_id: AtSite,
     kind: Annotated[str, typer.Option(help="metadata-export or inventory-import.")],
     provider: Annotated[str, typer.Option(help="webhook, openmetadata or http.")],
     endpoint: Annotated[str, typer.Option(help="URL of the other system; no password in it.")],

@@ -7,7 +7,8 @@ import typer
 from edge.cli import options, records, show, terminal
 from edge.cli.client import Told, api
 from edge.cli.commands import Commands
-from edge.cli.options import Named, OfSite, given, labels, pairs
+from edge.cli.completing import states
+from edge.cli.options import AtSite, MachineName, OfSite, given, labels, pairs
 
 MACHINES: Final = Commands("Physical machines.")
 
@@ -37,7 +38,7 @@ Wait = Annotated[bool, typer.Option("--wait", help="Follow it to its end.")]
 
 @MACHINES.command("create")
 def create(
-    site_id: Annotated[str, typer.Option(help="Id or slug of the site.")],
+    site_id: AtSite,
     hostname: Annotated[str, typer.Option()],
     architecture: Annotated[str, typer.Option()] = "x86_64",
     interface: Annotated[
@@ -84,7 +85,7 @@ def described(*, bmc: str, root_disk: str, label: list[str]) -> dict[str, Any]:
 
 @MACHINES.command("list")
 def listed(
-    state: Annotated[str, typer.Option(help="Only this state.")] = "",
+    state: Annotated[str, typer.Option(help="Only this state.", autocompletion=states)] = "",
     search: Annotated[str, typer.Option(help="Part of a host name or MAC.")] = "",
     site_id: OfSite = "",
 ) -> None:
@@ -103,13 +104,13 @@ def listed(
 
 
 @MACHINES.command("show")
-def shown(machine: Named) -> None:
+def shown(machine: MachineName) -> None:
     """Show one machine, by host name or id."""
     show.record(api().get(f"/v1/machines/{machine}"))
 
 
 @MACHINES.command("timeline")
-def timeline(machine: Named) -> None:
+def timeline(machine: MachineName) -> None:
     """Show what was seen of a machine, and when."""
     columns = {"at": "at", "source": "source", "kind": "kind", "data": "data"}
     show.rows(api().items(f"/v1/machines/{machine}/timeline"), columns)
@@ -117,7 +118,7 @@ def timeline(machine: Named) -> None:
 
 @MACHINES.command("evidence")
 def evidence(
-    machine: Named,
+    machine: MachineName,
     name: Annotated[str, typer.Argument(help="Its name or SHA-256: print what it holds.")] = "",
 ) -> None:
     """List what tasks of a machine brought up, or print the newest of a name."""
@@ -136,7 +137,7 @@ def evidence(
 
 @MACHINES.command("update")
 def update(
-    machine: Named,
+    machine: MachineName,
     interface: Annotated[
         list[str] | None, typer.Option(help="All of them: name=,macAddress=,pxeEnabled=")
     ] = None,
@@ -158,6 +159,6 @@ def update(
 
 
 @MACHINES.command("delete")
-def delete(machine: Named) -> None:
+def delete(machine: MachineName) -> None:
     """Forget a machine that was never used, or is retired."""
     records.delete("machine", f"/v1/machines/{machine}")

@@ -6,6 +6,7 @@ from typing import Final
 
 import typer
 
+from edge.cli import completing
 from edge.cli.client import EXIT_CODES, Told
 from edge.cli.commands import PLAIN, Catalogue, Entry, lazy
 
@@ -59,6 +60,9 @@ CATALOGUE: Final[Catalogue] = {
             "edge.cli.queues:DEAD_LETTERS", "Messages that nobody could work on."
         ),
         "openapi": Entry("edge.cli.about:openapi", "Print the contract of the API, as JSON."),
+        "completion": Entry(
+            "edge.cli.completing:completion", "Complete words and names in a shell.", raw=True
+        ),
         "version": Entry("edge.cli.about:version", "Print the version."),
     },
 }
@@ -81,6 +85,7 @@ def sprout() -> None:
 def run() -> None:
     """`sprout`, also called `sprout-cli`."""
     try:
+        completing.answer()
         APP()
     except Told as exc:
         exc.show()

@@ -9,7 +9,7 @@ import typer
 from edge.cli import options, records, show
 from edge.cli.client import Api, Told, api
 from edge.cli.commands import Commands
-from edge.cli.options import Named, OfSite, camel
+from edge.cli.options import AtSite, NetworkName, OfSite, camel
 
 NETWORKS: Final = Commands("Networks of a site.")
 
@@ -110,7 +110,7 @@ AnswerRs = Annotated[
 
 @NETWORKS.command("create")
 def create(
-    site_id: Annotated[str, typer.Option(help="Id or slug of the site.")],
+    site_id: AtSite,
     name: Annotated[str, typer.Option(help="For people.")],
     cidr: Annotated[str, typer.Option(help="Such as 10.77.0.0/24.")],
     range_start: Start,
@@ -167,7 +167,7 @@ def create(
 
 @NETWORKS.command("update")
 def update(
-    network: Named,
+    network: NetworkName,
     site_id: OfSite = "",
     name: Annotated[str, typer.Option(help="For people.")] = "",
     range_start: Start = "",
@@ -231,7 +231,7 @@ def _found(client: Api, ref: str, site: str) -> dict[str, Any]:
 
 
 @NETWORKS.command("delete")
-def delete(network: Named, site_id: OfSite = "") -> None:
+def delete(network: NetworkName, site_id: OfSite = "") -> None:
     """Forget a network, by id or name, that nothing has an address of."""
     found = _found(api(), network, site_id)
     records.delete("network", f"/v1/networks/{found['id']}")
@@ -244,6 +244,6 @@ def listed(site_id: OfSite = "") -> None:
 
 
 @NETWORKS.command("show")
-def shown(network: Named, site_id: OfSite = "") -> None:
+def shown(network: NetworkName, site_id: OfSite = "") -> None:
     """Show one network, by id or name."""
     show.record(_found(api(), network, site_id))

@@ -8,6 +8,7 @@ from uuid import UUID
 import typer
 
 from edge.cli.client import Api, Told
+from edge.cli.completing import actions, names
 
 
 def _in_path(word: str) -> str:
@@ -18,9 +19,50 @@ def _in_path(word: str) -> str:
 Named = Annotated[str, typer.Argument(callback=_in_path)]
 """A thing by its id or name."""
 
-OfSite = Annotated[str, typer.Option("--site-id", help="Only this site's, by id or slug.")]
+_MACHINES: Final = names("/v1/machines", "hostname")
+_SITES: Final = names("/v1/sites", "slug")
+_IMAGES: Final = names("/v1/images", "ref")
+_PROFILES: Final = names("/v1/profiles", "ref")
+_ARTIFACTS: Final = names("/v1/artifacts", "ref")
+_NETWORKS: Final = names("/v1/networks", "name")
+
+MachineName = Annotated[str, typer.Argument(callback=_in_path, autocompletion=_MACHINES)]
+SiteName = Annotated[str, typer.Argument(callback=_in_path, autocompletion=_SITES)]
+ImageName = Annotated[str, typer.Argument(callback=_in_path, autocompletion=_IMAGES)]
+ProfileName = Annotated[str, typer.Argument(callback=_in_path, autocompletion=_PROFILES)]
+ArtifactName = Annotated[str, typer.Argument(callback=_in_path, autocompletion=_ARTIFACTS)]
+NetworkName = Annotated[str, typer.Argument(callback=_in_path, autocompletion=_NETWORKS)]
+WorkflowId = Annotated[
+    str, typer.Argument(callback=_in_path, autocompletion=names("/v1/workflows", "id"))
+]
+
+OfSite = Annotated[
+    str,
+    typer.Option("--site-id", help="Only this site's, by id or slug.", autocompletion=_SITES),
+]
 OfMachine = Annotated[
-    str, typer.Option("--machine-id", help="Only this machine's, by id or host name.")
+    str,
+    typer.Option(
+        "--machine-id",
+        help="Only this machine's, by id or host name.",
+        autocompletion=_MACHINES,
+    ),
+]
+AtSite = Annotated[
+    str, typer.Option("--site-id", help="Id or slug of the site.", autocompletion=_SITES)
+]
+AtMachine = Annotated[
+    str,
+    typer.Option("--machine-id", help="Id or host name of the machine.", autocompletion=_MACHINES),
+]
+ImageRef = Annotated[str, typer.Option(help="Ref of an image.", autocompletion=_IMAGES)]
+ProfileRef = Annotated[str, typer.Option(help="Ref of a profile.", autocompletion=_PROFILES)]
+ArtifactRef = Annotated[str, typer.Option(help="Ref of an artifact.", autocompletion=_ARTIFACTS)]
+NetworkRef = Annotated[
+    str, typer.Option(help="Id or name of a network of its site.", autocompletion=_NETWORKS)
+]
+ActionName = Annotated[
+    str, typer.Option(help="One of: sprout day2-actions list", autocompletion=actions)
 ]
 
 _TRUE: Final = {"true": True, "false": False}

@@ -9,7 +9,7 @@ import typer
 from edge.cli import show, terminal
 from edge.cli.client import Told, api
 from edge.cli.commands import PLAIN, Commands
-from edge.cli.options import Named
+from edge.cli.options import MachineName
 
 SITE: Final = Commands(
     "Run a site, or check the one that runs.", invoke_without_command=True, no_args_is_help=False
@@ -134,7 +134,9 @@ def _rack(verb: str, arguments: list[str]) -> None:
     become("deploy.rack", verb, *arguments)
 
 
-def ssh(machine: Named, command: Annotated[list[str] | None, typer.Argument()] = None) -> None:
+def ssh(
+    machine: MachineName, command: Annotated[list[str] | None, typer.Argument()] = None
+) -> None:
     """Open a shell on a machine, its host key pinned at its first boot."""
     from edge.cli import ssh as door
 

@@ -9,7 +9,7 @@ import typer
 from edge.cli import records, show, terminal
 from edge.cli.client import Api, api
 from edge.cli.commands import Commands
-from edge.cli.options import Named, given, labels
+from edge.cli.options import SiteName, given, labels
 
 SITES: Final = Commands("Places where machines stand.")
 
@@ -79,14 +79,14 @@ def listed(
 
 
 @SITES.command("show")
-def shown(site: Named) -> None:
+def shown(site: SiteName) -> None:
     """Show one site, by id or slug."""
     show.record(api().get(f"/v1/sites/{site}"))
 
 
 @SITES.command("update")
 def update(
-    site: Named,
+    site: SiteName,
     name: Annotated[str, typer.Option(help="For people.")] = "",
     label: Annotated[
         list[str] | None, typer.Option(help="name=value; all of them; - clears them.")
@@ -98,13 +98,13 @@ def update(
 
 
 @SITES.command("delete")
-def delete(site: Named) -> None:
+def delete(site: SiteName) -> None:
     """Forget a site without machines, networks and live agents."""
     records.delete("site", f"/v1/sites/{site}")
 
 
 @SITES.command("health")
-def health(site: Named) -> None:
+def health(site: SiteName) -> None:
     """Show a site's agents: whether they live, serve the newest plans, and told all they saw."""
     found = api().get(f"/v1/sites/{site}/health")
     if show.for_programs():
@@ -125,7 +125,7 @@ def health(site: Named) -> None:
 
 
 @SITES.command("enrol")
-def enrol(site: Named) -> None:
+def enrol(site: SiteName) -> None:
     """Print the file that an agent of the site needs; it holds the site's key.
 
     Keep it to yourself: (umask 077; sprout sites enrol SITE > FILE)

@@ -6,8 +6,18 @@ import typer
 
 from edge.cli import follow, options, show, terminal
 from edge.cli.client import Api, Told, api
+from edge.cli.completing import words
 from edge.cli.machines import MACHINES, Reason, Wait
-from edge.cli.options import Named, given, is_id, labels
+from edge.cli.options import (
+    AtSite,
+    ImageRef,
+    MachineName,
+    NetworkRef,
+    ProfileRef,
+    given,
+    is_id,
+    labels,
+)
 
 VERBS: Final = MACHINES
 """The same, with what is asked of machines."""
@@ -47,15 +57,18 @@ def asked(client: Api, machine: str, verb: str, body: dict[str, Any]) -> dict[st
 
 @MACHINES.command("provision")
 def provision(
-    machine: Named,
-    image_ref: Annotated[str, typer.Option()],
-    profile_ref: Annotated[str, typer.Option()],
-    network_id: Annotated[str, typer.Option(help="Id or name; else the site's only one.")] = "",
+    machine: MachineName,
+    image_ref: ImageRef,
+    profile_ref: ProfileRef,
+    network_id: NetworkRef = "",
     approval_id: Approved = "",
     reason: Reason = "",
     wait: Wait = False,
 ) -> None:
-    """Install an operating system: WIPES the machine's root disk."""
+    """Install an operating system: WIPES the machine's root disk.
+
+    Without --network-id on the site's only network for provisioning.
+    """
     body = {
         "imageRef": image_ref,
         "profileRef": profile_ref,
@@ -81,8 +94,14 @@ def _network_id(machine: str, network: str) -> str:
 
 @MACHINES.command("boot-source")
 def boot_source(
-    machine: Named,
-    boot_source: Annotated[str, typer.Option(help="pxe, disk, cd, http or bios.")],
+    machine: MachineName,
+    boot_source: Annotated[
+        str,
+        typer.Option(
+            help="pxe, disk, cd, http or bios.",
+            autocompletion=words("pxe", "disk", "cd", "http", "bios"),
+        ),
+    ],
     persistent: Annotated[bool, typer.Option("--persistent", help="Not only once.")] = False,
     approval_id: Approved = "",
     reason: Reason = "",
@@ -95,15 +114,18 @@ def boot_source(
 
 @MACHINES.command("reprovision")
 def reprovision(
-    machine: Named,
-    image_ref: Annotated[str, typer.Option(help="Else the one that it has.")] = "",
-    profile_ref: Annotated[str, typer.Option(help="Else the one that it has.")] = "",
-    network_id: Annotated[str, typer.Option(help="Id or name; else the one that it has.")] = "",
+    machine: MachineName,
+    image_ref: ImageRef = "",
+    profile_ref: ProfileRef = "",
+    network_id: NetworkRef = "",
     approval_id: Approved = "",
     reason: Reason = "",
     wait: Wait = False,
 ) -> None:
-    """Install an active machine anew: WIPES its root disk."""
+    """Install an active machine anew: WIPES its root disk.
+
+    What is not named stays: image, profile, network.
+    """
     body = {
         "imageRef": image_ref,
         "profileRef": profile_ref,
@@ -115,7 +137,7 @@ def reprovision(
 
 @MACHINES.command("image")
 def image(
-    machine: Named,
+    machine: MachineName,
     media_url: Annotated[str, typer.Option(help="Where its BMC fetches the media.")],
     boot_source: Annotated[str, typer.Option(help="virtual-media.")] = "virtual-media",
     approval_id: Approved = "",
@@ -129,7 +151,7 @@ def image(
 
 @MACHINES.command("remote-task")
 def remote_task(
-    machine: Named,
+    machine: MachineName,
     command: Annotated[str, typer.Option(help="What is run on its system.")],
     approval_id: Approved = "",
     reason: Reason = "",
@@ -143,7 +165,7 @@ def _plain(verb: str, words: str) -> None:
     """Add a verb that has no parameters of its own."""
 
     def asked(
-        machine: Named, approval_id: Approved = "", reason: Reason = "", wait: Wait = False
+        machine: MachineName, approval_id: Approved = "", reason: Reason = "", wait: Wait = False
     ) -> None:
         _ask(machine, verb, _why(reason, approval_id), wait=wait)
 
@@ -167,7 +189,7 @@ for _verb, _words in {
 
 @MACHINES.command("allocate")
 def allocate(
-    site_id: Annotated[str, typer.Option(help="Id or slug of the site.")],
+    site_id: AtSite,
     count: Annotated[int, typer.Option(help="So many, or none.")] = 1,
     label: Annotated[list[str] | None, typer.Option(help="name=value; all must match.")] = None,
     architecture: Annotated[str, typer.Option()] = "",

@@ -8,7 +8,8 @@ import typer
 from edge.cli import follow, show, terminal
 from edge.cli.client import FAILED, Api, Told, api
 from edge.cli.commands import Commands
-from edge.cli.options import Named
+from edge.cli.completing import states
+from edge.cli.options import ActionName, AtMachine, MachineName, WorkflowId
 
 WAIT: Final = Commands("Wait for something to happen; status 6 when it does not in time.")
 
@@ -20,8 +21,10 @@ Deadline = Annotated[str, typer.Option(help="How long at most, such as 90s, 30m 
 
 @WAIT.command("machine")
 def machine(
-    machine: Named,
-    state: Annotated[str, typer.Option(help="The state; several between commas.")],
+    machine: MachineName,
+    state: Annotated[
+        str, typer.Option(help="The state; several between commas.", autocompletion=states)
+    ],
     deadline: Deadline = "1h",
 ) -> None:
     """Wait until a machine is in a state; status 1 when it has failed or is retired instead."""
@@ -47,7 +50,7 @@ def machine(
 
 
 @WAIT.command("workflow")
-def workflow(workflow: Named, deadline: Deadline = "1h") -> None:
+def workflow(workflow: WorkflowId, deadline: Deadline = "1h") -> None:
     """Wait for the end of a workflow; status 1 when it failed or was cancelled."""
     ended = follow.workflow(api(), workflow, follow.seconds(deadline))
     show.made(ended, f"{ended['kind']} {ended['state']}", name="state")
@@ -55,8 +58,8 @@ def workflow(workflow: Named, deadline: Deadline = "1h") -> None:
 
 @WAIT.command("approval")
 def approval(
-    machine_id: Annotated[str, typer.Option(help="Id or host name of the machine.")],
-    action: Annotated[str, typer.Option(help="One of: sprout day2-actions list")],
+    machine_id: AtMachine,
+    action: ActionName,
     deadline: Deadline = "1h",
 ) -> None:
     """Wait until somebody approves an action; prints the approval's id.

@@ -8,7 +8,8 @@ import typer
 from edge.cli import follow, show, terminal
 from edge.cli.client import Api, Told, api
 from edge.cli.commands import Commands
-from edge.cli.options import Named, OfMachine, given, is_id
+from edge.cli.completing import names
+from edge.cli.options import MachineName, OfMachine, WorkflowId, given, is_id
 
 WORKFLOWS: Final = Commands("What was asked, and how it goes.")
 ALLOCATIONS: Final = Commands("Addresses of machines.")
@@ -28,14 +29,14 @@ def listed(machine_id: OfMachine = "") -> None:
 
 
 @WORKFLOWS.command("show")
-def shown(workflow: Named) -> None:
+def shown(workflow: WorkflowId) -> None:
     """Show one workflow."""
     show.record(api().get(f"/v1/workflows/{workflow}"))
 
 
 @WORKFLOWS.command("events")
 def events(
-    workflow: Named,
+    workflow: WorkflowId,
     follow_it: Annotated[bool, typer.Option("--follow", help="Wait for its end.")] = False,
 ) -> None:
     """Show what was seen of a workflow."""
@@ -48,7 +49,13 @@ def events(
 
 @WORKFLOWS.command("watch")
 def watch(
-    workflow: Annotated[str, typer.Argument(help="Its id, or the machine's id or host name.")],
+    workflow: Annotated[
+        str,
+        typer.Argument(
+            help="Its id, or the machine's id or host name.",
+            autocompletion=names("/v1/machines", "hostname"),
+        ),
+    ],
 ) -> None:
     """Show a workflow's steps as they go, live on a terminal; status 1 when it fails.
 
@@ -77,7 +84,7 @@ def _meant(client: Api, word: str) -> str:
 
 
 @WORKFLOWS.command("cancel")
-def cancel(workflow: Named, reason: Annotated[str, typer.Option()] = "") -> None:
+def cancel(workflow: WorkflowId, reason: Annotated[str, typer.Option()] = "") -> None:
     """Stop a running workflow; its machine becomes failed."""
     answer = api().post(f"/v1/workflows/{workflow}/cancel", given({"reason": reason}))
     show.done(answer, "cancelled")
@@ -90,7 +97,7 @@ def allocations(machine_id: OfMachine = "") -> None:
     show.rows(api().items("/v1/ip-allocations", machineId=machine_id), columns)
 
 
-def why(machine: Named) -> None:
+def why(machine: MachineName) -> None:
     """Say what a machine waits for, until when, and from whom."""
     told = api().get(f"/v1/machines/{machine}/why")
     if show.for_programs():

@@ -37,7 +37,7 @@ for words in lines:
     found[" ".join(words)] = out.getvalue()
 print(json.dumps([found, sorted(sys.modules)]))
 """
-RAW = {"up", "edge", "control", "ssh", "rack up", "rack check"}
+RAW = {"completion", "up", "edge", "control", "ssh", "rack up", "rack check"}
 
 
 def commands(group, path=()):
