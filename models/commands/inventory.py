@@ -3,14 +3,14 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from models import audit, names
 from models.audit import Caller
-from models.commands import catalogue, discoveries
+from models.commands import catalogue, conflicts, discoveries
 from models.commands.moves import announce, noted
-from models.commands.records import locked_site, recorded
+from models.commands.records import locked_site, recorded, shown
 from models.database import database
 from models.errors import NotFound, Taken, Unknown
 from models.observations import Seen
@@ -26,7 +26,8 @@ def create_site(caller: Caller, *, name: str, slug: str, labels: Mapping[str, st
             labels=dict(labels),
             signing_key=secrets.token_bytes(32),
         )
-        audit.record(caller, "site.create", kind="site", id=site.id, site=site.id)
+        told = {"after": shown(site, ("name", "slug", "labels"))}
+        audit.record(caller, "site.create", kind="site", id=site.id, site=site.id, data=told)
     return UUID(str(site.id))
 
 
@@ -48,7 +49,8 @@ def create_artifact(
     with recorded():
         judged = catalogue.judged_artifact(columns)
         row = Artifact.create(ref=names.ref(ref, field="/ref"), **judged)
-        audit.record(caller, "artifact.create", kind="artifact", id=row.id)
+        told = {"after": shown(row, ("ref", *columns))}
+        audit.record(caller, "artifact.create", kind="artifact", id=row.id, data=told)
     return UUID(str(row.id))
 
 
@@ -96,7 +98,8 @@ def create_image(caller: Caller, new: NewImage) -> UUID:
                 hint="Create it first: sprout artifacts create --ref …",
             )
         row = Image.create(ref=names.ref(new.ref, field="/ref"), artifact_id=artifact.id, **columns)
-        audit.record(caller, "image.create", kind="image", id=row.id)
+        told = {"after": shown(row, ("ref", *columns))}
+        audit.record(caller, "image.create", kind="image", id=row.id, data=told)
     return UUID(str(row.id))
 
 
@@ -113,7 +116,8 @@ def create_profile(
     )
     with recorded():
         row = Profile.create(ref=names.ref(ref, field="/ref"), **columns)
-        audit.record(caller, "profile.create", kind="profile", id=row.id)
+        told = {"after": shown(row, ("ref", *columns))}
+        audit.record(caller, "profile.create", kind="profile", id=row.id, data=told)
     return UUID(str(row.id))
 
 
@@ -140,11 +144,24 @@ class NewMachine:
     root_disk: Mapping[str, Any] | None = None
 
 
+_TOLD: Final = (
+    "hostname",
+    "architecture",
+    "labels",
+    "memory_mib",
+    "disk_bytes",
+    "bmc",
+    "root_disk",
+)
+"""What the audit keeps of a machine as it was entered."""
+
+
 def create_machine(caller: Caller, new: NewMachine) -> UUID:
     """Record a machine, state registered.  Raises Invalid, Unknown or Taken."""
     macs = macs_of(new.interfaces)
     with recorded():
         locked_site(new.site_id, "/siteId")
+        conflicts.demand_free_macs(caller, {mac: number for number, mac in enumerate(macs)})
         row = Machine.create(
             site_id=new.site_id,
             hostname=names.hostname(new.hostname, field="/hostname"),
@@ -156,10 +173,16 @@ def create_machine(caller: Caller, new: NewMachine) -> UUID:
             root_disk=None if new.root_disk is None else dict(new.root_disk),
         )
         for interface, mac in zip(new.interfaces, macs, strict=True):
-            _interface(row.id, interface, mac, new.interfaces.index(interface))
+            _interface(row.id, interface, mac)
         discoveries.claimed(caller, row, macs)
         audit.record(
-            caller, "machine.create", kind="machine", id=row.id, site=new.site_id, machine=row.id
+            caller,
+            "machine.create",
+            kind="machine",
+            id=row.id,
+            site=new.site_id,
+            machine=row.id,
+            data={"after": shown(row, _TOLD) | {"macs": macs}},
         )
         noted(row, Seen.ASKED, {"verb": "register", "by": caller.name})
         announce(row.id)
@@ -179,14 +202,7 @@ def macs_of(interfaces: Sequence[NewInterface]) -> list[str]:
     return macs
 
 
-def _interface(machine_id: UUID, new: NewInterface, mac: str, number: int) -> None:
-    owner = Interface.select(Interface.machine_id).where(Interface.mac == mac).first()
-    if owner is not None:
-        raise Taken(
-            f"machine {owner.machine_id} has an interface with MAC {mac}",
-            field=f"/interfaces/{number}/macAddress",
-            hint="A MAC belongs to one machine; look for a typing error or retire the other.",
-        )
+def _interface(machine_id: UUID, new: NewInterface, mac: str) -> None:
     Interface.create(
         machine_id=machine_id,
         name=new.name,

@@ -8,11 +8,11 @@ from uuid import UUID
 
 from models import audit, facts
 from models.audit import Caller
-from models.commands import discoveries, events
+from models.commands import conflicts, discoveries, events
 from models.commands.inventory import NewInterface, macs_of
 from models.commands.moves import announce, locked, noted, now
 from models.commands.records import demand_version, locked_site, recorded
-from models.errors import IllegalTransition, NotFound, Taken
+from models.errors import IllegalTransition, NotFound
 from models.lifecycle import WORKING, State
 from models.observations import Seen
 from models.tables import (
@@ -130,7 +130,9 @@ def _changed_interfaces(
         _dropped(rows[mac])
     for mac in set(rows) & set(macs):  # two may swap their names
         Interface.update(name=f"~{mac}").where(Interface.id == rows[mac].id).execute()
-    for number, (each, mac) in enumerate(zip(wanted, macs, strict=True)):
+    new = {mac: number for number, mac in enumerate(macs) if mac not in rows}
+    conflicts.demand_free_macs(caller, new)
+    for each, mac in zip(wanted, macs, strict=True):
         columns = {
             "name": each.name,
             "pxe_enabled": each.pxe_enabled,
@@ -139,9 +141,8 @@ def _changed_interfaces(
         if mac in rows:
             Interface.update(columns).where(Interface.id == rows[mac].id).execute()
             continue
-        _free(mac, number)
         Interface.create(machine_id=machine.id, mac=mac, **columns)
-    discoveries.claimed(caller, machine, [mac for mac in macs if mac not in rows])
+    discoveries.claimed(caller, machine, list(new))
     after = [
         _shown(each.name, mac, each.pxe_enabled, each.network_name)
         for each, mac in zip(wanted, macs, strict=True)
@@ -154,16 +155,6 @@ _by_mac: Final = itemgetter("macAddress")
 
 def _shown(name: str, mac: str, pxe: bool, network: str | None) -> dict[str, Any]:  # noqa: FBT001 - a column
     return {"name": name, "macAddress": mac, "pxeEnabled": pxe, "networkName": network}
-
-
-def _free(mac: str, number: int) -> None:
-    owner = Interface.select(Interface.machine_id).where(Interface.mac == mac).first()
-    if owner is not None:
-        raise Taken(
-            f"machine {owner.machine_id} has an interface with MAC {mac}",
-            field=f"/interfaces/{number}/macAddress",
-            hint="A MAC belongs to one machine; look for a typing error or retire the other.",
-        )
 
 
 def _dropped(row: Interface) -> None:

@@ -28,7 +28,7 @@ from models.tables import Allocation, Machine, Network, Range
 SHORTEST_LEASE_S: Final = 60
 
 _TOLD: Final = ("name", "cidr", "range_start", "range_end", "purpose", "pool_start", "pool_end")
-"""What the audit keeps of a network that is gone."""
+"""What the audit keeps of a network that comes or goes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +68,7 @@ def create_network(caller: Caller, new: NewNetwork) -> UUID:
         locked_site(new.site_id, "/siteId")
         _no_overlap(new.site_id, columns["cidr"])
         row = Network.create(**columns)
-        audit.record(caller, "network.create", kind="network", id=row.id, site=new.site_id)
+        _audited(caller, "network.create", row, {"after": shown(row, _TOLD)})
         _tell(new.site_id)
     return UUID(str(row.id))
 

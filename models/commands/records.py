@@ -3,33 +3,16 @@
 import hashlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
 from peewee import IntegrityError
 
+from models.commands import conflicts
 from models.commands.moves import now
 from models.database import database
-from models.errors import InUse, Stale, Taken, Unknown
+from models.errors import InUse, Stale, Unknown
 from models.tables import Site
-
-_TAKEN: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
-    {
-        "sites_slug_key": ("/slug", "another site has this slug"),
-        "networks_name": ("/name", "another network of this site has this name"),
-        "artifacts_ref_key": ("/ref", "another artifact has this reference"),
-        "images_ref_key": ("/ref", "another image has this reference"),
-        "profiles_ref_key": ("/ref", "another profile has this reference"),
-        "machines_hostname": ("/hostname", "another machine of this site has this host name"),
-        "interfaces_mac_key": ("/interfaces", "another machine has an interface with this MAC"),
-        "sync_jobs_open": ("/mode", "this is asked of the site already, and is not done yet"),
-        "integration_jobs_name": ("/name", "another integration job of this site has this name"),
-        "integration_runs_open": ("", "a run of this job is asked for already, and is not done"),
-        "interfaces_name": ("/interfaces", "two interfaces have the same name"),
-    }
-)
-"""The database's unique rules, told to the person: constraint → (field, sentence)."""
 
 DOCUMENTS: Final = frozenset({"cloud_config_template"})
 """Columns that are told by their checksum."""
@@ -48,11 +31,10 @@ def recorded() -> Iterator[None]:
         with database.atomic():
             yield
     except IntegrityError as exc:
-        for rule, (field, sentence) in _TAKEN.items():
-            if f'"{rule}"' in str(exc):
-                hint = "Choose another, or use the one that exists."
-                raise Taken(sentence, field=field, hint=hint) from exc
-        raise
+        taken = conflicts.told(exc)
+        if taken is None:
+            raise
+        raise taken from exc
 
 
 def locked_site(site_id: UUID, field: str) -> Site:

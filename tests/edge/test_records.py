@@ -10,6 +10,7 @@ from models.database import borrowed, database
 from models.errors import InUse, Unknown
 from models.tables import Agent, DomainEvent, Image, Machine, Site
 from tests.edge import make
+from tests.edge.conftest import Api
 from tests.models import make as domain
 
 pytestmark = pytest.mark.services
@@ -21,6 +22,15 @@ CHANGES = {
     "profiles/plain": {"name": "Bare", "sshKeys": ["ssh-ed25519 AAAA ada"]},
 }
 KINDS = {path: path.split("/")[0].removesuffix("s") for path in CHANGES}
+
+RANGE = {"rangeStart": "10.9.0.10", "rangeEnd": "10.9.0.20"}
+OTHER = [make.interface(macAddress="52:54:00:00:00:77")]
+JOB = {
+    "name": "export",
+    "kind": "metadata-export",
+    "provider": "webhook",
+    "endpoint": "http://x.example/in",
+}
 
 
 @pytest.fixture
@@ -124,7 +134,7 @@ def test_the_audit_holds_the_checksum_of_a_template_and_not_what_was_pasted_into
     api.delete("/v1/profiles/plain")
 
     rows = api.get("/v1/audit").text
-    assert rows.count("sha256:") == 3
+    assert rows.count("sha256:") == 4
     assert "hunter2" not in rows
 
 
@@ -275,3 +285,46 @@ def test_an_image_is_deleted_or_given_and_never_both(database_url, db):
     assert errors in ([type(None), InUse], [Unknown, type(None)])
     assert Image.select().count() == (1 if errors[1] is InUse else 0)
     assert Site.select().count() == 1
+
+
+# --- conflicts ---
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("sites", lambda site: make.site()),
+        ("networks", lambda site: make.network(site, cidr="10.9.0.0/24", **RANGE)),
+        ("artifacts", lambda site: make.artifact()),
+        ("images", lambda site: make.image()),
+        ("profiles", lambda site: make.profile()),
+        ("machines", lambda site: make.machine(site, hostname="NODE-01", interfaces=OTHER)),
+        ("integration-jobs", lambda site: {"siteId": site, **JOB}),
+    ],
+)
+def test_who_has_a_name_already_is_named(api, scene, path, body):
+    api.made("/v1/networks", make.network(scene["id"]))
+    api.made("/v1/machines", make.machine(scene["id"]))
+    api.post("/v1/integration-jobs", {"siteId": scene["id"], **JOB})
+    there = api.get(f"/v1/{path}").json["items"][0]
+
+    answer = api.post(f"/v1/{path}", body(scene["id"]))
+
+    assert (answer.status_code, answer.json["type"]) == (409, "/problems/taken")
+    assert answer.json["detail"].endswith(f": {there['id']}")
+    assert answer.json["errors"][0]["pointer"] in {"/slug", "/name", "/ref", "/hostname"}
+
+
+def test_who_has_a_mac_is_named_to_who_may_see_it(app, api, scene):
+    there = api.made("/v1/machines", make.machine(scene["id"]))
+    far = api.made("/v1/sites", make.site(slug="far-1"))
+    bound = {"name": "far", "role": "operator", "sites": ["far-1"], "days": 1}
+    stranger = Api(app, token=api.made("/v1/api-tokens", bound)["token"])
+    body = make.machine(far["id"], hostname="other")
+
+    told = [caller.post("/v1/machines", body).json for caller in (api, stranger)]
+
+    assert [each["errors"][0]["pointer"] for each in told] == ["/interfaces/0/macAddress"] * 2
+    assert there["id"] in told[0]["detail"]
+    assert there["id"] not in str(told[1])
+    assert "a machine of another site" in told[1]["detail"]
