@@ -48,6 +48,7 @@ class Transport:
     declare: Callable[[str, Collection[str]], None]
     renew: Callable[[str, Collection[str]], None]
     dead_letters: Callable[[str], DeadLetters]
+    depths: Callable[[str, Collection[str]], Mapping[str, int]]
 
 
 _RABBITMQ: Final = Transport(
@@ -56,6 +57,7 @@ _RABBITMQ: Final = Transport(
     broker_rabbitmq.declare,
     broker_rabbitmq.renew,
     broker_rabbitmq.RabbitDeadLetters,
+    broker_rabbitmq.depths,
 )
 _POSTGRES: Final = Transport(
     broker_postgres.PostgresBroker,
@@ -63,6 +65,7 @@ _POSTGRES: Final = Transport(
     broker_postgres.declare,
     broker_postgres.declare,  # a table cannot be without a leader
     broker_postgres.PostgresDeadLetters,
+    broker_postgres.depths,
 )
 TRANSPORTS: Final[Mapping[str, Transport]] = MappingProxyType(
     {
@@ -162,6 +165,11 @@ def renew(url: str, queues: Collection[str]) -> None:
 def dead_letters_of(url: str) -> DeadLetters:
     """Return the messages that ended on *url*."""
     return _transport(url).dead_letters(url)
+
+
+def depths(url: str, queues: Collection[str]) -> Mapping[str, int]:
+    """Return how many messages wait in each of *queues* that is there.  Raises Unconfirmed."""
+    return _transport(url).depths(url, queues)
 
 
 def run_worker(

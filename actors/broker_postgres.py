@@ -12,6 +12,7 @@ from dramatiq.middleware import Middleware
 
 from actors import queue_postgres
 from actors.broker_contract import (
+    DEAD_LETTERS,
     ConnectionLost,
     DeadLetter,
     Delivery,
@@ -235,6 +236,14 @@ def declare(url: str, queues: Collection[str]) -> None:
     """Make *queues* and the tables, where they are not yet.  Raises Unconfirmed."""
     with _session(url) as session:
         queue_postgres.declare(session, queues)
+
+
+def depths(url: str, queues: Collection[str]) -> dict[str, int]:
+    """Return how many messages wait in each of *queues*, and dead ones.  Raises Unconfirmed."""
+    with _session(url) as session:
+        given = {"queues": list(queues), "dead": DEAD_LETTERS}
+        rows = session.run(queue_postgres.DEPTHS, given)
+    return dict.fromkeys(queues, 0) | {queue: int(count) for queue, count in rows}
 
 
 @contextmanager

@@ -216,6 +216,16 @@ def renew(url: str, queues: Collection[str]) -> None:
             _declare(channel, [queue])
 
 
+def depths(url: str, queues: Collection[str]) -> dict[str, int]:
+    """Return how many messages wait in each of *queues* that is there.  Raises Unconfirmed."""
+    found = {}
+    with _channel(url) as channel:
+        for queue in queues:
+            told = channel.queue_declare(queue, passive=True)
+            found[queue] = int(told.method.message_count)
+    return found
+
+
 def _demand_answer(channel: Any) -> None:
     probe = f"sprout.probe.{uuid4().hex}"
     arguments = {"x-queue-type": "quorum", "x-expires": PROBE_MS}

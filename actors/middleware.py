@@ -4,7 +4,9 @@ dramatiq's Retries, Pipelines, Results, Callbacks and AgeLimit are not used: ret
 engine, and what ends here has ended.
 """
 
+import threading
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -97,6 +99,41 @@ class MessageContext(Middleware):
     after_skip_message = after_process_message
 
 
+class Counts(Middleware):
+    """Counts what became of messages in this process, and the seconds that they took."""
+
+    def __init__(self) -> None:
+        self.messages: Counter[tuple[str, str]] = Counter()
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._mine = threading.local()
+        self._lock = threading.Lock()
+
+    def before_process_message(self, broker: dramatiq.Broker, message: Any) -> None:
+        self._mine.begun = time.monotonic()
+
+    def after_process_message(
+        self,
+        broker: dramatiq.Broker,
+        message: Any,
+        *,
+        result: Any = None,
+        exception: BaseException | None = None,
+    ) -> None:
+        now = time.monotonic()
+        took_s = now - getattr(self._mine, "begun", now)
+        with self._lock:
+            self.messages[message.actor_name, "failed" if exception else "done"] += 1
+            self.seconds[message.actor_name] += took_s
+
+    def after_skip_message(self, broker: dramatiq.Broker, message: Any) -> None:
+        with self._lock:
+            self.messages[message.actor_name, "skipped"] += 1
+
+
+COUNTS: Final = Counts()
+"""Of this process."""
+
+
 def for_workers(*, judges_ages: bool = False) -> list[Middleware]:
     """Return the middleware of a broker that a worker consumes from.
 
@@ -108,4 +145,5 @@ def for_workers(*, judges_ages: bool = False) -> list[Middleware]:
         CurrentMessage() if judges_ages else Expiry(),
         FailureIsFinal(),
         TimeLimit(time_limit=TIME_LIMIT_MS),
+        COUNTS,
     ]

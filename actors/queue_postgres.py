@@ -151,6 +151,12 @@ FROM lost WHERE m.id = lost.id AND lost.deliveries < %(most)s
 RETURNING m.id
 """
 
+DEPTHS: Final = """
+SELECT queue, count(*) FROM queue.messages WHERE owner IS NULL AND queue = ANY (%(queues)s)
+GROUP BY queue
+UNION ALL SELECT %(dead)s, count(*) FROM queue.dead_letters
+"""
+
 PEEK: Final = """
 SELECT queue, reason, detail, died_at, body FROM queue.dead_letters ORDER BY id LIMIT %(limit)s
 """

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from config.logins import Logins
+from config.values import Loopback
 
 
 class Listeners(Logins):
@@ -13,4 +14,12 @@ class Listeners(Logins):
     )
     events_streams_each: int = Field(
         100, ge=1, le=100_000, description="Most live streams of one person or token."
+    )
+    control_metrics_bind: Loopback = Field(
+        "",
+        description="Loopback address and port that a control process serves its metrics on; "
+        "empty: none.",
+    )
+    site_metrics_bind: Loopback = Field(
+        "", description="Loopback address and port that a site serves its metrics on; empty: none."
     )

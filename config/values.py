@@ -30,6 +30,12 @@ def _listen(value: str) -> str:
     return value
 
 
+def _loopback(value: str) -> str:
+    if value and not is_loopback(f"http://{_listen(value)}"):
+        raise ValueError("want a loopback address and port, such as 127.0.0.1:9101")
+    return value
+
+
 def _web(value: str) -> str:
     parts = urlsplit(value)
     if value and (parts.scheme not in {"http", "https"} or not parts.hostname):
@@ -82,6 +88,9 @@ Addresses = Annotated[tuple[IPv4Address, ...], NoDecode, BeforeValidator(_separa
 
 Listen = Annotated[str, AfterValidator(_listen)]
 """address:port of a listening socket."""
+
+Loopback = Annotated[str, AfterValidator(_loopback)]
+"""The same of loopback alone, or nothing."""
 
 WebUrl = Annotated[str, AfterValidator(_web)]
 """An http or https URL without its last slash, or nothing."""

@@ -37,6 +37,7 @@ class Setup:
     broker_url: str = field(repr=False)
     admin_url: str = field(repr=False)
     grants: Mapping[str, Sequence[Grant]]
+    metrics_bind: str = ""
 
 
 def main() -> int:
@@ -80,6 +81,7 @@ def _setup(settings: Settings) -> Setup:
         broker_url=database_url if broker_url in {"", "postgres"} else broker_url,
         admin_url=settings.broker_admin_url.get_secret_value(),
         grants=roles.parsed(settings.automation_users),
+        metrics_bind=settings.control_metrics_bind,
     )
 
 
@@ -90,6 +92,11 @@ def _work(setup: Setup, threads: int, stop: threading.Event) -> None:
     # Actors bind to the broker when they are imported: these are the late imports.
     importlib.import_module("actors.control.actors")
     running = [start(setup, stop) for start in _threads()]
+    if setup.metrics_bind:
+        # Late, for its memory.
+        metrics = importlib.import_module("actors.metrics")
+        queues_of = metrics.Queues(setup.broker_url, QUEUES)
+        metrics.serve(setup.metrics_bind, queues_of, metrics.Work())
     log.info("control.started", threads=threads)
     broker.run_worker(queues, threads=threads, queues=QUEUES, stop=stop, grace_s=5.0)
     for thread in running:

@@ -169,6 +169,8 @@ def _children(
         lives[f"tftp-{number}"] = lives["tftp"]
     for number in range(1, site.dhcp_processes if "dhcp" in lives else 1):
         lives[f"dhcp-{number + 1}"] = partial(serve.dhcp, site, number)
+    if settings.site_metrics_bind:
+        lives["metrics"] = partial(_metrics, settings)
     lives["agent"] = partial(agent.run, _setup(settings, enrolled, where, tls))
 
     def main(name: str) -> None:
@@ -176,6 +178,15 @@ def _children(
         lives[name]()
 
     return [Child(name, partial(main, name)) for name in lives]
+
+
+def _metrics(settings: Settings) -> None:
+    """Tell what the site's processes have seen, until SIGTERM."""
+    from actors import metrics  # noqa: PLC0415 - its library takes memory, in this process alone
+
+    journal = JournalStore(settings.site_dir / JOURNAL)
+    metrics.serve(settings.site_metrics_bind, metrics.Seen(journal.counters))
+    signal.pause()
 
 
 def _site(settings: Settings, enrolled: Enrolment, where: Place) -> serve.Site:

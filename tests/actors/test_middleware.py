@@ -66,7 +66,14 @@ def test_log_lines_of_an_actor_carry_its_message_and_no_later_ones_do():
 def test_workers_neither_retry_nor_delay_nor_pipe():
     names = {type(each).__name__ for each in for_workers()}
 
-    assert names == {"MessageContext", "StillOurs", "Expiry", "FailureIsFinal", "TimeLimit"}
+    assert names == {
+        "MessageContext",
+        "StillOurs",
+        "Expiry",
+        "FailureIsFinal",
+        "TimeLimit",
+        "Counts",
+    }
 
 
 def test_a_site_judges_the_ages_of_messages_itself():
@@ -78,6 +85,7 @@ def test_a_site_judges_the_ages_of_messages_itself():
         "CurrentMessage",
         "FailureIsFinal",
         "TimeLimit",
+        "Counts",
     }
 
 
