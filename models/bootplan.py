@@ -76,7 +76,11 @@ class File:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addressing:
-    """What DHCP tells the machine.  *lease_s* is in seconds."""
+    """What DHCP tells the machine.
+
+    *lease_s* is in seconds, and for a site that was told of no network that the machine is on:
+    where one is known, its lease time counts, as it is now.
+    """
 
     address: str
     prefix_length: int

@@ -134,12 +134,14 @@ def _unfit(case: _Case) -> Ignored | None:
 
 
 def _reply(kind: Kind, case: _Case, *, leased: bool = True) -> Reply:
-    plan = case.known.plan
+    plan, net = case.known.plan, case.net
+    # The network's, as it is now: a plan is older; but a site may never have heard of the network.
+    seconds = plan.addressing.lease_s if net is None else net.told.lease_s
     terms = Terms(
-        case.snapshot.constants(case.known, case.net),
-        boot_of(case.request, case.known, case.snapshot.server, loaders_of(case.net)),
+        case.snapshot.constants(case.known, net),
+        boot_of(case.request, case.known, case.snapshot.server, loaders_of(net)),
         plan.addressing.address if leased else ANY,
-        plan.addressing.lease_s if leased else None,
+        seconds if leased else None,
         plan.hostname.partition(".")[0],
     )
     return granted(kind, case.request, case.snapshot, terms)

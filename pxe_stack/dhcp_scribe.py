@@ -17,6 +17,8 @@ MOST: Final = 8192
 """Rows that wait at most, and of planned machines as many again; beyond that they are counted."""
 AT_ONCE: Final = 256
 """Rows of one transaction: others write to the journal too."""
+PAUSE_S: Final = 0.05
+"""How long rows of strangers wait for others: one transaction is cheaper than many."""
 UNWRITTEN: Final = "dhcp unwritten"
 
 
@@ -66,11 +68,17 @@ class Scribe:
         while not ends:
             with self._changed:
                 self._changed.wait_for(lambda: self._rows or self._flushes or self._ends)
+                self._changed.wait_for(self._hurries, PAUSE_S)
                 rows, self._rows = self._rows[:AT_ONCE], self._rows[AT_ONCE:]
                 counts, self._counts = self._counts, Counter()
                 ends = self._ends and not self._rows
                 flushes, self._flushes = self._flushes or ends, False
             self._write_some(rows, counts, flushes=flushes)
+
+    def _hurries(self) -> bool:
+        """Whether to write at once: the next request of a planned machine depends on its rows."""
+        planned = any(row.machine is not None for row in self._rows[-AT_ONCE:])
+        return planned or len(self._rows) >= AT_ONCE or self._flushes or self._ends
 
     def _write_some(
         self, rows: Sequence[Observation], counts: Mapping[str, int], *, flushes: bool

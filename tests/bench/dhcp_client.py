@@ -8,7 +8,6 @@ another address than before.
 import json
 import select
 import socket
-import struct
 import sys
 import time
 from contextlib import suppress
@@ -19,19 +18,25 @@ _OPTIONS: Final = bytes.fromhex(
     "5d0200075e03010310390205c0"  # x64, UNDI 3.16, 1472 bytes
     "370e0103060c0d0f1c2b363c42436180"
 )
-_HEAD: Final = struct.Struct("!BBBBIHHIII4s6s")
 LOST_S: Final = 1.0
 """After this long a client that was not answered counts as lost, and the next takes its turn."""
 
 
+_BEFORE: Final = bytes((1, 1, 6, 1))
+_BETWEEN: Final = bytes(16)
+_KINDS: Final = [bytes(202) + b"\x63\x82\x53\x63" + bytes((53, 1, kind)) for kind in range(9)]
+_END: Final = _OPTIONS + b"\xff"
+
+
 def packet(kind: int, number: int, relay: bytes, extra: bytes = b"") -> bytes:
-    head = _HEAD.pack(1, 1, 6, 1, number, 0, 0, 0, 0, 0, relay, hardware(number))
-    fixed = head.ljust(236, b"\0") + b"\x63\x82\x53\x63" + bytes((53, 1, kind))
-    return fixed + extra + _OPTIONS + b"\xff"
+    who = number.to_bytes(4, "big")
+    parts = (_BEFORE, who, _BETWEEN, relay, b"\x02\x00", who, _KINDS[kind], extra, _END)
+    return b"".join(parts)
 
 
-def hardware(number: int) -> bytes:
-    return b"\x02\x00" + number.to_bytes(4, "big")
+def _server_id(raw: bytes) -> bytes:
+    at = raw.index(b"\x36\x04", 240)
+    return raw[at : at + 6]
 
 
 class Load:
@@ -95,12 +100,11 @@ class Load:
     def _hear(self, raw: bytes) -> None:
         number, kind = int.from_bytes(raw[4:8], "big"), raw[242]  # every server sends 53 first
         begun, awaited = self._waiting.get(number, (0.0, 0))
-        if awaited == 0 or kind not in {awaited, 6}:
+        if awaited == 0 or kind not in (awaited, 6):
             return
         if kind == 2:
-            at = raw.index(b"\x36\x04", 240)
-            extra = raw[at : at + 6] + b"\x32\x04" + raw[16:20]
             self._waiting[number] = (begun, 5)
+            extra = _server_id(raw) + b"\x32\x04" + raw[16:20]
             self._sock.send(packet(3, number, self._giaddr, extra))
             return
         del self._waiting[number]

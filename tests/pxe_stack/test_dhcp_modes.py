@@ -12,7 +12,7 @@ from pxe_stack.dhcp_boot import BOOT_AT_ONCE
 from pxe_stack.directory import Known
 from pxe_stack.packets import ANY, BROADCAST, PROXY_PORT, Kind, Option
 from tests.pxe_stack import make
-from tests.pxe_stack.nets import Site, address, asks, far, mac, network
+from tests.pxe_stack.nets import Site, address, asks, far, mac, network, seconds
 
 BIOS = {Option.VENDOR_CLASS: b"PXEClient:Arch:00000:UNDI:002001", Option.ARCHITECTURE: b"\0\0"}
 UEFI = {Option.VENDOR_CLASS: b"PXEClient:Arch:00007:UNDI:003016", Option.ARCHITECTURE: b"\0\7"}
@@ -36,6 +36,17 @@ def test_a_known_machine_has_the_address_of_its_plan(mode):
     site = Site(network(mode), reservations=TABLE)
 
     assert site.ask(asks(1), KNOWN).yiaddr == make.ADDRESS
+
+
+@pytest.mark.parametrize("lease_s", [60, 600, 86_400])
+def test_a_known_machine_leases_for_as_long_as_its_network_says_now(lease_s):
+    site = Site(network(Mode.RESERVED, lease_s=lease_s), reservations=TABLE)
+
+    assert seconds(site.ask(asks(1), KNOWN)) == lease_s
+
+
+def test_a_known_machine_leases_for_as_long_as_its_plan_says_where_no_network_is_told():
+    assert seconds(Site(reservations=TABLE).ask(asks(1), KNOWN)) == KNOWN.plan.addressing.lease_s
 
 
 @pytest.mark.parametrize("kind", list(Kind))
