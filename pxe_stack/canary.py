@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from models.bootnet import Mode
 from pxe_stack import canary_dhcp, canary_dns, canary_mark, firmware, tftp_client
+from pxe_stack.boot_entry import BY_MAC
 from pxe_stack.canary_clients import CLIENTS, PROXY, Client
 from pxe_stack.canary_dhcp import Heard
 from pxe_stack.canary_dns import Names
@@ -95,7 +96,23 @@ def _played(client: Client, heard: Sequence[Heard], target: Target) -> list[Find
     )
     if not offer.file:
         return [told]
-    return [told, _loaded(client, offer.file, offer.next_server, target)]
+    loaded = _loaded(client, offer.file, offer.next_server, target)
+    return [told, loaded, *_staged(client, offer.file, offer.next_server, target)]
+
+
+def _staged(client: Client, file: str, next_server: str, target: Target) -> list[Finding]:
+    """Fetch what a signed first stage asks for next, and what a GRUB asks for then."""
+    folder, slash, first = file.rpartition("/")
+    second = firmware.SECOND.get(first)
+    if client.ipxe or second is None:
+        return []
+    server = f"tftp://{next_server or target.tftp_address}:{target.tftp_port}"
+    url = f"{folder}{slash}{second}" if slash else f"{server}/{second}"
+    found = [_fetched(client.name, "second stage", url, target, needed=client.needed)]
+    if second.startswith("grub"):
+        menu = f"{target.boot_url if slash else server}/grub/{BY_MAC}{client.mac}"
+        found.append(_fetched(client.name, "script", menu, target, needed=client.needed))
+    return found
 
 
 def _usual(client: Client, target: Target) -> str:

@@ -29,7 +29,8 @@ _UBOOT: Final = b"U-Boot"
 class Server:
     """Who answers: its address on the wire, where loaders are, boot HTTP, and the site key.
 
-    *chains* are the loaders that this site gives a kind of machine instead of the table's.
+    *chains* are the loaders that this site gives a kind of machine instead of the table's, and
+    *beside* what it gives it where the address is another server's.
     """
 
     address: str
@@ -37,6 +38,7 @@ class Server:
     boot_url: str
     key: bytes
     chains: Mapping[Kind, str] = field(default_factory=dict, hash=False)
+    beside: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 class Boot(NamedTuple):

@@ -52,7 +52,8 @@ def told(
     request: Request, known: Known | None, net: Net | None, snapshot: Snapshot
 ) -> Answer | Ignored:
     """Tell *request* what to boot, if it asks, whoever it is."""
-    boot = boot_of(request, known, snapshot.server, loaders_of(net))
+    loaders = {**snapshot.server.beside, **loaders_of(net)}
+    boot = boot_of(request, known, snapshot.server, loaders)
     if not boot.file:
         return Ignored(Why.NOT_BOOTING)
     deciding = _AT_4011 if request.service == PROXY_PORT else _AT_67

@@ -120,7 +120,7 @@ def loader_name(asked: str) -> str | None:
     return name if name in LOADERS else None
 
 
-CHAINS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
+CHAINS: Final[Mapping[str, tuple[tuple[str, str], ...]]] = MappingProxyType(
     {
         "uefi-x64": (("snponly-shim.efi", "snponly.efi"), ("shimx64.efi", "grubx64.efi")),
         "uefi-arm64": (("ipxe-arm64-shim.efi", "ipxe-arm64.efi"), ("shimaa64.efi", "grubaa64.efi")),
@@ -129,6 +129,11 @@ CHAINS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = MappingProxyType(
 """What every machine of a kind is started by where all of it is installed: the first of the first
 chain that is whole.  Nobody says whether Secure Boot is on; where it is off, these start as well.
 """
+
+SECOND: Final[Mapping[str, str]] = MappingProxyType(
+    {first: second for each in CHAINS.values() for first, second in each}
+)
+"""What a first stage asks for in its own folder."""
 
 Kind = tuple[str, bool]
 """The name of an architecture, and whether its firmware boots over HTTP."""
@@ -147,3 +152,15 @@ def chains(installed: Collection[str], over_http: Collection[str]) -> Mapping[Ki
             if whole is not None:
                 found[name, http] = whole[0]
     return found
+
+
+def beside(installed: Collection[str]) -> Mapping[str, str]:
+    """Return what each kind of machine with chains is started by beside another DHCP server.
+
+    No GRUB: it takes the server that gave its address for the one that it came from, asks that one
+    for its configuration, and stops at its prompt.
+    """
+    others = [name for name in installed if not name.startswith("grub")]
+    found = chains(others, others)
+    usual = {row.name: row.loader for row in ARCHITECTURES.values()}
+    return {name: found.get((name, False), usual[name]) for name in CHAINS}

@@ -43,6 +43,7 @@ def dhcp(site: "Site", index: int = 0) -> None:
         boot_url=site.boot_url,
         key=site.key,
         chains=firmware.chains(loaders.names(), loaders.over_http()),
+        beside=firmware.beside(loaders.names()),
     )
     stores = Stores(site.directory, site.agent)
     server = DhcpServer(wire, stores, told, LeaseStore(site.directory, share))

@@ -94,6 +94,27 @@ def test_every_client_is_offered_and_fetches_what_is_installed(site, mode):
         assert ("no address" in found["x64", "offer"].detail) is (mode is not Mode.FULL)
 
 
+def test_a_chain_is_followed_to_its_script_and_what_is_cut_off_is_named(site):
+    (folder,) = site.loader_dirs
+    for name in ("shimx64.efi", "grubx64.efi"):
+        (folder / name).write_bytes(b"MZ")
+    with serving(site, *SERVICES) as boot:
+        told(boot, Mode.FULL)
+        report, found = checked(site, Mode.FULL)
+        (folder / "grubx64.efi").unlink()
+        broken, cut = checked(site, Mode.FULL)
+        rows = boot.stores.journal.pending(0, 99)
+
+    assert report.ok, report.findings
+    assert "/shimx64.efi: 2 bytes" in found["x64", "loader"].detail
+    assert "/grubx64.efi: 2 bytes" in found["x64", "second stage"].detail
+    assert "/grub/grub.cfg-01-02:53:70:72:74:02: " in found["x64", "script"].detail
+    assert ("http-x64", "second stage") not in found
+    assert not broken.ok
+    assert cut["x64", "second stage"].level is Level.FAILED
+    assert not rows
+
+
 def test_it_leaves_no_lease_no_discovery_and_no_row(wire, site):
     with serving(site, *SERVICES) as boot:
         net = network(pool_last=network().pool_first)

@@ -1,5 +1,6 @@
 """How each network is answered, itself and through a relay, by what the site was told of it."""
 
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 
 import pytest
@@ -10,9 +11,10 @@ from pxe_stack import dhcp, firmware
 from pxe_stack.dhcp import Ignored, Why
 from pxe_stack.dhcp_boot import BOOT_AT_ONCE
 from pxe_stack.directory import Known
+from pxe_stack.firmware import beside, chains
 from pxe_stack.packets import ANY, BROADCAST, PROXY_PORT, Kind, Option
 from tests.pxe_stack import make
-from tests.pxe_stack.nets import Site, address, asks, far, mac, network, seconds
+from tests.pxe_stack.nets import SERVER, Site, address, asks, far, mac, network, seconds
 
 BIOS = {Option.VENDOR_CLASS: b"PXEClient:Arch:00000:UNDI:002001", Option.ARCHITECTURE: b"\0\0"}
 UEFI = {Option.VENDOR_CLASS: b"PXEClient:Arch:00007:UNDI:003016", Option.ARCHITECTURE: b"\0\7"}
@@ -148,6 +150,21 @@ def test_a_network_chooses_loaders_and_a_machine_of_it_another(mode):
     assert site.ask(asks(1, options=IPXE), KNOWN).boot_file.startswith(f"{make.URL}/boot/")
     if mode is not Mode.RESERVED:
         assert site.ask(asks(2, options=UEFI)).boot_file == "shimx64.efi"
+
+
+def test_beside_another_server_no_chain_of_grub_is_chosen_for_anybody():
+    names = ["shimx64.efi", "grubx64.efi", "snponly.efi"]
+    chosen = replace(SERVER, chains=chains(names, names), beside=beside(names))
+    signed = replace(SERVER, beside=beside([*names, "snponly-shim.efi"]))
+
+    def told(mode, server, **changes):
+        site = Site(network(mode, **changes), reservations=TABLE, server=server)
+        return site.ask(asks(1, options=UEFI), KNOWN).boot_file
+
+    assert told(Mode.FULL, chosen) == "shimx64.efi"
+    assert told(Mode.PROXY, chosen) == "snponly.efi"
+    assert told(Mode.PROXY, signed) == "snponly-shim.efi"
+    assert told(Mode.PROXY, chosen, loaders=(("uefi-x64", "shimx64.efi"),)) == "shimx64.efi"
 
 
 @pytest.mark.parametrize("name", ["no-such.efi", "../etc/passwd", ""])
