@@ -15,7 +15,7 @@ MACHINES := machines and not long
 PROVIDER := tests/services/oidc_provider
 
 .PHONY: help setup setup-test run test test-unit test-services test-machines test-long lint \
-	format openapi bench faults fuzz image bootstrap dev-up dev-down run-api run-agent build docker clean
+	format openapi screenshots bench faults fuzz image bootstrap dev-up dev-down run-api run-agent build docker clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ lint: .venv/dev.stamp ## ruff, mypy, import contracts, documentation
 format: .venv/dev.stamp ## have ruff format and mend what it can
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
+
+screenshots: setup-test ## pictures of every page, in build/screenshots; those of the README too
+	$(BIN)/python -m tests.screenshots --readme $(ARGS)
 
 openapi: .venv/run.stamp ## edge/openapi.yaml, the contract of the API, made of the code
 	$(BIN)/python -m edge.openapi --write

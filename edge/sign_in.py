@@ -117,7 +117,9 @@ def _ways(wanted: str, *said: str | Markup, status: int = 200) -> ResponseReturn
         ways.append(_ISSUER.format(url=url_for("people.login", next=wanted), name=doors.issuer))
     if doors.password_hash and doors.key is not None:
         ways.append(_PASSWORD.format(csrf=auth.stranger_csrf_token(), next=wanted))
-    ways.append("Or print a one-time URL in a terminal: `sprout login-url`")
+    ways.append(
+        f"{'Or print' if ways else 'Print'} a one-time URL in a terminal: `sprout login-url`"
+    )
     return plain.page("Sign in", *ways, status=status)
 
 

@@ -19,6 +19,9 @@ from models.discoveries import Verdict
 from models.errors import DomainError, IllegalTransition, NotFound
 from models.paging import Ask
 
+ROWS: Final = 60
+"""Discoveries of one part of their list: each bears a form."""
+
 SHOWN: Final = 3
 """Discoveries of one page: what was found must not hide what is there."""
 
@@ -45,7 +48,7 @@ def newest() -> Mapping[str, Any]:
 @does("discovery.read")
 def index() -> ResponseReturnValue:
     """Show machines that nobody entered; the new ones, unless told."""
-    wanted = listing.wanted(api.DiscoveryFilter, "discovery.read")
+    wanted = listing.wanted(api.DiscoveryFilter, "discovery.read", limit=ROWS)
     found = api.found(wanted.query)
     return render_template(
         "discoveries.html",

@@ -1,7 +1,8 @@
 """Workflows, and one of them: its steps, who acts, its log, the way to stop it."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from flask import Blueprint, render_template
@@ -62,9 +63,19 @@ def page(workflow: UUID, **more: object) -> str:
         else None,
         stages=progress.stages(flow, rows, now),
         rows=progress.log(rows),
+        params=_told(flow.params),
         evidence=lists.evidence(machine.id, workflow_id=flow.id),
         tone=progress.TONES[flow.progress],
         may_cancel=may("workflow.cancel", flow.site_id) and flow.progress is Progress.RUNNING,
         commands=frame.commands(path, f"sprout workflows show {flow.id}"),
         **more,
     )
+
+
+def _told(params: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a workflow was asked with, for a person: names, and no ids of what has one."""
+    named = {name: each for name, each in params.items() if each and not name.endswith("_id")}
+    disk = named.get("disk")
+    if isinstance(disk, dict):
+        named["disk"] = ", ".join(f"{name} {each}" for name, each in disk.items() if each)
+    return progress.fields(named)

@@ -47,6 +47,19 @@ _UNDER: Final[Mapping[str, str]] = MappingProxyType(
 """Blueprints whose pages stand under another's place of the rail."""
 
 
+OPTIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "sprout machines list": frozenset({"state", "search", "siteId"}),
+        "sprout workflows list": frozenset({"machineId"}),
+        "sprout discoveries list": frozenset({"state", "siteId"}),
+        "sprout approvals list": frozenset({"machineId", "siteId"}),
+        "sprout sites list": frozenset({"search"}),
+        "sprout audit list": frozenset({"machineId", "limit"}),
+    }
+)
+"""Words of the API that the command line has too, by its command."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frame:
     """What `base.html` shows; *site* is the reference that stands in the URL."""
@@ -91,15 +104,22 @@ def _switched(here: str, slug: str) -> str:
 
 
 def commands(path: str, command: str, words: Mapping[str, str] | None = None) -> list[str]:
-    """Return how the same is asked by curl and by command line; *words* narrow a list."""
+    """Return how the same is asked by curl and by command line; *words* narrow a list.
+
+    The command line may know fewer of them than the API.
+    """
     asked = {name: word for name, word in (words or {}).items() if name != "cursor"}
     url = request.host_url.rstrip("/") + path + (f"?{urlencode(asked)}" if asked else "")
-    options = "".join(f" --{_kebab(name)} {shlex.quote(word)}" for name, word in asked.items())
+    known = OPTIONS.get(command, frozenset())
+    options = "".join(
+        f" --{kebab(name)} {shlex.quote(word)}" for name, word in asked.items() if name in known
+    )
     asking = 'curl -H "Authorization: Bearer $SPROUT_API_TOKEN"'
     return [f"{asking} {shlex.quote(url)}", f"{command}{options}"]
 
 
-def _kebab(name: str) -> str:
+def kebab(name: str) -> str:
+    """Return the word of the command line for a word of the API."""
     return re.sub("[A-Z]", lambda found: f"-{found[0].lower()}", name)
 
 

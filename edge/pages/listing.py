@@ -51,13 +51,14 @@ class Wanted(Generic[_Query]):
         return self.url(sort=f"-{word}" if sort == word else word), said
 
 
-def wanted(model: type[_Query], action: str, *own: str) -> Wanted[_Query]:
+def wanted(model: type[_Query], action: str, *own: str, limit: int | None = None) -> Wanted[_Query]:
     """Return what the URL asks for; what a form left empty is not asked.
 
-    *own* are words that only the page knows.  Raises Unreadable, and NotFound for what the caller
-    does not see.
+    *own* are words that only the page knows; *limit*: rows of a part, unless told.  Raises
+    Unreadable, and NotFound for what the caller does not see.
     """
     said = {name: word for name, word in request.args.items() if word}
     mine = {name: said.pop(name) for name in own if name in said}
-    query = reading.from_text(model, access.filtered(action, said))
+    usual = {} if limit is None else {"limit": str(limit)}
+    query = reading.from_text(model, usual | access.filtered(action, said))
     return Wanted(query, said, mine)

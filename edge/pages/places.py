@@ -23,6 +23,9 @@ LEVELS: Final[Mapping[str, str]] = MappingProxyType(
     {"ok": "good", "warning": "waiting", "failed": "failed"}
 )
 
+SHOWN: Final = 50
+"""Agents, and networks, of one site's page: those heard last come first."""
+
 blueprint: Final = Blueprint("places", __name__)
 
 
@@ -96,7 +99,8 @@ def show(site: str) -> ResponseReturnValue:
     return render_template(
         "place.html",
         standing=standing,
-        checks=[(agent, site_checks.Check.of_agent(agent)) for agent in standing.agents],
+        checks=[(each, site_checks.Check.of_agent(each)) for each in standing.agents[:SHOWN]],
+        networks=standing.networks[:SHOWN],
         tones=TONES,
         levels=LEVELS,
         states=STATES,

@@ -1,6 +1,7 @@
 """How a workflow goes: its steps, each with who acts and how long it took, and its log."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -33,8 +34,8 @@ _ICONS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Who saw it, as an icon; control is every other."""
 
-_LONGEST_S: Final = 120.0
-"""Seconds between two rows that fill the bar."""
+_LONGEST_S: Final = 1800.0
+"""Seconds between two rows that fill the bar, which is logarithmic."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,9 @@ def log(rows: Sequence[ObservationView]) -> list[Row]:
                 applied=row.applied,
                 fields=fields(row.data),
                 after="" if before is None else duration(gap.total_seconds()),
-                share=min(100, round(100 * gap.total_seconds() / _LONGEST_S)),
+                share=min(
+                    100, round(100 * math.log1p(gap.total_seconds()) / math.log1p(_LONGEST_S))
+                ),
             )
         )
         before = row.at

@@ -1,6 +1,6 @@
-"use strict";
 // Events are hints: who hears one reads again, and touches only what changed.
 (() => {
+  "use strict";
   const $ = (id) => document.getElementById(id);
   const all = (words, root = document) => [...root.querySelectorAll(words)];
   const on = (name, act) => document.body.addEventListener(name, act);
@@ -16,7 +16,7 @@
     }
   };
 
-  // Nodes are known by id or by place: focus, open details and what is typed stay.
+  // Nodes are known by id or place: focus, open details and what is typed stay.
   const morph = (old, fresh) => {
     if (old.isEqualNode(fresh)) return;
     if (old.nodeType !== 1) { old.data = fresh.data; return; }
@@ -24,8 +24,8 @@
     for (const { name } of [...old.attributes]) {
       if (!fresh.hasAttribute(name) && name !== "open") old.removeAttribute(name);
     }
-    const wanted = new Set([...fresh.children].map((child) => child.id));
-    const known = new Map([...old.children].map((child) => [child.id, child]));
+    const wanted = new Set([...fresh.children].map((each) => each.id));
+    const known = new Map([...old.children].map((each) => [each.id, each]));
     let place = old.firstChild;
     const step = () => { const node = place; place = node.nextSibling; return node; };
     for (const child of [...fresh.childNodes]) {
@@ -45,7 +45,7 @@
     } else if (id === "main") location.reload(); else patch("main", page);
   };
 
-  // Without a stream the page asks by itself.
+  // Without a stream the page polls.
   let polling = 0;
   const reread = () => htmx.trigger(document.body, "sprout:reread");
   const listening = (heard) => {
@@ -56,7 +56,6 @@
   on("htmx:sseOpen", () => { listening(true); reread(); });
   on("htmx:sseError", () => listening(false));
 
-  // What is out of sight waits.
   const unseen = ({ firstElementChild: first, lastElementChild: last }) => first &&
     (last.getBoundingClientRect().bottom < 0 || first.getBoundingClientRect().top > innerHeight);
   on("htmx:beforeRequest", (event) => {
@@ -102,8 +101,8 @@
 
   let went = 0;
   const menus = (shut) => all(".menu[open]").filter(shut).forEach((menu) => { menu.open = false; });
-  document.addEventListener("click", (event) => menus((menu) => !menu.contains(event.target)));
-  document.addEventListener("keydown", (event) => {
+  on("click", (event) => menus((menu) => !menu.contains(event.target)));
+  on("keydown", (event) => {
     const { key, target } = event;
     if (key === "Escape") menus(() => true);
     if (event.ctrlKey || event.metaKey || event.altKey) return;

@@ -3,22 +3,22 @@
 With --readme the few that the README shows are written to deploy/screenshots as well, small.
 """
 
-import argparse
 import os
 import sys
 import tempfile
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
-from playwright.sync_api import Browser, StorageState, sync_playwright
+from playwright.sync_api import Browser, Page, StorageState, sync_playwright
 
 from models import database as pool
 from models import queries
 from models.migrations import runner
 from tests.edge.browser import FLAGS, sign_in_url
-from tests.edge.conftest import Edge, serving, variables
+from tests.edge.conftest import Edge, hearing, serving, variables
 from tests.screenshots import rack
 from tests.services import postgres
 
@@ -27,12 +27,14 @@ SCHEMES = ("light", "dark")
 README = {
     ("machines", 1600, "light"),
     ("machine", 1600, "dark"),
-    ("workflow", 900, "light"),
-    ("machines", 360, "dark"),
+    ("workflow", 360, "light"),
+    ("approvals", 360, "dark"),
 }
-"""What the README shows."""
+"""What the README shows, as it is above the fold."""
 
 KEPT = Path(__file__).parents[2] / "deploy" / "screenshots"
+LARGEST = 150_000
+"""Bytes of a picture of the README."""
 
 
 def pages(shown: Mapping[str, UUID]) -> Mapping[str, str]:
@@ -90,7 +92,7 @@ def signed_in(browser: Browser, edge: Edge) -> StorageState:
     return state
 
 
-def shoot(browser: Browser, edge: Edge, paths: Mapping[str, str], folder: Path) -> None:
+def shoot(browser: Browser, edge: Edge, paths: Mapping[str, str], told: Namespace) -> None:
     state = signed_in(browser, edge)
     for scheme in SCHEMES:
         for width in WIDTHS:
@@ -107,27 +109,43 @@ def shoot(browser: Browser, edge: Edge, paths: Mapping[str, str], folder: Path) 
                 page.evaluate("document.fonts.ready")
                 overflow = page.evaluate("document.documentElement.scrollWidth") - width
                 note = f"  {overflow} px too wide" if overflow > 0 else ""
-                target = folder / f"{name}-{width}-{scheme}.png"
+                target = told.folder / f"{name}-{width}-{scheme}.png"
                 page.screenshot(path=target, full_page=not name.startswith("machines"))
                 sys.stdout.write(f"{target}{note}\n")
+                if told.readme and (name, width, scheme) in README:
+                    keep(page, name)
             context.close()
 
 
+def keep(page: Page, name: str) -> None:
+    """Write the picture of the README."""
+    target = KEPT / f"{name}.png"
+    page.evaluate("scrollTo(0, 0)")
+    page.screenshot(path=target)
+    assert target.stat().st_size <= LARGEST, f"{target} is too large"
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
+    parser = ArgumentParser(prog="python -m tests.screenshots", description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path("build/screenshots"))
+    parser.add_argument("--readme", action="store_true", help="write those of the README as well")
     parser.add_argument("--only", help="names of pages, with commas between")
     told = parser.parse_args()
     told.folder.mkdir(parents=True, exist_ok=True)
+    KEPT.mkdir(exist_ok=True)
     with filled() as (url, shown), tempfile.TemporaryDirectory() as name:
         home = Path(name)
         paths = pages(shown)
         if told.only:
             paths = {name: paths[name] for name in told.only.split(",")}
         settings = variables(url, home) | {"PATH": os.environ["PATH"]}
-        with serving(settings, home) as edge, sync_playwright() as playwright:
+        with (
+            hearing(settings, home),
+            serving(settings, home) as edge,
+            sync_playwright() as playwright,
+        ):
             browser = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=FLAGS)
-            shoot(browser, edge, paths, told.folder)
+            shoot(browser, edge, paths, told)
             browser.close()
 
 

@@ -263,14 +263,15 @@ def _words(fra: Place) -> Mapping[str, UUID]:
 _AGED = """
 UPDATE workflows SET created_at = created_at - age, begun_at = begun_at - age,
     finished_at = finished_at - age
-FROM (SELECT id AS which, interval '1 minute' * (abs(hashtext(id::text)) % 40000) AS age
+FROM (SELECT id AS which, interval '1 minute' * (abs(hashtext(machine_id::text)) % 40000) AS age
       FROM workflows WHERE state = 'succeeded') AS aged WHERE id = which;
 UPDATE observations SET at = at - aged.gap FROM (
     SELECT id AS which, interval '1 second' * sum(0.3 + abs(hashtext(id::text)) % 90 / 9.0) OVER (
         PARTITION BY machine_id ORDER BY id DESC) AS gap FROM observations) AS aged
 WHERE id = which;
 UPDATE workflows SET created_at = created_at - interval '190 s' WHERE state = 'running';
-UPDATE agents SET last_seen_at = now() + interval '1 hour';
+UPDATE agents SET last_seen_at = now() + interval '1 hour', networks_version = s.networks_version
+FROM sites s WHERE s.id = agents.site_id;
 """
 
 
