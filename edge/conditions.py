@@ -69,7 +69,12 @@ def tag(answer: BaseModel, body: str) -> str:
     """Return the ETag of *answer*, written as *body*."""
     version = getattr(answer, "version", None)
     digest = hashlib.sha256(body.encode()).hexdigest()[:32]
-    return f'"{digest if version is None else version}"'
+    return version_tag(digest if version is None else version)
+
+
+def version_tag(version: object) -> str:
+    """Return the ETag of what is at *version*."""
+    return f'"{version}"'
 
 
 def expected(version: int | None, *, demanded: bool = True) -> int | None:

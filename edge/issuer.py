@@ -4,7 +4,9 @@ Rule 1: a token that is three parts between dots is judged by the issuer's publi
         any other is asked about at the issuer (RFC 7662).
 Rule 2: algorithm, signature, issuer, audience and times must all be right; only algorithms with a
         public key are known, so that a published key can sign nothing.
-Rule 3: an unknown key has the keys fetched again, once, and not again for a while: whoever makes
+Rule 3: what was judged once is good until it expires, or until the keys are fetched again: with a
+        key that is no longer published, what it signed ends too.
+Rule 4: an unknown key has the keys fetched again, once, and not again for a while: whoever makes
         up key ids makes no traffic.
 """
 
@@ -63,6 +65,7 @@ class Issuer:
         self._lock = threading.Lock()
         self._askers = threading.BoundedSemaphore(ASKERS)
         self._asked: OrderedDict[str, tuple[float, Claims]] = OrderedDict()
+        self._judged: OrderedDict[bytes, tuple[KeySet, Claims]] = OrderedDict()
 
     @property
     def keys_are_missing(self) -> bool:
@@ -75,9 +78,23 @@ class Issuer:
             raise _bad("it is no token")
         if token.count(".") != _PARTS - 1:
             return self._introspected(token)
+        name = hashlib.sha256(token.encode()).digest()
+        keys = self._key_set()
+        with self._lock:
+            known = self._judged.get(name)
+        if known is not None and known[0] is keys and self._now() < known[1]["exp"]:
+            return known[1]
+        return self._judge(token, name, keys)
+
+    def _judge(self, token: str, name: bytes, keys: KeySet) -> Claims:
+        """Return the claims of a JWT; they are remembered while it lasts, and *keys* do."""
         claims = self._verified(token, self.client.audience)
         if claims.get("typ") in _OTHER_USES or {"nonce", "at_hash"} & claims.keys():
             raise _bad("it is no access token")
+        with self._lock:
+            self._judged[name] = (keys, claims)
+            while len(self._judged) > MOST_ASKED:
+                self._judged.popitem(last=False)
         return claims
 
     def identity(self, token: str) -> Claims:

@@ -11,7 +11,6 @@ from flask import current_app, g, request
 from edge.auth import SAFE, caller
 from models import audit
 from models.database import Unavailable, borrowed, database
-from models.views import MachineView
 
 log = structlog.get_logger()
 
@@ -34,9 +33,9 @@ def recorded_as(action: str) -> Callable[[_View], _View]:
     return named
 
 
-def concerns(machine: MachineView) -> None:
-    """Note which machine the current request is about."""
-    g.subject = machine
+def concerns(machine: UUID, site: UUID) -> None:
+    """Note which machine the current request is about, and its site."""
+    g.subject = machine, site
 
 
 def happened_at(site: UUID | None) -> None:
@@ -72,16 +71,16 @@ def printable(text: str) -> str:
 def _write(code: str, pointers: list[str]) -> None:
     view = current_app.view_functions[request.endpoint or ""]
     action = str(getattr(view, "audit_action", request.endpoint))
-    subject: MachineView | None = g.get("subject")
+    machine, site = g.get("subject", (None, g.get("site")))
     named = printable(",".join(str(value) for value in (request.view_args or {}).values()))
     with borrowed(), database.atomic():
         audit.record(
             caller(),
             action,
             kind=action.partition(".")[0],
-            id=named if subject is None else subject.id,
-            site=g.get("site") if subject is None else subject.site_id,
-            machine=None if subject is None else subject.id,
+            id=machine or named,
+            site=site,
+            machine=machine,
             refused=True,
             data={"code": code, "pointers": pointers},
         )

@@ -11,10 +11,25 @@ from typing import Any, Final
 import peewee
 import psycopg2
 from playhouse.pool import PooledPostgresqlDatabase  # type: ignore[import-untyped] # no stubs
-from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
+from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, TRANSACTION_STATUS_IDLE
 
-database: Final = PooledPostgresqlDatabase(None, autoconnect=False)
 
+class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # its base has no stubs
+    """A pool that looks at a connection before it lends it, and asks the server nothing.
+
+    Its base asks by a statement, for which all other threads of the process wait.
+    """
+
+    def _is_closed(self, conn: Any) -> bool:
+        if conn.closed or conn.info.transaction_status != TRANSACTION_STATUS_IDLE:
+            return bool(super()._is_closed(conn))
+        # Who hangs up, or says farewell, is heard; nothing else is said to a connection at rest.
+        poll = select.poll()
+        poll.register(conn.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
+
+database: Final = _Pool(None, autoconnect=False)
 
 LOST: Final = (
     peewee.OperationalError,

@@ -5,6 +5,7 @@ What is given as None narrows nothing.  *among* is the sites that the one who as
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -12,7 +13,7 @@ from uuid import UUID
 
 from peewee import SQL, fn
 
-from models import queries
+from models import documents, queries
 from models import tables as t
 from models.commands.contact import LIVE_S
 from models.commands.moves import now
@@ -168,29 +169,50 @@ def profiles(*, search: str = "", ask: Ask = FIRST) -> Part[ProfileView]:
     return PROFILES.part(query, ask, _each(ProfileView))
 
 
-def machines(
-    *,
-    among: Sites = None,
-    site_id: UUID | None = None,
-    state: State | None = None,
-    architecture: str | None = None,
-    labels: Mapping[str, str] | None = None,
-    search: str = "",
-    ask: Ask = FIRST,
-) -> Part[MachineView]:
-    """Return machines; *search* finds a part of host name, MAC, serial number or address."""
-    query = _among(queries.machine_rows(), t.Machine.site_id, among)
-    wanted = {
-        t.Machine.site_id: site_id,
-        t.Machine.state: None if state is None else state.value,
-        t.Machine.architecture: architecture,
-    }
-    query = _narrowed(query, wanted)
-    if labels:
-        query = query.where(SQL("t1.labels @> %s::jsonb", (json.dumps(dict(labels)),)))
-    if search:
-        query = query.where(_matches(search))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """Which machines are listed.
+
+    *search* finds a part of host name, MAC, serial number or address.
+    """
+
+    among: Sites = None
+    site_id: UUID | None = None
+    state: State | None = None
+    architecture: str | None = None
+    labels: Mapping[str, str] | None = None
+    search: str = ""
+
+    def of(self, query: Any) -> Any:
+        """Return *query* of them."""
+        wanted = {
+            t.Machine.site_id: self.site_id,
+            t.Machine.state: None if self.state is None else self.state.value,
+            t.Machine.architecture: self.architecture,
+        }
+        query = _narrowed(_among(query, t.Machine.site_id, self.among), wanted)
+        if self.labels:
+            query = query.where(SQL("t1.labels @> %s::jsonb", (json.dumps(dict(self.labels)),)))
+        return query.where(_matches(self.search)) if self.search else query
+
+
+ALL_MACHINES: Final = Wanted()
+
+
+def machines(wanted: Wanted = ALL_MACHINES, ask: Ask = FIRST) -> Part[MachineView]:
+    """Return machines."""
+    query = wanted.of(queries.machine_rows())
     return MACHINES.part(query.objects(), ask, queries.machine_views)
+
+
+def machine_documents(wanted: Wanted, ask: Ask) -> Part[documents.Document]:
+    """Return machines as documents."""
+    query = wanted.of(t.Machine.select(t.Machine.id, *MACHINES.columns.values()))
+    return MACHINES.part(query.namedtuples(), ask, _documents)
+
+
+def _documents(rows: list[Any]) -> list[documents.Document]:
+    return documents.machines([row.id for row in rows])
 
 
 def _matches(search: str) -> Any:

@@ -219,7 +219,7 @@ def workflow_view(row: t.Workflow) -> WorkflowView:
 
 def workflow(workflow_id: UUID) -> WorkflowView:
     """Return one workflow.  Raises NotFound."""
-    row = t.Workflow.get_or_none(t.Workflow.id == workflow_id)
+    row = t.Workflow.first_where("id = %s", str(workflow_id))
     return workflow_view(_one("workflow", workflow_id, row))
 
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from models import tables as t
+from models.database import database
 from models.errors import NotFound
 from models.lifecycle import State
 from models.roles import Grant
@@ -23,8 +24,11 @@ def sites(grants: Iterable[Grant]) -> Mapping[UUID, str]:
     ids = {uuid for name in named if (uuid := _uuid(name)) is not None}
     if not named:
         return {}
-    where = t.Site.id.in_(ids) | t.Site.slug.in_(named - {str(uuid) for uuid in ids})
-    return {row.id: row.slug for row in t.Site.select(t.Site.id, t.Site.slug).where(where)}
+    slugs = list(named - {str(uuid) for uuid in ids})
+    return dict(database.execute_sql(_SITES, ([*map(str, ids)], slugs)).fetchall())
+
+
+_SITES: Final = "SELECT id, slug FROM sites WHERE id = ANY(%s::uuid[]) OR slug = ANY(%s)"
 
 
 def found(kind: str, ref: str, sites: Sites) -> Place:
@@ -68,11 +72,17 @@ def _site(ref: str, sites: Sites) -> Place | None:
     return None if row is None else (row.id, row.id)
 
 
+_MACHINE: Final = "SELECT id, site_id FROM machines WHERE id = %s::uuid"
+
+
 def _machine(ref: str, sites: Sites) -> Place | None:
     """Return the machine with this id, or else the one of *sites* with this host name."""
     uuid = _uuid(ref)
-    where = t.Machine.hostname == ref.lower() if uuid is None else t.Machine.id == uuid
-    query = t.Machine.select(t.Machine.id, t.Machine.site_id, t.Machine.state).where(where)
+    if uuid is not None:
+        place: Place | None = database.execute_sql(_MACHINE, (str(uuid),)).fetchone()
+        return place
+    query = t.Machine.select(t.Machine.id, t.Machine.site_id, t.Machine.state)
+    query = query.where(t.Machine.hostname == ref.lower())
     rows = list(query if sites is None else query.where(t.Machine.site_id.in_(sites)))
     named = [row for row in rows if row.state != State.RETIRED.value] or rows
     if len(named) > 1:

@@ -173,7 +173,7 @@ class Approvals(Page):
 def create(body: NewApproval) -> Response:
     """Approve one action on one machine, or deny it."""
     machine = queries.machine(body.machine_id)
-    refusals.concerns(machine)
+    refusals.concerns(machine.id, machine.site_id)
     access.demand("approval.create", machine.site_id)
     new = approvals.NewApproval(
         machine_id=machine.id,

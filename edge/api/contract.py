@@ -14,9 +14,10 @@ from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 from flask_openapi.models.tag import Tag
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from edge import access, conditions
-from edge.api import document, reading
+from edge.api import document, reading, writing
 from edge.api.fields import Page
 from edge.auth import SAFE
 from edge.refusals import recorded_as
@@ -98,6 +99,19 @@ def answered(
     response = Response(body, status=status, mimetype="application/json")
     if status in document.TAGGED and not isinstance(answer, Page):
         response.headers["ETag"] = conditions.tag(answer, body)
+    if location:
+        response.headers["Location"] = location
+    return response
+
+
+def written(
+    answer: writing.Plain, status: HTTPStatus = HTTPStatus.OK, *, location: str = ""
+) -> Response:
+    """Return *answer*, which a writer wrote, as `answered` does a model."""
+    body = to_json(answer)
+    response = Response(body, status=status, mimetype="application/json")
+    if status in document.TAGGED and "version" in answer:
+        response.headers["ETag"] = conditions.version_tag(answer["version"])
     if location:
         response.headers["Location"] = location
     return response

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
+from edge.api import workflows, writing
 from edge.api.fields import (
     WHOLE,
     Answer,
@@ -296,6 +297,12 @@ class Machine(Answer):
 
 class Machines(Page):
     items: list[Machine]
+
+
+written: Final = writing.writer(
+    Machine, workflow=lambda flow: None if flow is None else workflows.written(flow)
+)
+"""What Machine writes, of a document of `models.documents`."""
 
 
 class Why(Answer):

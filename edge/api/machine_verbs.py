@@ -20,9 +20,8 @@ from edge.api.verb_forms import (
     WantedMachines,
 )
 from edge.api.workflows import Workflow
-from models import queries
+from models import queries, whereabouts
 from models.commands import allocating, asks
-from models.views import MachineView
 from models.workflows import Kind
 
 api: Final = resource("machine verbs", "What is asked of a machine; a workflow does it.")
@@ -55,7 +54,7 @@ def _verb(kind: Kind, name: str) -> Callable[..., Any]:
 @_verb(Kind.COMMISSION, "commissionMachine")
 def commission(path: MachineRef, body: Ask) -> Response:
     """Read the machine's inventory from its BMC; leads to available."""
-    return _begun(asks.commission(auth.caller(), _asked_of(path).id, **_why(body)))
+    return _begun(asks.commission(auth.caller(), _asked_of(path), **_why(body)))
 
 
 @_verb(Kind.PROVISION, "provisionMachine")
@@ -67,7 +66,7 @@ def provision(path: MachineRef, body: Provision) -> Response:
     return _begun(
         asks.provision(
             auth.caller(),
-            _asked_of(path).id,
+            _asked_of(path),
             image_ref=body.image_ref,
             profile_ref=body.profile_ref,
             network_id=body.network_id,
@@ -82,7 +81,7 @@ def reprovision(path: MachineRef, body: Reprovision) -> Response:
     return _begun(
         asks.reprovision(
             auth.caller(),
-            _asked_of(path).id,
+            _asked_of(path),
             image_ref=body.image_ref,
             profile_ref=body.profile_ref,
             network_id=body.network_id,
@@ -97,7 +96,7 @@ def image(path: MachineRef, body: BootImage) -> Response:
 
     Ends failed where no agent of the site can insert media.
     """
-    return _begun(asks.media(auth.caller(), _asked_of(path).id, body.media_url, **_why(body)))
+    return _begun(asks.media(auth.caller(), _asked_of(path), body.media_url, **_why(body)))
 
 
 @_verb(Kind.POWER_ON, "powerOnMachine")
@@ -124,7 +123,7 @@ def boot_source(path: MachineRef, body: BootSource) -> Response:
     return _begun(
         asks.boot_source(
             auth.caller(),
-            _asked_of(path).id,
+            _asked_of(path),
             body.boot_source,
             persistent=body.persistent,
             **_why(body),
@@ -138,7 +137,7 @@ def remote_task(path: MachineRef, body: RemoteTask) -> Response:
 
     Ends failed where no agent of the site can run commands.
     """
-    return _begun(asks.remote_task(auth.caller(), _asked_of(path).id, body.command, **_why(body)))
+    return _begun(asks.remote_task(auth.caller(), _asked_of(path), body.command, **_why(body)))
 
 
 @_verb(Kind.RELEASE, "releaseMachine")
@@ -147,7 +146,7 @@ def release(path: MachineRef, body: Ask) -> Response:
 
     What is on its disk stays there until the machine is provisioned again.
     """
-    return _begun(asks.release(auth.caller(), _asked_of(path).id, **_why(body)))
+    return _begun(asks.release(auth.caller(), _asked_of(path), **_why(body)))
 
 
 @_verb(Kind.RETIRE, "retireMachine")
@@ -208,16 +207,16 @@ def _why(body: Ask) -> dict[str, Any]:
 
 
 def _power(kind: Kind, path: MachineRef, body: Ask) -> Response:
-    return _begun(asks.power(auth.caller(), _asked_of(path).id, kind, **_why(body)))
+    return _begun(asks.power(auth.caller(), _asked_of(path), kind, **_why(body)))
 
 
 def _moved(kind: Kind, path: MachineRef, body: Ask) -> Response:
-    return _begun(asks.moved(auth.caller(), _asked_of(path).id, kind, **_why(body)))
+    return _begun(asks.moved(auth.caller(), _asked_of(path), kind, **_why(body)))
 
 
-def _asked_of(path: MachineRef) -> MachineView:
-    machine = queries.machine(path.machine)
-    refusals.concerns(machine)
+def _asked_of(path: MachineRef) -> UUID:
+    machine, site = whereabouts.found("machine", path.machine, None)
+    refusals.concerns(machine, site)
     return machine
 
 

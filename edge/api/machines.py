@@ -8,7 +8,8 @@ from typing import Final
 from flask import Response
 
 from edge import access, auth, conditions, refusals
-from edge.api.contract import answered, operation, resource
+from edge.api import machine_forms
+from edge.api.contract import answered, operation, resource, written
 from edge.api.machine_forms import (
     ChangedMachine,
     Machine,
@@ -20,7 +21,7 @@ from edge.api.machine_forms import (
     Why,
 )
 from edge.api.workflows import Observations, SeenFilter
-from models import lists, queries
+from models import documents, lists, queries
 from models.commands import inventory
 from models.commands import machines as commands
 from models.paging import Part
@@ -56,8 +57,8 @@ def create(body: NewMachine) -> Response:
             root_disk=None if body.root_disk is None else body.root_disk.model_dump(by_alias=True),
         ),
     )
-    made = Machine.of(queries.machine(machine_id))
-    return answered(made, HTTPStatus.CREATED, location=f"/v1/machines/{machine_id}")
+    made = machine_forms.written(documents.machine(machine_id))
+    return written(made, HTTPStatus.CREATED, location=f"/v1/machines/{machine_id}")
 
 
 @operation(
@@ -71,19 +72,23 @@ def create(body: NewMachine) -> Response:
 )
 def index(query: MachineFilter) -> Response:
     """List machines."""
-    return answered(Machines.showing(found(query)))
+    part = lists.machine_documents(_wanted(query), query.ask())
+    return written({"next": part.next, "items": list(map(machine_forms.written, part))})
 
 
 def found(query: MachineFilter) -> Part[MachineView]:
     """Return the machines that *query* asks for, of those that the caller sees."""
-    return lists.machines(
+    return lists.machines(_wanted(query), query.ask())
+
+
+def _wanted(query: MachineFilter) -> lists.Wanted:
+    return lists.Wanted(
         among=access.visible_sites(),
         site_id=None if query.site_id is None else queries.site(query.site_id).id,
         state=query.state,
         architecture=query.architecture,
         labels=query.labels,
         search=query.search,
-        ask=query.ask(),
     )
 
 
@@ -92,7 +97,7 @@ def found(query: MachineFilter) -> Part[MachineView]:
 )
 def show(path: MachineRef) -> Response:
     """Show one machine."""
-    return answered(Machine.of(queries.machine(path.machine)))
+    return written(machine_forms.written(documents.machine(path.machine)))
 
 
 @operation(
@@ -107,13 +112,13 @@ def show(path: MachineRef) -> Response:
 def update(path: MachineRef, body: ChangedMachine) -> Response:
     """Change what was entered of a machine; what its BMC told wins, and `differences` shows it."""
     machine = queries.machine(path.machine)
-    refusals.concerns(machine)
+    refusals.concerns(machine.id, machine.site_id)
     changes = body.asked()
     if "interfaces" in changes:
         changes["interfaces"] = _interfaces(body.interfaces)
     version = conditions.expected(body.version, demanded=False)
     commands.update_machine(auth.caller(), machine.id, changes, version=version)
-    return answered(Machine.of(queries.machine(machine.id)))
+    return written(machine_forms.written(documents.machine(machine.id)))
 
 
 @operation(
@@ -128,7 +133,7 @@ def update(path: MachineRef, body: ChangedMachine) -> Response:
 def delete(path: MachineRef) -> Response:
     """Forget a machine that was never used, or is retired; answers what it was."""
     machine = queries.machine(path.machine)
-    refusals.concerns(machine)
+    refusals.concerns(machine.id, machine.site_id)
     version = conditions.expected(None, demanded=False)
     commands.delete_machine(auth.caller(), machine.id, version=version)
     return answered(Machine.of(machine))

@@ -1,6 +1,8 @@
 """Workflows: what was asked of a machine, step by step."""
 
+from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
@@ -9,13 +11,14 @@ from flask import Response
 from pydantic import ConfigDict, Field
 
 from edge import access, auth, refusals
+from edge.api import writing
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Body, Line, Listing, Page, Path, Reason, SortOf, example
 from models import lists, queries
 from models.commands import asks
 from models.paging import Part
 from models.views import WorkflowView
-from models.workflows import Kind, Party, Progress, StepKind
+from models.workflows import TABLES, Kind, Party, Progress, StepKind
 
 api: Final = resource("workflows", "What was asked of a machine, step by step.")
 
@@ -117,36 +120,51 @@ class Workflow(Answer):
     def of(cls, view: object) -> Self:
         """Return the answer that shows the workflow *view*."""
         assert isinstance(view, WorkflowView)  # noqa: S101 - for the type checker
-        steps = [
-            Step(
-                name=step.name,
-                kind=step.kind,
-                expects=step.expects,
-                party=step.party,
-                deadline_s=step.deadline_s,
-                state=_state(view, number),
-            )
-            for number, step in enumerate(view.steps)
-        ]
         return cls(
             **{name: getattr(view, name) for name in cls.model_fields if name not in _OWN},
             state=view.progress,
             step_index=view.index,
-            steps=steps,
+            steps=_steps(view.kind, view.index, view.progress),
         )
 
 
 _OWN: Final = frozenset({"state", "step_index", "steps"})
 
 
+@cache
+def _steps(kind: Kind, index: int, progress: Progress) -> list[Step]:
+    """Return the table of *kind*, walked as far as *index*."""
+    return [
+        Step(
+            name=step.name,
+            kind=step.kind,
+            expects=step.expects,
+            party=step.party,
+            deadline_s=step.deadline_s,
+            state=_state(index, progress, number),
+        )
+        for number, step in enumerate(TABLES[kind].steps)
+    ]
+
+
+def written(document: Mapping[str, Any]) -> writing.Plain:
+    """Return what Workflow writes, of a document of `models.documents`."""
+    stands = (Kind(document["kind"]), document["index"], Progress(document["progress"]))
+    told = {"state": document["progress"], "step_index": document["index"]}
+    return _written({**document, **told, "steps": _steps(*stands)})
+
+
+_written: Final = writing.writer(Workflow, steps=lambda steps: steps)
+
+
 def _state(
-    view: WorkflowView, number: int
+    index: int, progress: Progress, number: int
 ) -> Literal["done", "running", "failed", "cancelled", "pending"]:
-    if number < view.index or view.progress is Progress.SUCCEEDED:
+    if number < index or progress is Progress.SUCCEEDED:
         return "done"
-    if number > view.index:
+    if number > index:
         return "pending"
-    match view.progress:
+    match progress:
         case Progress.FAILED:
             return "failed"
         case Progress.CANCELLED:
@@ -257,6 +275,7 @@ def events(path: WorkflowRef, query: SeenFilter) -> Response:
 )
 def cancel(path: WorkflowRef, body: Cancellation) -> Response:
     """End a running workflow; its machine becomes failed, and late reports move nothing."""
-    refusals.concerns(queries.machine(queries.workflow(path.workflow).machine_id))
+    flow = queries.workflow(path.workflow)
+    refusals.concerns(flow.machine_id, flow.site_id)
     asks.cancel(auth.caller(), path.workflow, reason=body.reason)
     return answered(Workflow.of(queries.workflow(path.workflow)), HTTPStatus.OK)

@@ -292,8 +292,8 @@ def demand_clock(agent: Agent) -> None:
 
 def live(site_id: UUID) -> list[Agent]:
     """Return the site's live agents, the one heard last first."""
-    query = Agent.select().where((Agent.site_id == site_id) & (Agent.last_seen_at > seen_since()))
-    return list(query.order_by(Agent.last_seen_at.desc()))
+    heard = "site_id = %s AND last_seen_at > %s ORDER BY last_seen_at DESC"
+    return Agent.all_where(heard, str(site_id), seen_since())
 
 
 def seen_since() -> datetime:

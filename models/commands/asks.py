@@ -310,9 +310,8 @@ def _reachable(machine: Machine) -> None:
 
 
 def _undisturbed(machine: Machine) -> None:
-    running: Workflow | None = Workflow.get_or_none(
-        (Workflow.machine_id == machine.id) & (Workflow.state == "running") & Workflow.lifecycle
-    )
+    middle = "machine_id = %s AND state = 'running' AND lifecycle"
+    running = Workflow.first_where(middle, str(machine.id))
     if running is not None:
         raise IllegalTransition(
             f"the machine is in the middle of {running.kind}",

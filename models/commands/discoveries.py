@@ -152,12 +152,9 @@ def prune() -> int:
 
 def claimed(caller: Caller, machine: Machine, macs: Collection[str]) -> None:
     """Mark discoveries of these MACs as that machine, in the transaction that records it."""
-    rows = Discovery.select().where(
-        (Discovery.site_id == machine.site_id)
-        & Discovery.mac.in_(list(macs))
-        & (Discovery.state != Verdict.ACCEPTED.value)
-    )
-    for row in rows.order_by(Discovery.mac).for_update():
+    theirs = "site_id = %s AND mac = ANY(%s::macaddr[]) AND state <> %s ORDER BY mac FOR UPDATE"
+    wanted = (str(machine.site_id), list(macs), Verdict.ACCEPTED.value)
+    for row in Discovery.all_where(theirs, *wanted):
         row.machine_id = machine.id
         _decide(caller, row, Verdict.ACCEPTED)
 

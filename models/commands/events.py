@@ -37,7 +37,8 @@ Send = Callable[[Sequence[events.DomainEvent]], None]
 def tell(machine: Machine, kind: str, data: Mapping[str, Any], *, request_id: str = "") -> None:
     """Add an event, in the caller's transaction, which holds the machine's lock."""
     machine.event_seq += 1
-    Machine.update(event_seq=machine.event_seq).where(Machine.id == machine.id).execute()
+    counted = "UPDATE machines SET event_seq = %s WHERE id = %s"
+    database.execute_sql(counted, (machine.event_seq, str(machine.id)))
     DomainEvent.create(
         machine_id=machine.id,
         site_id=machine.site_id,

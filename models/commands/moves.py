@@ -34,9 +34,7 @@ def locked(machine_id: UUID) -> Machine:
     """Return the machine's row, locked until the transaction ends.  Raises NotFound."""
     # Its key stays as it is: rows that refer to the machine are inserted without waiting, and so
     # without a part in any deadlock.
-    found = Machine.select().where(Machine.id == machine_id)
-    clause = "FOR NO KEY UPDATE"
-    row: Machine | None = found.for_update(clause).first()  # type: ignore[arg-type] # or a clause
+    row = Machine.first_where("id = %s FOR NO KEY UPDATE", str(machine_id))
     if row is None:
         raise NotFound(f"no machine {machine_id}", hint="List them with: sprout machines list")
     return row

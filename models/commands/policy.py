@@ -203,7 +203,7 @@ def _refusal(decision: Decision) -> Forbidden:
 
 def _write(decision: Decision) -> None:
     asked, found = decision.asked, decision.judgement
-    PolicyDecision.insert(
+    PolicyDecision.ensure(
         id=decision.id,
         at=decision.at,
         actor=decision.caller.name,
@@ -218,7 +218,7 @@ def _write(decision: Decision) -> None:
         inputs=dict(inputs(asked)),
         policy=decision.policy,
         request_id=decision.caller.request_id,
-    ).on_conflict_ignore().execute()
+    )
 
 
 def _running(site: UUID, policy: Policy) -> int:

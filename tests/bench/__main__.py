@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
 from tests.bench import (
+    api,
     broker,
     dhcp,
     dns,
@@ -39,6 +40,7 @@ FIGURES: Mapping[str, Measure] = MappingProxyType(
         "fleet": lambda folder, _: fleet.measure(folder),
         "failover": lambda folder, _: failover.measure(folder),
         "events": lambda folder, _: live.measure(folder),
+        "api": lambda folder, _: api.measure(folder),
         "router": router.measure,
         "dhcp": lambda folder, _: dhcp.measure(folder / "dhcp"),
         "dns": lambda folder, _: dns.measure(folder),
