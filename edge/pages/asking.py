@@ -93,7 +93,7 @@ for _name in _VIEWS:
 
 
 def _page(machine: MachineView, verb: str) -> ResponseReturnValue:
-    refusals.concerns(machine)
+    refusals.concerns(machine.id, machine.site_id)
     action, wanted = ACTIONS[verb], _consent(machine, verb)
     given = _good(machine, verb)
     fields = [*_fields(machine, verb), *_approval(given, wanted), _REASON]
@@ -211,7 +211,7 @@ def _disk(machine: MachineView) -> str:
 def approve(machine: UUID) -> ResponseReturnValue:
     """Give or refuse a word for one action on the machine."""
     view = queries.machine(machine)
-    refusals.concerns(view)
+    refusals.concerns(view.id, view.site_id)
     verb = request.values.get("/action") or request.args.get("action") or ""
     asked = [each for each in captions.lacking(among=frozenset({view.site_id}))
              if each.machine_id == view.id]  # fmt: skip
