@@ -35,6 +35,7 @@ _ANSWERED: Final = {
     Kind.NAK: Seen.DHCP_REFUSED,
 }
 _DISCOVERED: Final = Seen.MACHINE_DISCOVERED.value
+_IGNORED: Final = {why: f"{Seen.DHCP_IGNORED.value} {why.value}" for why in Why}
 _STRANGERS: Final = {kind: f"{seen.value} stranger" for kind, seen in _ANSWERED.items()}
 
 
@@ -58,9 +59,13 @@ class Notes:
         self._answers = Tally(window_s=SAME_S, most_keys=8192)
         self._found = Tally(window_s=DISCOVERY_S, most_keys=MOST_DISCOVERED)
         self._unsent = Tally()
+        self._ignored = Tally()
 
     def malformed(self, why: str) -> None:
-        data = {"why": Why.MALFORMED.value, "detail": why}
+        held = self._silent(Why.MALFORMED, None, None)
+        if held is None:
+            return
+        data = {"why": Why.MALFORMED.value, "detail": why, **held}
         self._rows.append(_row(Seen.DHCP_IGNORED, time.time(), None, None, data))
 
     def ignored(self, request: Request, known: Known | None, decided: Ignored) -> None:
@@ -70,9 +75,25 @@ class Notes:
         if decided.why is Why.ANOTHERS_ADDRESS:
             self._heard(request, known, decided.detail)
             return
-        data = {**_asked(request), "why": decided.why.value, "detail": decided.detail}
+        held = self._silent(decided.why, request.mac, known)
+        if held is None:
+            return
+        data = {**_asked(request), "why": decided.why.value, "detail": decided.detail, **held}
         row = _row(Seen.DHCP_IGNORED, time.time(), known, request.mac, data)
         self._rows.append(row)
+
+    def _silent(self, why: Why, mac: str | None, known: Known | None) -> dict[str, int] | None:
+        """Count a packet that got no answer.  None: it makes no row; else what the row says of it.
+
+        The journal counts rows of this kind itself, so here are counted those that make none.
+        """
+        label = _IGNORED[why]
+        run = None if known is None else known.plan.run
+        held = self._ignored.take((mac, run, why.value), label, time.monotonic())
+        if held is None:
+            return None
+        self._ignored.counts[label] -= 1
+        return {"held_back": held} if held else {}
 
     def _heard(self, request: Request, known: Known | None, address: str) -> None:
         server = request.address(Option.SERVER_ID) or ""
@@ -141,7 +162,7 @@ class Notes:
 
     def flush(self) -> None:
         """Write down the counts too: what strangers did since, and what was held back."""
-        for tally in (self._answers, self._found, self._unsent):
+        for tally in (self._answers, self._found, self._unsent, self._ignored):
             self._journal.count(tally.counts)
             tally.counts.clear()
         self._counts.update({label: self._said[kind] for kind, label in _STRANGERS.items()})

@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Final
 
+from models.bootnet import BootNetwork
+from models.bootplan import BootPlan
 from pxe_stack.serve import Site
 from pxe_stack.site_directory import Stores
 from tests.pxe_stack import lab as labs
@@ -58,9 +60,27 @@ def wire(folder: Path, number: int) -> Iterator[Lab]:
 
 
 @contextmanager
+def starved(lab: Lab, size: int) -> Iterator[Peer]:
+    """The same with all that is usual, a pool of *size* and one machine with a plan, on `c0`."""
+    first = IPv4Address(FIRST)
+    net = network(cidr=IPv4Network(WIRE), pool_first=first, pool_last=first + size - 1)
+    plan = make.plan(mac="52:54:00:00:00:01")
+    with _ours(lab, 1, net, replace(_site(lab), dhcp_probe_s=0.1), plan) as peer:
+        yield peer
+
+
+@contextmanager
 def ours(lab: Lab, processes: int = 1) -> Iterator[Peer]:
     """Sprout's DHCP: policy on, every lease synced before its ACK."""
-    site = Site(
+    net = network(
+        cidr=IPv4Network(WIRE), pool_first=IPv4Address(FIRST), pool_last=IPv4Address(LAST)
+    )
+    with _ours(lab, processes, net, _site(lab)) as peer:
+        yield peer
+
+
+def _site(lab: Lab) -> Site:
+    return Site(
         directory=lab.folder / "site",
         agent=make.AGENT,
         key=make.KEY,
@@ -71,11 +91,16 @@ def ours(lab: Lab, processes: int = 1) -> Iterator[Peer]:
         tftp_address=SERVER,
         dhcp_probe_s=0.0,  # nor do the others
     )
+
+
+@contextmanager
+def _ours(
+    lab: Lab, processes: int, net: BootNetwork, site: Site, *plans: BootPlan
+) -> Iterator[Peer]:
     stores = Stores(site.directory, site.agent)
-    net = network(
-        cidr=IPv4Network(WIRE), pool_first=IPv4Address(FIRST), pool_last=IPv4Address(LAST)
-    )
     stores.plans.put_networks([net], ranges=[whole(net)])
+    for plan in plans:
+        stores.plans.put(plan)
     with ExitStack() as stack:
         stack.callback(stores.close)
         children = []

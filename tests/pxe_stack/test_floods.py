@@ -5,6 +5,7 @@ import struct
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from models.observations import Seen
 from pxe_stack import sockets
 from pxe_stack.journal import MOST_SERVED
 from pxe_stack.tally import MOST_KEYS
+from tests.bench.dhcp_client import Load
 from tests.fuzz.dhcp import packet
 from tests.pxe_stack import make
 from tests.pxe_stack.dns_make import query
@@ -70,6 +72,32 @@ def test_dhcp_counts_every_stranger_and_writes_of_few(wire, site):
     assert counts["dhcp-ignored not-ours"] == len(many)
     assert counts["dhcp-ignored malformed"] == len(junk)
     assert len(rows) <= MOST_KEYS
+
+
+def test_a_pool_that_is_used_up_keeps_nobody_out_who_has_an_address(wire, site):
+    """Starvation: `make bench ARGS=dhcp-starvation` is the same with 100,000 MACs, by the clock."""
+    first = IPv4Address("10.77.0.100")
+    net = network(Mode.FULL, pool_first=first, pool_last=first + 31)
+    many = [packet(1, UEFI, n=n, flags=0x8000) for n in range(100, 4000)]
+    with serving(replace(site, dhcp_probe_s=0.0), "dhcp") as boot, udp(wire) as sock:
+        wire.give_address("10.77.0.22/24")
+        boot.stores.plans.put(make.plan())
+        boot.stores.plans.put_networks([net], version=1, ranges=[whole(net)])
+        starver = sockets.made_in(wire.clients, lambda: Load(SERVER_ADDRESS, "10.77.0.22", 32))
+        before = starver.run(8, 1.0)
+        asked(wire, sock, many, ("255.255.255.255", 67))
+        went = wire.run(
+            "busybox", "udhcpc", "-i", "c0", "-n", "-q", "-f", "-t", "2", "-s", "/bin/true"
+        )
+        after = starver.run(8, 1.0)
+        starver.close()
+        counts, rows = ended(boot, "dhcp")
+
+    assert (before["addresses"], after["addresses"]) == (32, 32)
+    assert (after["twice"], after["moved"], after["lost"]) == (0, 0, 0)
+    assert f"lease of {make.ADDRESS} obtained" in went.stderr
+    assert counts["dhcp-ignored exhausted"] == len(many)
+    assert len(rows) <= 2 * MOST_KEYS
 
 
 def test_relays_that_are_not_there_hold_up_no_client(wire, site):
