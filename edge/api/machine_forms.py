@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
 
 from edge.api import workflows, writing
 from edge.api.fields import (
@@ -106,13 +106,23 @@ class NewInterface(Body):
         return self
 
 
+def _without_a_password(address: str) -> str:
+    if "@" in address:
+        raise ValueError("who logs in stands in username, and the password where secretRef says")
+    return address
+
+
 class NewBmc(Body):
     """A BMC.  Its password is never sent here: secretRef says where it is kept."""
 
     protocol: Literal["redfish", "ipmi"] = "redfish"
     address: Annotated[
         Line,
-        Field(description="URL of the Redfish service; for IPMI ipmi://HOST[:PORT], or a host."),
+        AfterValidator(_without_a_password),
+        Field(
+            description="URL of the Redfish service; for IPMI ipmi://HOST[:PORT], or a host.",
+            json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f@]*$"},
+        ),
     ]
     system: Annotated[Word, Field(description="Id of the System, where there are several.")] = ""
     username: Word = ""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from models import audit, facts
+from models import audit, facts, names
 from models.actions import ACTIONS
 from models.audit import Caller
 from models.commands import agents, catalogue, runs, tasks, verbs, walks
@@ -179,12 +179,9 @@ def media(
         raise Invalid(
             f"an image is booted from {MEDIA_SOURCE}, not from {source!r}", field="/bootSource"
         )
-    if not url.startswith(("http://", "https://")):
-        raise Invalid(
-            "a BMC fetches media by HTTP",
-            field="/mediaUrl",
-            hint="Give a URL that begins with http:// or https://.",
-        )
+    names.service(
+        url, field="/mediaUrl", hint="Write http://HOST/PATH or https://HOST/PATH, and no password."
+    )
     asked = {"mediaUrl": url, "bootSource": source}
     order = Order(reason=reason, approval_id=approval_id, parameters=asked)
     return _beside(caller, machine_id, Kind.IMAGE, order, {"url": url})

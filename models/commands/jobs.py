@@ -2,10 +2,9 @@
 
 from types import MappingProxyType
 from typing import Any, Final
-from urllib.parse import urlsplit
 from uuid import UUID
 
-from models import audit
+from models import audit, names
 from models.audit import Caller
 from models.commands import catalogue
 from models.commands.records import locked_site, recorded
@@ -87,7 +86,11 @@ def create_integration(
         raise Invalid(
             f"{provider} does no {kind}", field="/provider", hint=f"For {kind} choose {known}."
         )
-    _check_endpoint(endpoint)
+    names.service(
+        endpoint,
+        field="/endpoint",
+        hint="Write https://HOST/PATH, and who asks as secretRef, never in the URL.",
+    )
     with recorded():
         locked_site(site_id, "/siteId")
         row = IntegrationJob.create(
@@ -199,20 +202,6 @@ def _narrowed(query: Any, site: Any, among: Sites, wanted: tuple[tuple[Any, Any]
         if value is not None:
             query = query.where(column == value)
     return query
-
-
-def _check_endpoint(endpoint: str) -> None:
-    try:
-        parts = urlsplit(endpoint)
-        good = parts.scheme in {"http", "https"} and parts.hostname and not parts.username
-    except ValueError:
-        good = False
-    if not good:
-        raise Invalid(
-            "this is no URL of a service",
-            field="/endpoint",
-            hint="Write https://HOST/PATH, and who asks as secretRef, never in the URL.",
-        )
 
 
 def _missing(kind: str, job_id: UUID) -> NotFound:

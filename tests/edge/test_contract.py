@@ -67,6 +67,41 @@ def test_every_operation_says_how_it_can_fail(contract):
     assert lacking == set()
 
 
+def refusals(contract, operation):
+    """Yield (status, example) of each way in which *operation* can say no."""
+    for status, told in operation["responses"].items():
+        if status >= "400":
+            shared = contract["components"]["responses"][told["$ref"].rpartition("/")[2]]
+            (media,) = shared["content"].items()
+            assert media[0] == "application/problem+json"
+            for example in media[1]["examples"].values():
+                yield status, example["value"]
+
+
+def test_every_refusal_of_every_operation_has_examples_whose_types_are_documented(bare, contract):
+    client, types = bare.test_client(), set()
+    for name, operation in operations(contract):
+        shown = list(refusals(contract, operation))
+        assert shown, name
+        for status, example in shown:
+            accepts(contract, "#/components/schemas/Problem", example)
+            assert str(example["status"]) == status, name
+            types.add(example["type"])
+
+    for kind in types:
+        page = client.get(kind, headers={"Accept": "text/html"})
+        assert page.status_code == 200, kind
+    assert len(types) > 30
+
+
+def test_every_operation_and_every_parameter_says_what_it_is(contract):
+    for name, operation in operations(contract):
+        assert operation["summary"].endswith((".", ":")) or operation.get("description"), name
+        assert operation["tags"], name
+        for parameter in operation.get("parameters", []):
+            assert parameter["schema"], (name, parameter["name"])
+
+
 def test_every_reference_leads_somewhere(contract):
     names = set(re.findall(r"'\$ref': '#/components/(\w+)/(\w+)'", str(contract)))
 
