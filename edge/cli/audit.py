@@ -8,19 +8,25 @@ from typing import Annotated, Any, Final
 import typer
 
 from edge.cli import show, terminal
-from edge.cli.client import FAILED, api
+from edge.cli.client import FAILED, PAGE, api
 from edge.cli.commands import Commands
-from edge.cli.options import OfMachine
+from edge.cli.completing import words
+from edge.cli.options import OfMachine, OfSite
 
 AUDIT: Final = Commands("Who asked for what.")
-
-PAGE: Final = 500
 
 
 @AUDIT.command("list")
 def audit(
     machine_id: OfMachine = "",
-    limit: Annotated[int, typer.Option(help="Rows at most.")] = 100,
+    site_id: OfSite = "",
+    actor: Annotated[str, typer.Option(help="Only what this person or program did.")] = "",
+    action: Annotated[str, typer.Option(help="Only this, such as machine.provision.")] = "",
+    outcome: Annotated[
+        str, typer.Option(help="done or refused.", autocompletion=words("done", "refused"))
+    ] = "",
+    request_id: Annotated[str, typer.Option(help="Only what came of this request.")] = "",
+    limit: Annotated[int, typer.Option(help="Rows at most.", min=1, max=PAGE)] = 100,
 ) -> None:
     """List what was asked, the newest first."""
     columns = {
@@ -31,8 +37,18 @@ def audit(
         "outcome": "outcome",
         "reason": "reason",
     }
-    page = api().get("/v1/audit", machineId=machine_id, limit=limit)
+    query = {
+        "machineId": machine_id,
+        "siteId": site_id,
+        "actor": actor,
+        "action": action,
+        "outcome": outcome,
+        "requestId": request_id,
+    }
+    page = api().get("/v1/audit", **query, limit=limit)
     show.rows(page["items"], columns)
+    if page.get("next"):
+        terminal.tell(f"the newest {limit} are shown; there are more")
 
 
 @AUDIT.command("export")
@@ -93,8 +109,8 @@ def _tell(shown: Mapping[str, Any]) -> None:
 
 def _fetched() -> tuple[list[Any], list[Any]]:
     """Return seals and records; seals first, so that what they cover is there."""
-    links = api().items("/v1/audit-seals", limit=PAGE)
-    return links, api().items("/v1/audit", sort="id", limit=PAGE)
+    links = api().items("/v1/audit-seals")
+    return links, api().items("/v1/audit", sort="id")
 
 
 def _of_file(file: Path) -> tuple[list[Any], list[Any]]:

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 TIMEOUT_S: Final = (5.0, 30.0)
 """To connect, and to be answered."""
 
+PAGE: Final = 500
+"""Rows of a list that are asked for at a time: all that the API gives."""
+
 FAILED: Final = 1
 REFUSED: Final = 3
 STRANGER: Final = 4
@@ -64,11 +67,12 @@ class Api:
 
     def get(self, path: str, **query: Any) -> Any:
         """Return the answer to GET."""
-        wanted = {name: value for name, value in query.items() if value not in {None, ""}}
+        wanted = {name: value for name, value in query.items() if value not in (None, "")}
         return self.call("GET", path, query=wanted)[0]
 
     def items(self, path: str, **query: Any) -> list[dict[str, Any]]:
         """Return every row of a list, page after page."""
+        query.setdefault("limit", PAGE)
         found: list[dict[str, Any]] = []
         while True:
             page = self.get(path, **query)

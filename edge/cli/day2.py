@@ -27,7 +27,7 @@ def actions(site_id: OfSite = "") -> None:
         "states": "states",
         "what": "description",
     }
-    show.rows(api().items("/v1/day2-actions", siteId=site_id), columns)
+    show.rows(api().get("/v1/day2-actions", siteId=site_id)["items"], columns)
 
 
 @APPROVALS.command("create")
@@ -53,7 +53,7 @@ def approve(
         "expiresInS": expires_in_s,
     }
     made = api().post("/v1/approvals", given(body))
-    show.made(made, f"{decision}: {action}, good until {made['expiresAt']}")
+    show.made(made, f"{decision}: {action}, good until {show.cell(made['expiresAt'])}")
 
 
 def _json(text: str) -> Any:
@@ -64,7 +64,13 @@ def _json(text: str) -> Any:
 
 
 @APPROVALS.command("list")
-def approvals(machine_id: OfMachine = "", site_id: OfSite = "") -> None:
+def approvals(
+    machine_id: OfMachine = "",
+    site_id: OfSite = "",
+    is_open: Annotated[
+        bool, typer.Option("--open", help="Only those that still let something happen.")
+    ] = False,
+) -> None:
     """List approvals, the newest first."""
     columns = {
         "action": "action",
@@ -74,7 +80,8 @@ def approvals(machine_id: OfMachine = "", site_id: OfSite = "") -> None:
         "machine": "machineId",
         "id": "id",
     }
-    found = api().items("/v1/approvals", machineId=machine_id, siteId=site_id)
+    query = {"machineId": machine_id, "siteId": site_id, "open": "true" if is_open else ""}
+    found = api().items("/v1/approvals", **query)
     show.rows(found, columns)
 
 
@@ -113,7 +120,13 @@ def evidence(execution: Named) -> None:
 
 
 @DECISIONS.command("list")
-def decisions(machine_id: OfMachine = "", site_id: OfSite = "") -> None:
+def decisions(
+    machine_id: OfMachine = "",
+    site_id: OfSite = "",
+    allowed: Annotated[
+        bool | None, typer.Option("--allowed/--refused", help="Only those, or only the others.")
+    ] = None,
+) -> None:
     """List how requests were judged, the newest first."""
     columns = {
         "at": "at",
@@ -124,7 +137,9 @@ def decisions(machine_id: OfMachine = "", site_id: OfSite = "") -> None:
         "reason": "reason",
         "id": "id",
     }
-    found = api().items("/v1/policy-decisions", machineId=machine_id, siteId=site_id)
+    query = {"machineId": machine_id, "siteId": site_id}
+    judged = "" if allowed is None else str(allowed).lower()
+    found = api().items("/v1/policy-decisions", **query, allowed=judged)
     show.rows(found, columns)
 
 

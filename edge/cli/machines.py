@@ -88,6 +88,8 @@ def listed(
     state: Annotated[str, typer.Option(help="Only this state.", autocompletion=states)] = "",
     search: Annotated[str, typer.Option(help="Part of a host name or MAC.")] = "",
     site_id: OfSite = "",
+    architecture: Annotated[str, typer.Option(help="x86_64 or arm64.")] = "",
+    label: Annotated[list[str] | None, typer.Option(help="name=value; all must match.")] = None,
 ) -> None:
     """List machines."""
     columns = {
@@ -99,14 +101,18 @@ def listed(
         "image": "imageRef",
         "id": "id",
     }
-    found = api().items("/v1/machines", state=state, search=search, siteId=site_id)
-    show.rows(found, columns)
+    query = {"state": state, "search": search, "siteId": site_id, "architecture": architecture}
+    show.rows(api().items("/v1/machines", **query, label=label or ""), columns)
 
 
 @MACHINES.command("show")
 def shown(machine: MachineName) -> None:
     """Show one machine, by host name or id."""
-    show.record(api().get(f"/v1/machines/{machine}"))
+    show.record(api().get(f"/v1/machines/{machine}"), workflow=_flow)
+
+
+def _flow(flow: dict[str, Any]) -> str:
+    return f"{flow['kind']} {flow['state']}  {flow['id']}"
 
 
 @MACHINES.command("timeline")

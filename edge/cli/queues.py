@@ -1,6 +1,8 @@
 """`sprout dead-letters|actors`: what went through the queues, and who answers to it."""
 
-from typing import Final
+from typing import Annotated, Final
+
+import typer
 
 from edge.cli import show
 from edge.cli.client import api
@@ -11,7 +13,12 @@ DEAD_LETTERS: Final = Commands("Messages that nobody could work on, and why.")
 
 
 @DEAD_LETTERS.command("list")
-def listed() -> None:
+def listed(
+    queue: Annotated[str, typer.Option(help="Only those that died on this queue.")] = "",
+    replayed: Annotated[
+        bool | None, typer.Option("--replayed/--waiting", help="Only those, or only the others.")
+    ] = None,
+) -> None:
     """List dead letters, the newest first."""
     columns = {
         "id": "id",
@@ -21,7 +28,8 @@ def listed() -> None:
         "replayed": "replayedAt",
         "detail": "detail",
     }
-    show.rows(api().items("/v1/dead-letters"), columns)
+    sent = "" if replayed is None else str(replayed).lower()
+    show.rows(api().items("/v1/dead-letters", queue=queue, replayed=sent), columns)
 
 
 @DEAD_LETTERS.command("show")

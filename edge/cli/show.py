@@ -24,8 +24,10 @@ class Form(StrEnum):
 
 _FORM: Final[ContextVar[Form]] = ContextVar("form", default=Form.TABLE)
 _MOMENT: Final = re.compile(r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|\+00:00)")
-_NAMES: Final = frozenset({"id", "hash", "url", "slug", "hostname"})
-"""What somebody may have to copy from a table is never shortened."""
+_WORDS: Final = frozenset(
+    {"actor", "data", "detail", "does", "name", "reason", "rule", "sites", "states", "what"}
+)
+"""Columns that may be shortened; what is compared or copied is not among them."""
 _LEAST: Final = 12
 _GAP: Final = "  "
 
@@ -51,12 +53,13 @@ def rows(found: Sequence[Row], columns: Columns) -> None:
             terminal.out(line)
 
 
-def record(found: Row) -> None:
-    """Print one thing; to people a field a line."""
+def record(found: Row, **shortly: Callable[[Any], Any]) -> None:
+    """Print one thing; to people a field a line, and those of *shortly* as it makes of them."""
     if for_programs():
         data(found)
         return
-    for line in _fields(found):
+    read = {name: shortly[name](v) if name in shortly and v else v for name, v in found.items()}
+    for line in _fields(read):
         terminal.out(line)
 
 
@@ -66,7 +69,8 @@ def made(found: Row, told: str, *, name: str = "id") -> None:
         data(found)
     else:
         terminal.out(str(found[name]))
-    terminal.tell(told)
+    if told:
+        terminal.tell(told)
 
 
 def done(answer: Row, told: str) -> None:
@@ -102,8 +106,8 @@ def _table(found: Sequence[Row], columns: Columns) -> Iterator[str]:
     cells = [[cell(_value(row, what)) for what in columns.values()] for row in found]
     heads = [head.upper() for head in columns]
     widths = [max(map(terminal.width, column)) for column in zip(heads, *cells, strict=True)]
-    firm = [head in _NAMES for head in columns]
-    fitting = _fitting(widths, firm, terminal.columns() - len(_GAP) * (len(widths) - 1))
+    loose = [n for n, head in enumerate(columns) if head in _WORDS]
+    fitting = _fitting(widths, loose, terminal.columns() - len(_GAP) * (len(widths) - 1))
     for line in (heads, *cells):
         shown = map(terminal.shortened, line, fitting)
         yield _GAP.join(map(terminal.padded, shown, fitting)).rstrip()
@@ -113,14 +117,13 @@ def _value(row: Row, what: str | Callable[[Row], Any]) -> Any:
     return row.get(what) if isinstance(what, str) else what(row)
 
 
-def _fitting(widths: list[int], firm: list[bool], room: int) -> list[int]:
-    """Return *widths* with the widest that are not *firm* made less wide until *room* is enough."""
+def _fitting(widths: list[int], loose: list[int], room: int) -> list[int]:
+    """Return *widths* with the widest of the *loose* made less wide until *room* is enough."""
     widths = list(widths)
     while sum(widths) > room:
-        loose = [n for n, width in enumerate(widths) if width > _LEAST and not firm[n]]
-        if not loose:
+        widest = max(loose, key=lambda n: widths[n], default=None)
+        if widest is None or widths[widest] <= _LEAST:
             break
-        widest = max(loose, key=lambda n: widths[n])
         widths[widest] = max(_LEAST, widths[widest] - (sum(widths) - room))
     return widths
 

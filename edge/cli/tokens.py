@@ -27,7 +27,7 @@ def create(
     """Make a token and print it, once; without --site-id it is for all sites."""
     body: dict[str, Any] = {"name": name, "role": role, "days": days}
     made = api().post("/v1/api-tokens", body | ({"sites": site_id} if site_id else {}))
-    until = made["expiresAt"]
+    until = show.cell(made["expiresAt"])
     told = f"token {made['id']}, good until {until}; it is not shown again"
     show.made(made, told, name="token")
 
@@ -35,11 +35,11 @@ def create(
 @TOKENS.command("list")
 def listed() -> None:
     """List tokens, the newest first."""
-    columns = {
+    columns: show.Columns = {
         "id": "id",
         "name": "name",
         "role": "role",
-        "sites": "sites",
+        "sites": lambda token: token["sites"] or "all",
         "by": "createdBy",
         "expires": "expiresAt",
         "last used": "lastUsedAt",

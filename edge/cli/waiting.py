@@ -46,14 +46,14 @@ def machine(
         return None
 
     found = follow.until(look, f"{machine} {' or '.join(sorted(wanted))}", limit)
-    show.made(found, f"{found['hostname']} is {found['state']}", name="state")
+    show.made(found, "", name="state")
 
 
 @WAIT.command("workflow")
 def workflow(workflow: WorkflowId, deadline: Deadline = "1h") -> None:
     """Wait for the end of a workflow; status 1 when it failed or was cancelled."""
     ended = follow.workflow(api(), workflow, follow.seconds(deadline))
-    show.made(ended, f"{ended['kind']} {ended['state']}", name="state")
+    show.made(ended, "", name="state")
 
 
 @WAIT.command("approval")
@@ -82,7 +82,7 @@ def approval(
         return None
 
     found = follow.until(look, f"an approval of {action}", limit)
-    show.made(found, f"{found['decidedBy']} approved, until {found['expiresAt']}")
+    show.made(found, f"{found['decidedBy']} approved, until {show.cell(found['expiresAt'])}")
 
 
 def _decided(client: Api, machine: str, action: str) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """`sprout workflows|ip-allocations|why`: what is done, was done, and is waited for."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote
 
 import typer
@@ -8,15 +8,25 @@ import typer
 from edge.cli import follow, show, terminal
 from edge.cli.client import Api, Told, api
 from edge.cli.commands import Commands
-from edge.cli.completing import names
-from edge.cli.options import MachineName, OfMachine, WorkflowId, given, is_id
+from edge.cli.completing import names, words
+from edge.cli.options import MachineName, OfMachine, OfSite, WorkflowId, given, is_id
 
 WORKFLOWS: Final = Commands("What was asked, and how it goes.")
 ALLOCATIONS: Final = Commands("Addresses of machines.")
 
 
+_STATES: Final = words("running", "succeeded", "failed", "cancelled")
+
+
 @WORKFLOWS.command("list")
-def listed(machine_id: OfMachine = "") -> None:
+def listed(
+    machine_id: OfMachine = "",
+    site_id: OfSite = "",
+    state: Annotated[
+        str, typer.Option(help="running, succeeded, failed or cancelled.", autocompletion=_STATES)
+    ] = "",
+    kind: Annotated[str, typer.Option(help="What was asked for, such as provision.")] = "",
+) -> None:
     """List workflows, the newest first."""
     columns = {
         "kind": "kind",
@@ -25,13 +35,18 @@ def listed(machine_id: OfMachine = "") -> None:
         "id": "id",
         "detail": "detail",
     }
-    show.rows(api().items("/v1/workflows", machineId=machine_id), columns)
+    query = {"machineId": machine_id, "siteId": site_id, "state": state, "kind": kind}
+    show.rows(api().items("/v1/workflows", **query), columns)
 
 
 @WORKFLOWS.command("show")
 def shown(workflow: WorkflowId) -> None:
     """Show one workflow."""
-    show.record(api().get(f"/v1/workflows/{workflow}"))
+    show.record(api().get(f"/v1/workflows/{workflow}"), steps=_steps)
+
+
+def _steps(steps: list[dict[str, Any]]) -> str:
+    return "\n".join(f"{step['state']}  {step['name']}  ({step['party']})" for step in steps)
 
 
 @WORKFLOWS.command("events")
@@ -63,7 +78,7 @@ def watch(
     """
     client = api()
     ended = follow.workflow(client, _meant(client, workflow))
-    show.made(ended, f"{ended['kind']} {ended['state']}", name="state")
+    show.made(ended, "", name="state")
 
 
 def _meant(client: Api, word: str) -> str:
@@ -104,6 +119,6 @@ def why(machine: MachineName) -> None:
         show.data(told)
         return
     terminal.out(told["sentence"])
-    for name, words in (("until", "Until"), ("evidence", "Last sign"), ("nextAction", "Next")):
+    for name, heading in (("until", "Until"), ("evidence", "Last sign"), ("nextAction", "Next")):
         if told.get(name):
-            terminal.out(f"{words}: {show.cell(told[name])}")
+            terminal.out(f"{heading}: {show.cell(told[name])}")

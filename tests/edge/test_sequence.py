@@ -51,6 +51,7 @@ class Operator:
 
     def says(self, *words):
         """Run one line, which must succeed; return what it prints."""
+        self.site_lives()
         done = subprocess.run(
             [sys.executable, "-c", RUN, *words],
             env=self._given,
@@ -81,6 +82,12 @@ class Operator:
         with borrowed():
             self.scene.site = queries.site("ams-1").id
             self.scene.agent = domain.Agent(self.scene.site)
+
+    def site_lives(self):
+        """However long the lines take: an agent that says nothing for a while is given no work."""
+        if hasattr(self.scene, "agent"):
+            with borrowed():
+                self.scene.agent.beat()
 
     def site_does(self, flow, *results):
         """Let control take *flow* up, and the agent do its tasks; return how it stands."""
