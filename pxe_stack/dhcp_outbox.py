@@ -60,24 +60,30 @@ class Outbox:
         self._notes = notes
         self._address = address
         self._interface = interface
-        self._letters: list[Letter] = []
+        self._offers: list[Letter] = []
+        self._acks: list[Letter] = []
         self._unwritten: list[Lease] = []
 
     def put(self, letter: Letter) -> None:
-        self._letters.append(letter)
+        (self._acks if letter.kind is _ACK else self._offers).append(letter)
 
     def keep(self, leases: Iterable[Lease]) -> None:
         """Have *leases* written before the next ACK leaves."""
         self._unwritten += leases
 
+    def send_offers(self, sock: socket.socket) -> None:
+        """Send what promises nothing that lasts."""
+        offers, self._offers = self._offers, []
+        self._post(sock, offers)
+
     def send(self, sock: socket.socket) -> None:
         """Send what waits, ACKs once all leases are written; none of them when they cannot be."""
-        letters, self._letters = self._letters, []
+        self.send_offers(sock)
+        acks, self._acks = self._acks, []
         leases, self._unwritten = self._unwritten, []
-        self._post(sock, [each for each in letters if each.kind is not _ACK])
         # A repeated REQUEST has no lease of its own, and yet tells of one that was not written.
         if not leases or self._write(leases):
-            self._post(sock, [each for each in letters if each.kind is _ACK])
+            self._post(sock, acks)
 
     def _write(self, leases: list[Lease]) -> bool:
         """Write *leases*; when that fails, know only what lies on the disk, and say nothing."""

@@ -33,7 +33,9 @@ from pxe_stack.site_directory import Stores
 log = structlog.get_logger()
 
 BATCH: Final = 256
-"""Packets that are taken from a socket before the leases among them are written together."""
+"""Packets that are taken from a socket before the offers among them leave."""
+BATCHES: Final = 4
+"""So many of them, while more come, before the leases among them are written together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,8 +160,19 @@ class DhcpServer:
         self._version = -1
 
     def _serve(self, ear: Ear) -> None:
-        """Answer what has come, and write what must last once for all of it."""
-        now = time.time()
+        """Answer what has come, and write what must last once for all of it.
+
+        What comes meanwhile is taken too, for a few batches: the more, the fewer writes.
+        """
+        for _ in range(BATCHES):
+            if not self._hear(ear):
+                break
+            self._outbox.send_offers(ear.voice)
+        self._finish(ear)
+
+    def _hear(self, ear: Ear) -> bool:
+        """Decide on a batch of packets; whether there were any."""
+        now, heard = time.time(), False
         for _ in range(BATCH):
             try:
                 raw, origin = ear.hear()
@@ -167,8 +180,9 @@ class DhcpServer:
                 break
             except OSError:  # an error that the kernel kept for a packet of before
                 continue
+            heard = True
             self._guarded(Packet(raw, origin, ear), now)
-        self._finish(ear)
+        return heard
 
     def _guarded(self, packet: Packet, now: float) -> None:
         try:

@@ -107,7 +107,7 @@ def _ours(
         for index in range(processes):
             command = [sys.executable, "-m", "tests.pxe_stack.dhcp_process", labs._written(site)]
             command += [str(index), str(processes)]
-            children.append(_on(index, command, lab, stack, cwd=labs.ROOT))
+            children.append(_on(2 * index, command, lab, stack, cwd=labs.ROOT))
         until(lambda: len(stores.journal.ready_services()) == processes)
         yield Peer(f"sprout, {processes} process{'es' if processes > 1 else ''}", lab, children)
 
@@ -193,10 +193,10 @@ def _on(core: int, command: list[str], lab: Lab, stack: ExitStack, **options: An
 
 
 class _Local(postgres.Postgres):
-    """PostgreSQL on core 1, reached by a socket in its folder from any network namespace."""
+    """PostgreSQL on core 2, reached by a socket in its folder from any network namespace."""
 
     def start(self) -> None:
-        command = ["taskset", "-c", "1", str(postgres.BIN / "postgres"), "-p", str(self.port)]
+        command = ["taskset", "-c", "2", str(postgres.BIN / "postgres"), "-p", str(self.port)]
         command += ["-D", str(self.folder / "data"), "-c", "listen_addresses=127.0.0.1"]
         command += ["-c", f"unix_socket_directories={self.folder}", "-c", "shared_buffers=64MB"]
         self.postmaster = process.launch(
