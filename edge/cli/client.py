@@ -19,6 +19,8 @@ TIMEOUT_S: Final = (5.0, 30.0)
 PAGE: Final = 500
 """Rows of a list that are asked for at a time: all that the API gives."""
 
+MOST_WORDS: Final = 200
+
 FAILED: Final = 1
 REFUSED: Final = 3
 STRANGER: Final = 4
@@ -95,12 +97,20 @@ class Api:
     ) -> tuple[Any, Mapping[str, str]]:
         """Return (answer, headers).  Raises Told."""
         answer = self._answer(method, path, json=body, params=query)
-        return (answer.json() if answer.content else None), answer.headers
+        try:
+            return (answer.json() if answer.content else None), answer.headers
+        except (ValueError, RecursionError):
+            raise self._away("its answer makes no sense") from None
 
     def content(self, path: str) -> Iterator[bytes]:
         """Yield the bytes at *path*, however many they are.  Raises Told."""
+        import requests
+
         with self._answer("GET", path, accept="*/*", stream=True) as answer:
-            yield from answer.iter_content(1 << 20)
+            try:
+                yield from answer.iter_content(1 << 20)
+            except requests.RequestException as exc:
+                raise self._away("the answer broke off") from exc
 
     def _answer(
         self, method: str, path: str, *, accept: str = "application/json", **more: Any
@@ -108,40 +118,69 @@ class Api:
         # Half of the command line's start-up time: paid only by what asks the API.
         import requests
 
-        headers = {"Accept": accept}
-        if self._token:
-            headers["Authorization"] = f"Bearer {self._token}"
         try:
             answer = requests.request(
-                method, f"{self.url}{path}", headers=headers, timeout=TIMEOUT_S, **more
+                method,
+                f"{self.url}{path}",
+                headers={"Accept": accept},
+                auth=self._prove,
+                timeout=TIMEOUT_S,
+                allow_redirects=False,
+                **more,
             )
         except requests.RequestException as exc:
-            raise Told(
-                f"cannot reach {self.url} ({type(exc).__name__})",
-                "Start Sprout with: sprout up, or point SPROUT_API_URL to where it runs.",
-                status=AWAY,
-            ) from exc
+            raise self._away(type(exc).__name__) from exc
+        if answer.is_redirect:
+            raise _elsewhere(self.url, answer.headers["Location"])
         if not answer.ok:
             raise _refusal(answer.status_code, answer.text)
         return answer
+
+    def _away(self, why: str) -> Told:
+        return Told(
+            f"cannot reach {self.url} ({why})",
+            "Start Sprout with: sprout up, or point SPROUT_API_URL to where it runs.",
+            status=AWAY,
+        )
+
+    def _prove(self, request: "requests.PreparedRequest") -> "requests.PreparedRequest":
+        """Show the token; without this, a netrc entry for the host would be shown instead."""
+        if self._token:
+            request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
+def _elsewhere(url: str, location: str) -> Told:
+    """Return what is told of a redirect: followed, it would turn a POST into a GET."""
+    return Told(
+        f"{url} sends its callers to {_quoted(location)}",
+        "If that is where Sprout is, point SPROUT_API_URL there.",
+        status=AWAY,
+    )
+
+
+def _quoted(text: str) -> str:
+    """Return the beginning of a stranger's *text*, on one line."""
+    return terminal.clean(text[:MOST_WORDS])
 
 
 def _refusal(status: int, text: str) -> Told:
     code = _exit_code(status)
     try:
         problem = json.loads(text)
-        detail = str(problem["detail"])
+        detail = terminal.clean(str(problem["detail"]))
         lines = [_fault(fault, detail) for fault in problem.get("errors", ())]
     except (ValueError, KeyError, TypeError, AttributeError):
-        return Told(f"HTTP {status}: {text[:200]}", _access(status), status=code, http=status)
+        return Told(f"HTTP {status}: {_quoted(text)}", _access(status), status=code, http=status)
     return Told(detail, *lines, _access(status), status=code, http=status)
 
 
 def _fault(fault: Mapping[str, str], told: str) -> str:
     """Return what is wrong at one place, without what was *told* already."""
-    detail = fault.get("detail", "")
+    detail = terminal.clean(fault.get("detail", ""))
     new = "" if detail in told else detail
-    return " ".join(filter(None, (fault.get("pointer", ""), new, fault.get("hint", ""))))
+    hint = terminal.clean(fault.get("hint", ""))
+    return " ".join(filter(None, (terminal.clean(fault.get("pointer", "")), new, hint)))
 
 
 def _exit_code(status: int) -> int:
