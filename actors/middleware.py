@@ -15,6 +15,7 @@ import structlog
 from dramatiq.middleware import CurrentMessage, Middleware, SkipMessage, TimeLimit
 
 from actors.broker_contract import Reason, Unworkable
+from models import names
 from models.errors import DomainError
 
 TIME_LIMIT_MS: Final = 60_000
@@ -85,6 +86,8 @@ class MessageContext(Middleware):
         structlog.contextvars.bind_contextvars(
             message=message.message_id, actor=message.actor_name, queue=message.queue_name
         )
+        if asked_by := _request_id(message.kwargs):
+            structlog.contextvars.bind_contextvars(request_id=asked_by)
 
     def after_process_message(
         self,
@@ -132,6 +135,17 @@ class Counts(Middleware):
 
 COUNTS: Final = Counts()
 """Of this process."""
+
+
+def _request_id(kwargs: Any) -> str:
+    """Return the id of the request that a message came of, "" where it came of none."""
+    told = kwargs if isinstance(kwargs, dict) else {}
+    for name in ("message", "envelope"):
+        inner = told.get(name)
+        told = inner if isinstance(inner, dict) else told
+    given = told.get("request_id", "")
+    # Agents say it themselves: what is no id of ours does not reach a log line.
+    return given if isinstance(given, str) and names.REQUEST_ID.fullmatch(given) else ""
 
 
 def for_workers(*, judges_ages: bool = False) -> list[Middleware]:

@@ -46,9 +46,13 @@ def install(app: Flask, allowed_hosts: frozenset[str]) -> None:
 def request_id() -> str:
     """Return the id of the current request."""
     if "request_id" not in g:
-        given = request.headers.get("X-Request-Id", "")
-        g.request_id = given if names.REQUEST_ID.fullmatch(given) else uuid4().hex
+        g.request_id = known_id(request.headers.get("X-Request-Id", ""))
     return str(g.request_id)
+
+
+def known_id(given: str) -> str:
+    """Return *given* if it is well formed, else a new id."""
+    return given if names.REQUEST_ID.fullmatch(given) else uuid4().hex
 
 
 def _begun() -> None:

@@ -188,7 +188,7 @@ def _options(settings: Settings) -> Mapping[str, Any]:
     return {
         "bind": settings.bind,
         "workers": settings.edge_workers,
-        "worker_class": "gthread",
+        "worker_class": "edge.gate.Threads",
         "threads": settings.edge_threads,
         "graceful_timeout": GRACE_S,
         "keepalive": 30,

@@ -56,7 +56,7 @@ def patiently(verb: Callable[[], None]) -> None:
 )
 def advance(workflow: str, request_id: str = "") -> None:
     """Carry a workflow on as far as it goes without waiting."""
-    log.info("workflow.advance", workflow=workflow, request_id=request_id)
+    log.info("workflow.advance", workflow=workflow)
     patiently(lambda: walks.advance(UUID(workflow), documents))
 
 

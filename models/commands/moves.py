@@ -1,6 +1,7 @@
 """The one writer of a machine's state, and its timeline."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -45,8 +46,11 @@ def move(
 ) -> State:
     """Move *machine* and write it down.  Nothing else assigns Machine.state.
 
-    The caller holds the row's lock.  Raises IllegalTransition.
+    What the engine does for *flow* bears the id of the request that asked for it.  The caller holds
+    the row's lock.  Raises IllegalTransition.
     """
+    if flow is not None and not by.request_id:
+        by = replace(by, request_id=flow.request_id)
     before = State(machine.state)
     came_from = None if machine.came_from is None else State(machine.came_from)
     after = next_state(

@@ -23,6 +23,10 @@ class Message(SimpleNamespace):
         self.failed = True
 
 
+def named(kwargs):
+    return Message(message_id="m", actor_name="a", queue_name="q", kwargs=kwargs)
+
+
 def test_a_message_is_expired_from_its_very_millisecond():
     message = Message(options={"expires_at": 1_000_000})
 
@@ -51,9 +55,51 @@ def test_a_message_fails_with_its_actor(exception, failed):
     assert message.failed is failed
 
 
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {"request_id": "ticket-1"},
+        {"message": {"envelope": {"request_id": "ticket-1"}, "signature": "s"}},
+    ],
+)
+def test_log_lines_of_an_actor_carry_the_id_of_the_request_that_it_came_of(kwargs):
+    context = MessageContext()
+
+    context.before_process_message(None, named(kwargs))
+    during = structlog.contextvars.get_contextvars()
+    context.after_process_message(None, Message())
+
+    assert during["request_id"] == "ticket-1"
+    assert structlog.contextvars.get_contextvars() == {}
+
+
+@pytest.mark.parametrize(
+    "kwargs",
+    [
+        {},
+        {"request_id": ""},
+        {"request_id": 7},
+        {"request_id": "a\nb"},
+        {"request_id": "x" * 65},
+        {"message": "no dictionary"},
+        {"message": {"envelope": ["request_id"]}},
+        {"message": {"envelope": {"request_id": {"a": 1}}}},
+        None,
+    ],
+)
+def test_what_is_no_request_id_reaches_no_log_line(kwargs):
+    context = MessageContext()
+
+    context.before_process_message(None, named(kwargs))
+    during = structlog.contextvars.get_contextvars()
+    context.after_process_message(None, Message())
+
+    assert "request_id" not in during
+
+
 def test_log_lines_of_an_actor_carry_its_message_and_no_later_ones_do():
     context = MessageContext()
-    message = Message(message_id="m", actor_name="a", queue_name="q")
+    message = named({})
 
     context.before_process_message(None, message)
     during = structlog.contextvars.get_contextvars()
