@@ -19,6 +19,7 @@ from edge.api.fields import (
     Page,
     Path,
     SortOf,
+    Word,
     example,
 )
 from models import queries
@@ -50,6 +51,10 @@ class TokenRef(Path):
 
 
 class TokenFilter(Listing):
+    live: Annotated[bool | None, Field(description="Only those that are good now, or are not.")] = (
+        None
+    )
+    search: Annotated[Word, Field(description="Part of a name.")] = ""
     sort: Annotated[str, SortOf(tokens.ORDER)] = tokens.ORDER.usual
 
 
@@ -143,7 +148,8 @@ def create(body: NewApiToken) -> Response:
 def index(query: TokenFilter) -> Response:
     """List tokens."""
     among = access.sites_for("api-token.read")
-    return answered(ApiTokens.showing(tokens.listed(among=among, ask=query.ask())))
+    found = tokens.listed(among=among, live=query.live, search=query.search, ask=query.ask())
+    return answered(ApiTokens.showing(found))
 
 
 @operation(

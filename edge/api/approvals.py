@@ -12,6 +12,7 @@ from edge import access, auth, refusals
 from edge.api import reading, verb_forms
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import (
+    CLOSED,
     WHOLE,
     Answer,
     Body,
@@ -42,6 +43,14 @@ _EXAMPLE: Final = {
 _DAY: Final = 86_400
 
 Decided = Literal["approved", "denied"]
+Receipts = Annotated[
+    dict[Line, Sha256],
+    Field(
+        max_length=32,
+        description="SHA-256 of each rendered document, by its name.",
+        json_schema_extra=CLOSED,
+    ),
+]
 ActionName = Annotated[
     Line, Field(description="An action of /v1/day2-actions.", examples=["release"])
 ]
@@ -87,10 +96,7 @@ class NewApproval(Body):
     parameters: Annotated[
         dict[str, Any] | None, Field(description="As the verb's body has them.", max_length=32)
     ] = None
-    receipts: Annotated[
-        dict[Line, Sha256] | None,
-        Field(description="SHA-256 of each rendered document, by its name.", max_length=32),
-    ] = None
+    receipts: Receipts | None = None
     expires_in_s: Annotated[
         int | None,
         Field(ge=1, le=30 * _DAY, description="Seconds; policy says how many at most."),

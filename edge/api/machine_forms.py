@@ -226,10 +226,15 @@ class RootDisk(Answer):
 class Difference(Answer):
     """What was entered, and what the BMC tells."""
 
-    severity: str
-    what: str
-    entered: Any
-    found: Any
+    severity: Literal["info", "warning"]
+    what: Annotated[
+        Literal["mac", "memoryMib", "diskBytes"],
+        Field(description="Which: a MAC, the memory, or the largest disk."),
+    ]
+    entered: Annotated[Any, Field(description="What a person entered: a text or a number.")]
+    found: Annotated[
+        Any, Field(description="What the BMC tells, and what counts: a number, or all its MACs.")
+    ]
 
 
 class Machine(Answer):

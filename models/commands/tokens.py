@@ -131,9 +131,21 @@ def alive(ids: Collection[UUID]) -> frozenset[UUID]:
     return frozenset(row.id for row in rows)
 
 
-def listed(*, among: Collection[UUID] | None = None, ask: Ask = FIRST) -> Part[TokenView]:
-    """Return tokens, the newest first unless told; with *among*, for none but these sites."""
-    query = ApiToken.select()
+def listed(
+    *,
+    among: Collection[UUID] | None = None,
+    live: bool | None = None,
+    search: str = "",
+    ask: Ask = FIRST,
+) -> Part[TokenView]:
+    """Return tokens, the newest first unless told; with *among*, for none but these sites.
+
+    With *live*, those that are good now, or those that are not.
+    """
+    query = ApiToken.select().where(ApiToken.name.contains(search))
+    if live is not None:
+        good = ApiToken.revoked_at.is_null() & (ApiToken.expires_at > now())
+        query = query.where(good if live else ~good)
     if among is not None:
         query = query.where(SQL("t1.sites <@ %s::jsonb", (json.dumps([*map(str, among)]),)))
     return ORDER.part(query, ask, lambda rows: list(map(_view, rows)))

@@ -143,3 +143,15 @@ def test_pages_of_the_list_join(api, site):
 def test_the_admins_token_is_none_of_them(api):
     assert api.get("/v1/api-tokens").json["items"] == []
     assert TOKEN not in api.get("/v1/audit").text
+
+
+def test_tokens_are_found_by_name_and_by_whether_they_are_good(api, token):
+    other = api.made("/v1/api-tokens", {"name": "gone 100%", "role": "viewer"})
+    api.delete(f"/v1/api-tokens/{other['id']}")
+
+    def found(query):
+        return [each["id"] for each in api.get(f"/v1/api-tokens?{query}").json["items"]]
+
+    assert found("live=true") == [token["id"]]
+    assert found("live=false") == found("search=100%25") == [other["id"]]
+    assert found("search=nobody") == []
