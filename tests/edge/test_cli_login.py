@@ -88,7 +88,7 @@ class Terminal:
 
     def says(self, *words):
         with self.begin(*words) as begun:
-            out, err = begun.communicate(timeout=60)
+            out, err = begun.communicate(timeout=100)
         return subprocess.CompletedProcess(words, begun.returncode, out, err)
 
     def logs_in(self, page, name, *words, last="button:has-text('Continue')"):
@@ -101,7 +101,7 @@ class Terminal:
                     assert line, told
                     told += line
                 enters(page, found[1], name, last)
-                out, err = begun.communicate(timeout=60)
+                out, err = begun.communicate(timeout=100)
             finally:
                 begun.kill()
         return subprocess.CompletedProcess(words, begun.returncode, out, told + err)

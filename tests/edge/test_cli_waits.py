@@ -76,7 +76,7 @@ def test_a_machine_that_failed_instead_is_status_1(sprout, asked):
     work = sprout("machines", "commission", asked).stdout.strip()
     sprout("workflows", "cancel", work, "--reason", "wrong one")
 
-    lost = sprout("wait", "machine", asked, "--state", "active", "--deadline", "30s")
+    lost = sprout("wait", "machine", asked, "--state", "active", "--deadline", "10m")
     found = sprout("wait", "machine", asked, "--state", "failed")
     ended = sprout("wait", "workflow", work)
 
@@ -89,13 +89,13 @@ def test_a_machine_that_failed_instead_is_status_1(sprout, asked):
 @pytest.mark.services
 @pytest.mark.parametrize(("decision", "status"), [("approved", 0), ("denied", 1)])
 def test_an_approval_is_waited_for(sprout, asked, decision, status, tmp_path):
-    words = ("wait", "approval", "--machine-id", asked, "--action", "reboot", "--deadline", "50s")
+    words = ("wait", "approval", "--machine-id", asked, "--action", "reboot", "--deadline", "10m")
     with begun(sprout, *words, home=tmp_path) as waiting:
         assert "waiting for a word on reboot" in waiting.stderr.readline()
         assert f"--machine-id {asked}" in waiting.stderr.readline()
         given = ("--action", "reboot", "--decision", decision, "--reason", "so be it")
         made = sprout("approvals", "create", "--machine-id", asked, *given)
-        out, err = waiting.communicate(timeout=60)
+        out, err = waiting.communicate(timeout=100)
 
     assert waiting.returncode == status, err
     assert (out == made.stdout) is (decision == "approved")
@@ -108,7 +108,7 @@ def test_a_workflow_is_watched_line_by_line_by_its_machine_s_name(sprout, asked,
     with begun(sprout, "workflows", "watch", asked, home=tmp_path) as watching:
         assert "waits for" in watching.stderr.readline()
         sprout("workflows", "cancel", work, "--reason", "wrong one")
-        out, err = watching.communicate(timeout=60)
+        out, err = watching.communicate(timeout=100)
 
     assert (watching.returncode, out) == (1, "")
     assert "commission cancelled" in err
