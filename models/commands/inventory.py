@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID
 
@@ -160,7 +161,7 @@ def create_machine(caller: Caller, new: NewMachine) -> UUID:
     """Record a machine, state registered.  Raises Invalid, Unknown or Taken."""
     macs = macs_of(new.interfaces)
     with recorded():
-        locked_site(new.site_id, "/siteId")
+        locked_site(new.site_id, "/siteId", shared=True)
         conflicts.demand_free_macs(caller, {mac: number for number, mac in enumerate(macs)})
         row = Machine.create(
             site_id=new.site_id,
@@ -172,7 +173,8 @@ def create_machine(caller: Caller, new: NewMachine) -> UUID:
             bmc=None if new.bmc is None else dict(new.bmc),
             root_disk=None if new.root_disk is None else dict(new.root_disk),
         )
-        for interface, mac in zip(new.interfaces, macs, strict=True):
+        # By MAC: two who record the same ones at once do not wait for each other in a circle.
+        for mac, interface in sorted(zip(macs, new.interfaces, strict=True), key=itemgetter(0)):
             _interface(row.id, interface, mac)
         discoveries.claimed(caller, row, macs)
         audit.record(

@@ -34,10 +34,14 @@ def recorded() -> Iterator[None]:
         raise taken from exc
 
 
-def locked_site(site_id: UUID, field: str) -> Site:
-    """Return the site's row, locked against others that record something there.  Raises Unknown."""
+def locked_site(site_id: UUID, field: str, *, shared: bool = False) -> Site:
+    """Return the site's row, locked against others that record something there.  Raises Unknown.
+
+    Those who have it *shared* wait for the others, and not for one another.
+    """
     # Rows that refer to a site are inserted without waiting for it, and deadlock with nobody.
-    row = Site.first_where("id = %s FOR NO KEY UPDATE", str(site_id))
+    lock = "SHARE" if shared else "NO KEY UPDATE"
+    row = Site.first_where(f"id = %s FOR {lock}", str(site_id))
     if row is None:
         raise Unknown(f"no site {site_id}", field=field, hint="List them with: sprout sites list")
     return row
