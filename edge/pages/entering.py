@@ -52,6 +52,7 @@ _MACHINE: Final = (
     Field(
         pointer="/bmc/secretRef",
         label="BMC password, where it is kept",
+        kind="secret",
         hint="env:NAME or vault:PATH#KEY; never the password itself.",
     ),
     Field(

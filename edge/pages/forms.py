@@ -24,7 +24,10 @@ TYPED: Final = "/confirm"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One field.  *kind*: text, number, check or select, whose *options* are (value, words)."""
+    """One field.  *kind*: text, number, check, secret or select with *options* (value, words).
+
+    What is pasted where a secret's place is named may be the secret: it is never sent back.
+    """
 
     pointer: str
     label: str
@@ -65,7 +68,7 @@ class Form:
         fields = [
             replace(
                 field,
-                value=request.form.get(field.pointer, ""),
+                value="" if field.kind == "secret" else request.form.get(field.pointer, ""),
                 wrong=told.get(field.pointer, "").strip(),
             )
             for field in self.fields
