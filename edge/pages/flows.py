@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from flask import Blueprint, render_template
+from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from edge.access import does, may
@@ -14,9 +14,6 @@ from edge.pages import frame, listing, progress
 from models import captions, lists, queries
 from models.why import why
 from models.workflows import Kind, Progress
-
-ROWS: Final = 300
-"""Newest rows of the log."""
 
 blueprint: Final = Blueprint("flows", __name__)
 
@@ -52,7 +49,7 @@ def page(workflow: UUID, **more: object) -> str:
     """Return the page of one workflow; *more* is what came of a form on it."""
     flow = queries.workflow(workflow)
     machine = queries.machine(flow.machine_id)
-    rows, now = queries.log(flow, limit=ROWS), datetime.now(UTC)
+    rows, now = queries.log(flow, limit=progress.ROWS), datetime.now(UTC)
     path = f"/v1/workflows/{flow.id}"
     return render_template(
         "flow.html",
@@ -62,7 +59,8 @@ def page(workflow: UUID, **more: object) -> str:
         if machine.workflow is not None and machine.workflow.id == flow.id
         else None,
         stages=progress.stages(flow, rows, now),
-        rows=progress.log(rows),
+        log=progress.log(rows, whole="whole" in request.args),
+        here=request.full_path.rstrip("?"),
         params=_told(flow.params),
         evidence=lists.evidence(machine.id, workflow_id=flow.id),
         tone=progress.TONES[flow.progress],

@@ -14,6 +14,9 @@ from edge.pages import frame, listing, progress
 from models import captions
 from models.views import AuditView
 
+ROWS: Final = 50
+"""Rows of one part: each bears all that it says."""
+
 TONES: Final[Mapping[str, str]] = MappingProxyType({"done": "good", "refused": "failed"})
 _BEFORE: Final = ("before", "from")
 _AFTER: Final = ("after", "to")
@@ -44,7 +47,7 @@ class Entry:
 @does("audit.read")
 def index() -> ResponseReturnValue:
     """Show who asked for what, the newest first unless told."""
-    wanted = listing.wanted(audit.AuditFilter, "audit.read")
+    wanted = listing.wanted(audit.AuditFilter, "audit.read", limit=ROWS)
     rows = audit.found(wanted.query)
     sealing = captions.sealing([row.id for row in rows])
     return render_template(

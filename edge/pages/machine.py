@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from flask import Blueprint, render_template
+from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from edge.access import does, may
@@ -17,9 +17,6 @@ from models.actions import ACTIONS, ALLOCATE, Action
 from models.paging import Ask
 from models.views import EvidenceView, MachineView
 from models.why import why
-
-ROWS: Final = 300
-"""Newest timeline rows of one page."""
 
 OPERATIONS: Final = 10
 """Newest workflows of one page."""
@@ -34,7 +31,7 @@ blueprint: Final = Blueprint("machine", __name__)
 def show(machine: UUID) -> ResponseReturnValue:
     """Show one machine."""
     view = queries.machine(machine)
-    rows = queries.timeline(view.id, limit=ROWS)
+    rows = queries.timeline(view.id, limit=progress.ROWS)
     agents = queries.agents(view.site_id)
     now = datetime.now(UTC)
     flow = view.workflow
@@ -46,7 +43,8 @@ def show(machine: UUID) -> ResponseReturnValue:
         flow=flow,
         stages=[] if flow is None else progress.stages(flow, rows, now),
         facts=_facts(view),
-        rows=progress.log(rows),
+        log=progress.log(rows, whole="whole" in request.args),
+        here=request.full_path.rstrip("?"),
         operations=lists.workflows(machine_id=view.id, ask=Ask(limit=OPERATIONS)),
         evidence=_evidence(view),
         tones=progress.TONES,

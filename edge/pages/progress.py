@@ -34,6 +34,12 @@ _ICONS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Who saw it, as an icon; control is every other."""
 
+ROWS: Final = 300
+"""Newest rows that are read of one machine or workflow."""
+
+SHOWN: Final = 60
+"""Rows of those that are shown, unless more are asked for."""
+
 _LONGEST_S: Final = 1800.0
 """Seconds between two rows that fill the bar, which is logarithmic."""
 
@@ -91,8 +97,22 @@ def stages(flow: WorkflowView, rows: Sequence[ObservationView], now: datetime) -
     return found
 
 
-def log(rows: Sequence[ObservationView]) -> list[Row]:
-    """Return *rows*, which are in order, as they are shown: the newest first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """What was seen, the newest first; *more*: how many rows are left out."""
+
+    rows: Sequence[Row]
+    more: int
+
+
+def log(rows: Sequence[ObservationView], *, whole: bool) -> Log:
+    """Return *rows*, which are in order, as they are shown: all, or the newest of them."""
+    told = _told(rows)
+    shown = told if whole else told[:SHOWN]
+    return Log(rows=shown, more=len(told) - len(shown))
+
+
+def _told(rows: Sequence[ObservationView]) -> list[Row]:
     shown = []
     before: datetime | None = None
     for row in rows:

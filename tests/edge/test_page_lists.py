@@ -11,6 +11,7 @@ from edge.cli.main import CATALOGUE
 from edge.pages import frame
 from models import database as pool
 from models.commands import approvals, asks, inventory
+from models.observations import Seen
 from tests.edge import fleet
 from tests.edge.conftest import Api
 from tests.edge.signed_in import Browser, text
@@ -162,6 +163,19 @@ def test_a_page_of_a_thousand_machines_is_under_100_kb(site, database_url, perso
     sizes = {path: len(person.get(path).data) for path in (*LISTS, "/sites/ams-1")}
 
     assert {path: size for path, size in sizes.items() if size > 100_000} == {}
+
+
+def test_a_long_history_is_shown_in_part_until_all_is_asked_for(scene, person):
+    flow = scene.provision()
+    data = {"name": "debian-12/vmlinuz", "bytes": 8211392, "seconds": 0.41, "sha256": "5c" * 32}
+    for _ in range(300):
+        scene.agent.report(Seen.TFTP_SENT, scene.machine, run=scene.view.run_id, data=data)
+
+    for path in (f"/machines/{scene.machine}", f"/workflows/{flow}"):
+        page = person.get(path)
+        assert len(page.data) < 100_000
+        assert "Show 240 older rows" in text(page)
+        assert person.get(f"{path}?whole=1").text.count('id="seen-') == 300
 
 
 def test_what_is_served_beside_pages_is_small():
