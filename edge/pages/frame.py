@@ -42,9 +42,16 @@ RAIL: Final = (
 )
 
 _UNDER: Final[Mapping[str, str]] = MappingProxyType(
-    {"machine": "fleet", "asking": "fleet", "entering": "fleet"}
+    {
+        "machine": "fleet",
+        "asking": "fleet",
+        "asking.approve": "consents",
+        "entering": "fleet",
+        "entering.site": "places",
+        "entering.network": "places",
+    }
 )
-"""Blueprints whose pages stand under another's place of the rail."""
+"""Blueprints and endpoints whose pages stand under another's place of the rail."""
 
 
 OPTIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
@@ -78,7 +85,8 @@ class Frame:
 def around() -> Frame:
     """Return what is around the page that is asked for."""
     site = request.args.get("siteId", "")
-    here = _UNDER.get(request.blueprint or "", request.blueprint or "")
+    own = request.blueprint or ""
+    here = _UNDER.get(request.endpoint or "") or _UNDER.get(own, own)
     known = lists.sites(among=access.visible_sites(), ask=Ask(limit=SITES))
     return Frame(
         who=auth.operator().name,

@@ -46,6 +46,8 @@ class Place:
             range_end=f"10.{self.number}.0.250",
         )
         self.agent = make.Agent(self.site, self.capabilities)
+        # Live for as long as the pictures take.
+        self.agent.silent(-3600)
         AgentRow.update(hostname=f"boot-01.{self.slug}", software="0.1.0").where(
             AgentRow.id == self.agent.id
         ).execute()
@@ -270,7 +272,7 @@ UPDATE observations SET at = at - aged.gap FROM (
         PARTITION BY machine_id ORDER BY id DESC) AS gap FROM observations) AS aged
 WHERE id = which;
 UPDATE workflows SET created_at = created_at - interval '190 s' WHERE state = 'running';
-UPDATE agents SET last_seen_at = now() + interval '1 hour', networks_version = s.networks_version
+UPDATE agents SET networks_version = s.networks_version
 FROM sites s WHERE s.id = agents.site_id;
 """
 
