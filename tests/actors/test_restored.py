@@ -33,7 +33,7 @@ class Site:
         self.store = AgentStore(path)
         self.store.agent = scene.agent.id
         shelf = Artifacts(path, self.store, self.folder.plans)
-        shelf.admit = lambda file, url: None
+        shelf.admit = lambda file, url, elsewhere: None
         services = frozenset({"http"})
         self.desk = Desk(self.store, self.folder.plans, self.folder.journal, shelf, services)
         self.folder.journal.mark_ready("http", os.getpid())
