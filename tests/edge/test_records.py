@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from models.commands import asks, catalogue, letting_go, moves, runs
+from models.commands import asks, catalogue, letting_go, moves, runs, sites
 from models.database import borrowed, database
 from models.errors import InUse, Unknown
 from models.tables import Agent, DomainEvent, Image, Machine, Site
@@ -328,3 +328,22 @@ def test_who_has_a_mac_is_named_to_who_may_see_it(app, api, scene):
     assert there["id"] in told[0]["detail"]
     assert there["id"] not in str(told[1])
     assert "a machine of another site" in told[1]["detail"]
+
+
+def test_a_site_is_deleted_or_gets_a_machine_and_never_both(database_url, db):
+    site = domain.site()
+
+    def enter():
+        with borrowed():
+            return domain.machine(site)
+
+    def delete():
+        with borrowed():
+            sites.delete_site(domain.ADA, site, version=None)
+
+    with ThreadPoolExecutor(2) as pool:
+        ends = [pool.submit(each) for each in (enter, delete)]
+        errors = [type(end.exception()) for end in ends]
+
+    assert errors in ([type(None), InUse], [Unknown, type(None)])
+    assert Machine.select().count() == (1 if errors[1] is InUse else 0)
