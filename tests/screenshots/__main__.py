@@ -41,7 +41,7 @@ def pages(shown: Mapping[str, UUID]) -> Mapping[str, str]:
     """Return the path of each page, by the name of its picture."""
     ask = f"/machines/{shown['active']}"
     return {
-        "machines": "/",
+        "machines": "/?sort=-updatedAt",
         "machines-table": "/?view=table",
         "machines-failed": "/?state=failed",
         "machines-none": "/?search=nobody",
