@@ -33,7 +33,7 @@ def machine(api, site):
 @pytest.fixture(autouse=True)
 def built_in_policy():
     yield
-    policy.follow(policy_file.default)
+    policy_source.follow_file(None)
 
 
 def approve(api, **more):
