@@ -13,6 +13,8 @@ import psycopg2
 from playhouse.pool import PooledPostgresqlDatabase  # type: ignore[import-untyped] # no stubs
 from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, TRANSACTION_STATUS_IDLE
 
+from models.postgres import KEEPALIVE
+
 
 class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # its base has no stubs
     """A pool that looks at a connection before it lends it, and asks the server nothing.
@@ -113,7 +115,8 @@ class Listener:
     def __init__(self, url: str, *channels: str) -> None:
         """Connect and listen.  Raises Unavailable."""
         try:
-            self._connection: Any = psycopg2.connect(url, connect_timeout=5)
+            # A server that vanished without a word is noticed too.
+            self._connection: Any = psycopg2.connect(url, **KEEPALIVE)
             self._connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
             with self._connection.cursor() as cursor:
                 for channel in channels:

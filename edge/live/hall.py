@@ -76,6 +76,7 @@ class Hall:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(lambda: stream, prepared(line))
         except OSError:
+            line.close()
             self.release(ask.subject)
             raise
         life = LIFE_S * random.uniform(0.9, 1.1)  # noqa: S311 - spreads load, keeps no secret

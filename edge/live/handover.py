@@ -21,6 +21,7 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, Self
+from uuid import UUID
 
 ANSWER_S: Final = 2.0
 """Seconds within which the events process says whether there is room."""
@@ -83,11 +84,15 @@ class Ask:
 
     @classmethod
     def decoded(cls, message: bytes) -> Self:
-        """Read a message.  Raises ValueError, TypeError."""
+        """Read a message.  Raises ValueError, TypeError, AttributeError."""
         told: dict[str, Any] = json.loads(message)
         sites = told.pop("sites", None)
         form = Form(told.pop("form", ""))
-        return cls(form=form, sites=None if sites is None else tuple(sites), **told)
+        made = cls(form=form, sites=None if sites is None else tuple(sites), **told)
+        for each in (*(made.sites or ()), made.machine, made.site):
+            if each is not None:
+                UUID(each)  # or it is no ask
+        return made
 
 
 def pass_on(path: Path, line: socket.socket, ask: Ask) -> None:

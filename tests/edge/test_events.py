@@ -161,8 +161,21 @@ def test_an_ask_is_read_as_it_was_written():
     assert Ask.decoded(ask.encoded()) == ask
 
 
+ASK_OF_NO_SITE = b'{"form": "hints", "head": "", "subject": "a", "sites": ["ams-1"]}'
+
+
 @pytest.mark.parametrize(
-    "message", [b"", b"[]", b"{}", b'{"form": "all"}', b'{"form": "hints", "more": 1}', b"\xff"]
+    "message",
+    [
+        b"",
+        b"[]",
+        b"{}",
+        b'{"form": "all"}',
+        b'{"form": "hints", "more": 1}',
+        b"\xff",
+        ASK_OF_NO_SITE,
+        ASK_OF_NO_SITE.replace(b'"ams-1"', b"7"),
+    ],
 )
 def test_what_is_no_ask_is_refused(message):
     with pytest.raises((ValueError, TypeError, AttributeError)):
