@@ -82,7 +82,8 @@ class World:
     def ids(self) -> list[str]:
         """Return the machines' ids, in the order of their names."""
         with psycopg2.connect(self.database_url) as line, line.cursor() as cursor:
-            cursor.execute("SELECT id::text FROM machines WHERE hostname LIKE 'node-%' ORDER BY hostname")
+            ours = "SELECT id::text FROM machines WHERE hostname LIKE 'node-%' ORDER BY hostname"
+            cursor.execute(ours)
             return [row[0] for row in cursor.fetchall()]
 
     def ask(self, method: str, path: str, body: str = "") -> str:
