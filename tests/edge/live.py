@@ -3,17 +3,19 @@
 import signal
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg2
 import requests
+from peewee import fn
 
 from edge.live import handover
 from models.commands import events, moves
 from models.database import database
-from models.tables import Machine
+from models.tables import DomainEvent, Machine
 from tests.services import process
 
 TOKEN = "t-0123456789abcdef"
@@ -112,6 +114,17 @@ def happened(*machines, kind="commission", times=1, **data):
             row = Machine.get_by_id(machine)
             events.tell(row, kind, {"from": "registered", "to": "commissioning", **data})
             moves.announce(machine)
+
+
+def last():
+    """The number of the newest event, when no open transaction holds it back any more.
+
+    Those who look at the database look in transactions: for a moment an event may be held back.
+    """
+    until = time.monotonic() + 15
+    while (shown := events.newest()) != DomainEvent.select(fn.max(DomainEvent.id)).scalar():
+        assert time.monotonic() < until, f"events after {shown} are held back"
+    return shown
 
 
 @contextmanager

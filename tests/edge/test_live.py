@@ -11,13 +11,13 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from models.commands import events, moves, tokens
+from models.commands import moves, tokens
 from models.database import borrowed, database
 from models.roles import Role
 from tests.conftest import copied
 from tests.edge import live as lab
 from tests.edge.conftest import TOKEN, serving, variables
-from tests.edge.live import Stream, happened, hearing
+from tests.edge.live import Stream, happened, hearing, last
 from tests.models import make
 
 pytestmark = pytest.mark.services
@@ -95,7 +95,7 @@ def test_the_answer_bears_what_every_answer_bears(edge):
 def test_a_page_that_resumes_is_told_what_changed_meanwhile(edge, fresh):
     machine, other = fresh(), fresh()
     happened(machine)
-    after = events.newest()
+    after = last()
     happened(other)
 
     with Stream(edge.url, **{"Last-Event-ID": str(after)}) as page:
@@ -152,7 +152,7 @@ def test_nothing_is_lost_or_said_twice_between_what_was_and_what_comes(edge, fre
             happened(machine)
             happened(machine, kind="noise")
 
-        told = [block for block in program.until(id=str(events.newest())) if "data" in block]
+        told = [block for block in program.until(id=str(last())) if "data" in block]
 
     sequence = [int(json.loads(block["data"])["sequence"]) for block in told]
     assert sequence == list(range(1, 191))
@@ -187,7 +187,7 @@ def test_what_an_open_transaction_holds_back_is_told_when_it_ends(edge, fresh, s
 
 def test_a_gap_is_told_and_not_passed_over(edge, fresh):
     happened(fresh(), times=3)
-    newest = events.newest()
+    newest = last()
     database.execute_sql("DELETE FROM events WHERE id < %s", (newest,))
 
     with Stream(edge.url, "/v1/events", **{"Last-Event-ID": "1"}) as program:
@@ -223,7 +223,7 @@ def test_whoever_is_bound_to_a_site_hears_of_no_other(edge, fresh, site):
     with (
         Stream(edge.url, token=token) as page,
         Stream(edge.url, "/v1/events?after=-1", token=token) as program,
-        Stream(edge.url, token=token, **{"Last-Event-ID": str(events.newest())}) as resumed,
+        Stream(edge.url, token=token, **{"Last-Event-ID": str(last())}) as resumed,
     ):
         for each in (page, program, resumed):
             each.until("id")
@@ -300,7 +300,7 @@ def test_a_caller_who_does_not_read_is_dropped_and_the_others_are_not(edge, live
         live.wait_for(lambda: live.figures["ended"].get("too-slow") == 1)
         happened(machine)
 
-        assert program.next()["id"] == str(events.newest())
+        assert program.next()["id"] == str(last())
     deaf.close()
 
 
@@ -311,7 +311,7 @@ def test_a_program_that_reads_slowly_is_told_all_the_same(edge, fresh):
         for _ in range(3):
             happened(machine, times=50, text="x" * 4000)
 
-        told = program.until(id=str(events.newest()))
+        told = program.until(id=str(last()))
 
     sequence = [int(json.loads(block["data"])["sequence"]) for block in told]
     assert sequence == list(range(1, 151))
