@@ -147,6 +147,8 @@ class Simulated:
             "SPROUT_BOOT_PORT": str(self._ports["boot"]),
             "SPROUT_BOOT_ADVERTISE_URL": "",
             "SPROUT_LOADER_DIRS": str(self._image),
+            # The canary plays firmware on a wire, and there is none: only a relay on loopback.
+            "SPROUT_CANARY_INTERVAL_S": "0",
         }
 
 
