@@ -75,6 +75,7 @@ class NetworkView:
     lease_s: int
     strangers_boot: bool
     answer_rs: bool
+    loaders: dict[str, str]
     version: int
     created_at: datetime
     updated_at: datetime
@@ -182,6 +183,7 @@ class MachineView:
     disk_bytes: int | None
     bmc: Mapping[str, Any] | None
     root_disk: Mapping[str, Any] | None
+    loaders: Mapping[str, str]
     interfaces: tuple[InterfaceView, ...]
     state: State
     phase: Phase

@@ -28,6 +28,7 @@ from edge.api.fields import (
     example,
 )
 from edge.api.images import Architecture
+from edge.api.loaders import Loaders
 from edge.api.workflows import Workflow
 from models import lists
 from models.lifecycle import State
@@ -185,6 +186,7 @@ class ChangedMachine(Change):
     disk_bytes: Int64 | None = None
     bmc: NewBmc | None = None
     root_disk: NewRootDisk | None = None
+    loaders: Loaders = Field(default_factory=dict)
     interfaces: Annotated[list[NewInterface], Field(min_length=1, max_length=64)] = Field(
         default_factory=list
     )
@@ -251,6 +253,7 @@ class Machine(Answer):
                     }
                 ],
                 "siteSlug": "ams-1",
+                "loaders": {"uefi-x64": "shimx64.efi"},
                 "address": "10.77.0.10",
                 "state": "registered",
                 "phase": "registered",
@@ -282,6 +285,7 @@ class Machine(Answer):
     disk_bytes: int | None
     bmc: Bmc | None
     root_disk: RootDisk | None
+    loaders: dict[str, str]
     interfaces: list[Interface]
     address: Annotated[str | None, Field(description="Of the first interface that has one.")]
     state: Annotated[State, Field(description="What may be asked of it.")]

@@ -25,6 +25,7 @@ from edge.api.fields import (
     Word,
     example,
 )
+from edge.api.loaders import Loaders
 from models import lists, queries
 from models.commands import networks as commands
 
@@ -48,6 +49,7 @@ _EXAMPLE: Final = {
     "leaseS": 3600,
     "strangersBoot": False,
     "answerRs": True,
+    "loaders": {"uefi-x64": "shimx64.efi"},
 }
 
 Purpose = Literal["provisioning", "bmc", "tenant", "storage"]
@@ -79,6 +81,8 @@ AnswerRs = Annotated[
         "iPXE then does not wait 16 s for one."
     ),
 ]
+
+
 Vlan = Annotated[int, Field(ge=1, le=4094), WHOLE]
 Mtu = Annotated[int, Field(ge=576, le=9216), WHOLE]
 Servers = Annotated[list[Address], Field(max_length=8)]
@@ -135,6 +139,7 @@ class NewNetwork(Body):
     lease_s: Lease = 3600
     strangers_boot: Strangers = False
     answer_rs: AnswerRs = False
+    loaders: Loaders = Field(default_factory=dict)
 
     def asked(self) -> commands.NewNetwork:
         """Return what the domain is asked for."""
@@ -166,6 +171,7 @@ class ChangedNetwork(Change):
     lease_s: Lease = Field(default_factory=int)
     strangers_boot: Strangers = Field(default_factory=bool)
     answer_rs: AnswerRs = Field(default_factory=bool)
+    loaders: Loaders = Field(default_factory=dict)
 
     def asked(self) -> dict[str, Any]:
         """Return the fields that were given, and are to change."""
@@ -222,6 +228,7 @@ class Network(Answer):
     lease_s: int
     strangers_boot: Strangers
     answer_rs: AnswerRs
+    loaders: dict[str, str]
     version: int
     created_at: datetime
     updated_at: datetime

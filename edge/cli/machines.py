@@ -150,12 +150,16 @@ def update(
     bmc: Annotated[str, typer.Option(help=BMC)] = "",
     root_disk: Annotated[str, typer.Option(help=DISK)] = "",
     label: Annotated[list[str] | None, typer.Option(help="name=value; all of them.")] = None,
+    loader: Annotated[
+        list[str] | None, typer.Option(help="KIND=LOADER, such as uefi-x64=shimx64.efi.")
+    ] = None,
     memory_mib: Annotated[int | None, typer.Option()] = None,
     disk_bytes: Annotated[int | None, typer.Option()] = None,
 ) -> None:
     """Change what was entered of a machine; what is not named stays."""
     body = {
         **described(bmc=bmc, root_disk=root_disk, label=label or []),
+        "loaders": labels(loader or [], "--loader"),
         "interfaces": _interfaces(interface or []),
         "memoryMib": memory_mib,
         "diskBytes": disk_bytes,

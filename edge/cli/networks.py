@@ -1,6 +1,7 @@
 """`sprout networks`: where machines get addresses, and how DHCP answers them there."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Annotated, Any, Final
 from urllib.parse import unquote
 
@@ -9,7 +10,7 @@ import typer
 from edge.cli import options, records, show
 from edge.cli.client import Api, Told, api
 from edge.cli.commands import Commands
-from edge.cli.options import AtSite, NetworkName, OfSite, camel
+from edge.cli.options import AtSite, NetworkName, OfSite, camel, labels
 
 NETWORKS: Final = Commands("Networks of a site.")
 
@@ -28,6 +29,7 @@ _COLUMNS: Final[show.Columns] = {
     "purpose": "purpose",
     "id": "id",
 }
+_CLEARED: Final[Mapping[str, Any]] = {"domain": "", "loaders": {}}
 NOTHING: Final = "-"
 """What is written for a value that is to be cleared."""
 
@@ -51,6 +53,7 @@ _READ: Final[Mapping[str, Callable[[Any], Any]]] = {
     "ntp": _words,
     "search": _words,
     "routes": _routes,
+    "loaders": partial(labels, option="--loader"),
 }
 """Fields that are lists, and how each is read; all others are sent as they are."""
 
@@ -63,7 +66,7 @@ def _fields(**options: Any) -> dict[str, Any]:
             continue
         name = camel(field)
         if value in (NOTHING, [NOTHING]):
-            found[name] = [] if name in _READ else "" if name == "domain" else None
+            found[name] = _CLEARED.get(name, [] if name in _READ else None)
         else:
             found[name] = _READ[name](value) if name in _READ else value
     return found
@@ -91,6 +94,10 @@ Lease = Annotated[int | None, typer.Option(help="Seconds that a lease is given f
 Routes = Annotated[
     list[str] | None,
     typer.Option("--route", help="NETWORK=VIA, such as 10.9.0.0/16=10.77.0.2; may be repeated."),
+]
+Loader = Annotated[
+    list[str] | None,
+    typer.Option(help="KIND=LOADER, such as uefi-x64=shimx64.efi; may be repeated, - clears."),
 ]
 Strangers = Annotated[
     bool | None,
@@ -132,6 +139,7 @@ def create(
     lease_s: Lease = None,
     strangers_boot: Strangers = None,
     answer_rs: AnswerRs = None,
+    loader: Loader = None,
 ) -> None:
     """Record a network; prints its id.
 
@@ -159,6 +167,7 @@ def create(
         lease_s=lease_s,
         strangers_boot=strangers_boot,
         answer_rs=answer_rs,
+        loaders=loader,
     )
     body = {"siteId": options.site_id(client, site_id), **fields}
     answer = client.post("/v1/networks", body)
@@ -186,6 +195,7 @@ def update(
     lease_s: Lease = None,
     strangers_boot: Strangers = None,
     answer_rs: AnswerRs = None,
+    loader: Loader = None,
 ) -> None:
     """Change a network, by id or name; what is not named stays, and - clears a value.
 
@@ -211,6 +221,7 @@ def update(
         lease_s=lease_s,
         strangers_boot=strangers_boot,
         answer_rs=answer_rs,
+        loaders=loader,
     )
     body = {"version": found["version"], **fields}
     answer, _ = client.call("PATCH", f"/v1/networks/{found['id']}", body=body)

@@ -37,6 +37,7 @@ _COLUMNS: Final[Mapping[str, str]] = MappingProxyType(
         "disk_bytes": "diskBytes",
         "bmc": "bmc",
         "root_disk": "rootDisk",
+        "loaders": "loaders",
     }
 )
 """What may be changed, and what it is called in a body."""

@@ -1,7 +1,7 @@
 """Networks: judged whole, written with their audit, and sent to the agents of their site."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from typing import Any, Final
 from uuid import UUID
@@ -59,6 +59,7 @@ class NewNetwork:
     lease_s: int = LEASE_S
     strangers_boot: bool = False
     answer_rs: bool = False
+    loaders: Mapping[str, str] = field(default_factory=dict)
 
 
 def create_network(caller: Caller, new: NewNetwork) -> UUID:
@@ -222,6 +223,7 @@ def _answers(
         "lease_s": new.lease_s,
         "strangers_boot": new.strangers_boot,
         "answer_rs": new.answer_rs,
+        "loaders": dict(new.loaders),
     }
 
 

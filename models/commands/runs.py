@@ -248,6 +248,7 @@ def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
         documents=documents,
         files=_files(intent, image.checksums),
         valid_for=VALID_FOR_S,
+        loaders=dict(machine.loaders),
     )
     Run.create(
         id=run_id,
@@ -356,15 +357,12 @@ def withdraw(machine: Machine, *, request_id: str = "") -> None:
     if current is None:
         return
     old = BootPlan.decode(current.body)
+    kept = ("machine", "site", "hostname", "mac", "addressing", "boot_base_url")
     local = BootPlan(
-        machine=old.machine,
-        site=old.site,
-        hostname=old.hostname,
-        mac=old.mac,
+        **{name: getattr(old, name) for name in kept},
         version=machine.plan_version + 1,
         action=Action.LOCAL,
-        addressing=old.addressing,
-        boot_base_url=old.boot_base_url,
+        loaders=dict(machine.loaders),
     )
     publish(machine, local, request_id=request_id)
 

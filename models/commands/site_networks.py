@@ -79,6 +79,7 @@ def _value(row: Network) -> BootNetwork:
         pool_last=_address(row.pool_end),
         strangers_boot=row.strangers_boot,
         answer_rs=row.answer_rs,
+        loaders=tuple(sorted(row.loaders.items())),
     )
 
 

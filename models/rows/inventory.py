@@ -84,6 +84,7 @@ class Network(Stamped):
     lease_s = IntegerField()
     strangers_boot = BooleanField()
     answer_rs = BooleanField()
+    loaders = jsonb()
 
     class Meta:
         table_name = "networks"
@@ -156,6 +157,7 @@ class Machine(Stamped):
     found_disk_bytes = BigIntegerField(null=True)
     bmc = jsonb(null=True)
     root_disk = jsonb(null=True)
+    loaders = jsonb()
     state = TextField()
     phase = TextField()
     came_from = TextField(null=True)

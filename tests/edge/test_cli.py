@@ -179,10 +179,12 @@ def test_a_network_is_made_with_what_dhcp_is_to_answer_and_changed_word_by_word(
         *(*ELSEWHERE, "--name", "rack-9", "--dhcp-mode", "full", "--pool-start", "10.79.0.100"),
         *("--pool-end", "10.79.0.199", "--search", "a.example,b.example", "--lease-s", "600"),
         *("--route", "10.9.0.0/16=10.79.0.2", "--answer-rs", "--gateway", "10.79.0.1"),
+        *("--loader", "uefi-x64=shimx64.efi", "--loader", "bios=ipxe.pxe"),
     )
     changed = sprout(
         *("networks", "update", "rack-9", "--dhcp-mode", "reserved", "--gateway", "-"),
         *("--search", "-", "--no-answer-rs", "--ntp", "10.79.0.3"),
+        *("--loader", "uefi-x64=snponly.efi"),
     )
 
     assert (made.returncode, changed.returncode) == (0, 0), made.stderr + changed.stderr
@@ -192,6 +194,7 @@ def test_a_network_is_made_with_what_dhcp_is_to_answer_and_changed_word_by_word(
     assert (found["leaseS"], found["dhcpMode"], found["version"]) == (600, "reserved", 2)
     assert (found["gateway"], found["search"], found["answerRs"]) == (None, [], False)
     assert found["ntp"] == ["10.79.0.3"]
+    assert found["loaders"] == {"uefi-x64": "snponly.efi"}
     assert "10.79.0.100-10.79.0.199" in sprout("networks", "list").stdout
 
 

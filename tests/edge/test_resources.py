@@ -63,6 +63,7 @@ ANSWERS = {
     "routes": [{"to": "10.9.0.0/16", "via": "10.77.0.2"}],
     "leaseS": 600,
     "answerRs": True,
+    "loaders": {"uefi-x64": "shimx64.efi", "bios": "ipxe.pxe"},
 }
 
 
@@ -70,6 +71,17 @@ def test_a_whole_number_may_be_written_as_json_likes(api, site):
     made = api.made("/v1/networks", make.network(site["id"], leaseS=600.0))
 
     assert made["leaseS"] == 600
+
+
+@pytest.mark.parametrize(
+    "loaders",
+    [{"uefi-x64": "no-such.efi"}, {"toaster": "snponly.efi"}, {"uefi-x64": None}, ["snponly.efi"]],
+)
+def test_a_loader_that_nobody_serves_is_refused(api, site, loaders):
+    refused = api.post("/v1/networks", make.network(site["id"], loaders=loaders))
+
+    assert refused.status_code == 422
+    assert refused.json["errors"][0]["pointer"].startswith("/loaders")
 
 
 def test_a_network_says_how_dhcp_answers_there(api, site):
@@ -405,3 +417,13 @@ def test_addresses_are_listed_by_machine(api, scene):
     assert (row["address"], row["mac"], row["state"]) == ("10.77.0.10", make.MAC, "reserved")
     assert agent.site == view.site_id
     assert api.get("/v1/machines/node-01").json["address"] == "10.77.0.10"
+
+
+def test_a_machine_may_have_a_loader_of_its_own(api, site):
+    made = api.made("/v1/machines", make.machine(site["id"]))
+    changed = api.patch(
+        f"/v1/machines/{made['id']}", {"version": 1, "loaders": {"uefi-x64": "shimx64.efi"}}
+    )
+
+    assert made["loaders"] == {}
+    assert changed.json["loaders"] == {"uefi-x64": "shimx64.efi"}

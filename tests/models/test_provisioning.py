@@ -144,6 +144,15 @@ def test_a_bmc_is_led_only_by_an_agent_that_speaks_its_protocol(scene):
     assert Task.get(Task.workflow_id == flow).agent_id == able.id
 
 
+def test_a_plan_carries_the_loaders_of_its_machine(scene):
+    chosen = {"uefi-x64": "shimx64.efi"}
+    Machine.update(loaders=chosen).execute()
+
+    scene.provision()
+
+    assert Plan.get().body["loaders"] == chosen
+
+
 def test_an_image_of_another_architecture_is_refused(scene):
     make.image("arm", architecture="arm64")
 
