@@ -163,11 +163,14 @@ def from_loopback() -> bool:
         return False
 
 
-def sign_in(name: str, subject: str = ADMIN, grants: Iterable[Grant] = EVERYTHING) -> None:
+def sign_in(
+    name: str, subject: str = ADMIN, grants: Iterable[Grant] = EVERYTHING, *, owner: str = ""
+) -> None:
     """Give the browser of the current request a new session."""
     stored().begin(
         **{sessions.WHO: name},
         subject=subject,
+        owner=owner,
         grants=[[grant.role.value, grant.site] for grant in grants],
         csrf=secrets.token_urlsafe(32),
     )
@@ -292,7 +295,8 @@ def _by_session() -> Operator | None:
         return None
     grants = [Grant(Role(role), site) for role, site in session.get("grants", ())]
     came = placed(name, Way.SESSION, session.get("subject", name), grants)
-    return replace(came, proof=Proof(session=stored().hash))
+    owner = str(session.get("owner", ""))
+    return replace(came, proof=Proof(session=stored().hash), owner=owner)
 
 
 def demand_csrf_token() -> None:

@@ -3,6 +3,10 @@
 The master stays small: the application is imported by the workers alone.
 """
 
+import config.lean  # noqa: F401 - before structlog, which it keeps small
+
+# isort: split
+
 import logging
 import os
 import sys

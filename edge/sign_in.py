@@ -80,8 +80,8 @@ def redeem() -> ResponseReturnValue:
     if "password" in request.form:
         return _by_password(wanted)
     with borrowed():
-        commands.redeem(_admin(), code_hash(request.form.get("code", "")))
-    auth.sign_in(auth.ADMIN)
+        came = commands.redeem(auth.caller(), code_hash(request.form.get("code", "")))
+    auth.sign_in(came.name, came.subject, came.grants, owner=came.owner)
     return redirect(wanted, 303)
 
 

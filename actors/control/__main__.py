@@ -1,5 +1,9 @@
 """`python -m actors.control`: one control process; any number of them may run."""
 
+import config.lean  # noqa: F401 - before structlog, which it keeps small
+
+# isort: split
+
 import importlib
 import signal
 import sys

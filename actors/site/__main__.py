@@ -1,5 +1,9 @@
 """`python -m actors.site`: reads the settings and the enrolment, and keeps the site running."""
 
+import config.lean  # noqa: F401 - before structlog, which it keeps small
+
+# isort: split
+
 import signal
 import ssl
 import sys

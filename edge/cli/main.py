@@ -1,5 +1,9 @@
 """`sprout`: every workflow from the command line.  Results on stdout, all else on stderr."""
 
+import config.lean  # noqa: F401 - before structlog, which it keeps small
+
+# isort: split
+
 import os
 import sys
 from typing import Final

@@ -1,5 +1,9 @@
 """`python -m edge.live`: the events process; SIGTERM ends it, and its callers come again."""
 
+import config.lean  # noqa: F401 - before structlog, which it keeps small
+
+# isort: split
+
 import argparse
 import asyncio
 import resource

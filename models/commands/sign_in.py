@@ -1,5 +1,6 @@
 """One-time codes by which a person's browser is let in: kept hashed, good once, for a while."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -8,29 +9,44 @@ from models.audit import Caller
 from models.commands.moves import now
 from models.database import database
 from models.errors import NotFound
+from models.roles import Grant, Role
 from models.tables import SignInCode
 
 _KEPT: Final = timedelta(days=1)
 
 
 def issue(caller: Caller, code_hash: str, *, expires_at: datetime) -> None:
-    """Record a code by its SHA-256 (hex); what expired a day ago is forgotten."""
+    """Record a code by its SHA-256 (hex), which signs in as *caller*.
+
+    What expired a day ago is forgotten.
+    """
     with database.atomic():
         SignInCode.delete().where(SignInCode.expires_at < now() - _KEPT).execute()
-        SignInCode.create(hash=code_hash, expires_at=expires_at)
+        SignInCode.create(
+            hash=code_hash,
+            expires_at=expires_at,
+            name=caller.name,
+            subject=caller.subject or caller.name,
+            owner=caller.owner,
+            grants=[[grant.role.value, grant.site] for grant in caller.grants],
+        )
         audit.record(caller, "sign-in-code.create", kind="sign-in-code")
 
 
-def redeem(caller: Caller, code_hash: str) -> None:
-    """Use up the code.  Raises NotFound when it is unknown, used or expired: which, is not told."""
+def redeem(nobody: Caller, code_hash: str) -> Caller:
+    """Use up the code that *nobody* in particular shows; return who he is then.
+
+    Raises NotFound when it is unknown, used or expired: which, is not told.
+    """
     with database.atomic():
-        used = (
+        used = list(
             SignInCode.update(used_at=now())
             .where(
                 (SignInCode.hash == code_hash)
                 & SignInCode.used_at.is_null()
                 & (SignInCode.expires_at > now())
             )
+            .returning(SignInCode)
             .execute()
         )
         if not used:
@@ -39,4 +55,9 @@ def redeem(caller: Caller, code_hash: str) -> None:
                 field="/code",
                 hint="Print a new one: sprout login-url",
             )
+        [code] = used
+        grants = tuple(Grant(Role(role), site) for role, site in code.grants)
+        whose = {"name": code.name, "subject": code.subject, "owner": code.owner}
+        caller = replace(nobody, **whose, grants=grants)
         audit.record(caller, "session.create", kind="session")
+    return caller

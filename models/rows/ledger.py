@@ -45,6 +45,10 @@ class AuditSeal(Table):
 
 class SignInCode(Table):
     hash = TextField(primary_key=True)
+    name = TextField()
+    subject = TextField()
+    owner = TextField()
+    grants = jsonb()
     expires_at = DateTimeTZField()
     used_at = DateTimeTZField(null=True)
 

@@ -125,6 +125,22 @@ def test_a_browser_is_let_in_by_its_code(browser):
 
 
 @pytest.mark.services
+def test_a_code_signs_in_as_whoever_asked_for_it_and_makes_nobody_a_second_person(api, app, client):
+    body = {"name": "nightly", "role": "admin", "days": 1}
+    token = api.made("/v1/api-tokens", body)["token"]
+    program = {"Authorization": f"Bearer {token}"}
+    url = app.test_client().post("/v1/sign-in-codes", headers=program).json["url"]
+
+    client.post("/sign-in", data={"code": url.partition("code=")[2]})
+
+    came = client.get("/sign-in/who").json
+    newest = api.get("/v1/audit?action=session.create").json["items"][0]
+    assert came["name"] == newest["actor"] == "token:nightly"
+    with client.session_transaction() as session:
+        assert session["owner"] == "admin"
+
+
+@pytest.mark.services
 def test_looking_at_a_code_does_not_use_it_up(client, code):
     page = client.get(f"/sign-in?code={code}")
 

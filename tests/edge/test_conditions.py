@@ -151,6 +151,15 @@ def test_a_key_is_its_callers_own(api, app):
     assert answer.status_code == 201
 
 
+def test_a_key_is_of_one_token_and_not_of_all_that_bear_its_name(api, app):
+    body = {"name": "nightly", "role": "admin", "days": 1}
+    programs = [Api(app, api.made("/v1/api-tokens", body)["token"]) for _ in range(2)]
+
+    answers = [each.post("/v1/sites", make.site(), headers=KEY) for each in programs]
+
+    assert [each.status_code for each in answers] == [201, 409]
+
+
 def test_a_secret_is_given_once_and_kept_nowhere(api):
     first = api.post("/v1/sign-in-codes", headers=KEY)
     second = api.post("/v1/sign-in-codes", headers=KEY)
