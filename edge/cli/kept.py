@@ -1,8 +1,8 @@
 """Logins that are kept between commands: tokens in the keyring, else in a file of mode 0600.
 
 Rule 1: a token is kept for one API, and shown to no other.
-Rule 2: one process at a time renews a token: an issuer that turns refresh tokens over takes a
-        second use of the same for theft.
+Rule 2: one process at a time changes what is kept, and renews a token: an issuer that turns
+        refresh tokens over takes a second use of the same for theft.
 """
 
 import fcntl
@@ -78,6 +78,10 @@ class Logins:
 
     def keep(self, login: Login) -> str:
         """Keep *login*; return where, in words.  Raises Told."""
+        with self._alone():
+            return self._kept(login)
+
+    def _kept(self, login: Login) -> str:
         secret = {"access": login.tokens.access, "refresh": login.tokens.refresh}
         kept = {**self._all(), login.api: login.bare()}
         where = _into_ring(login.api, secret)
@@ -88,11 +92,12 @@ class Logins:
 
     def forget(self, api: str) -> None:
         """Forget the login at *api*.  Raises Told."""
-        kept = self._all()
-        bare = kept.pop(api, None)
-        if bare is not None and "secret" not in bare:
-            _out_of_ring(api)
-        self._write(kept)
+        with self._alone():
+            kept = self._all()
+            bare = kept.pop(api, None)
+            if bare is not None and "secret" not in bare:
+                _out_of_ring(api)
+            self._write(kept)
 
     def fresh(self, api: str, renew: Callable[[Login], Tokens]) -> Login | None:
         """Return the login at *api*, its token renewed if need be.  Raises Told."""
@@ -105,7 +110,7 @@ class Logins:
             if found is None or found.is_fresh:
                 return found
             made = Login(api=api, issuer=found.issuer, tokens=renew(found))
-            self.keep(made)
+            self._kept(made)
             return made
 
     def _all(self) -> dict[str, Any]:
@@ -127,7 +132,12 @@ class Logins:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        lock = os.open(self._folder / f"{_FILE}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        """Nobody else reads in order to write for the block.  Raises Told."""
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(self._folder / f"{_FILE}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as exc:
+            raise Told(f"cannot write in {self._folder}: {exc.strerror}") from exc
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield

@@ -337,5 +337,22 @@ def test_a_fresh_token_is_not_renewed_and_an_old_one_once(ring, tmp_path):
     assert (found, renewed) == (["new"] * 3, ["old"])
 
 
+def test_who_logs_out_while_his_token_is_renewed_stays_logged_out(ring, tmp_path):
+    ring(fail.Keyring())
+    logins = Logins(tmp_path)
+    leaving = threading.Thread(target=logins.forget, args=(API,))
+
+    def renew(found):
+        leaving.start()
+        leaving.join(0.2)  # long enough to have written, if nothing held it back
+        return login("new").tokens
+
+    logins.keep(login("old", until=1.0))
+    logins.fresh(API, renew)
+    leaving.join()
+
+    assert logins.find(API) is None
+
+
 def test_no_secret_is_in_what_is_printed_of_a_login():
     assert "a.b.c" not in repr(login())
