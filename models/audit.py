@@ -46,7 +46,7 @@ def record(
     data: dict[str, Any] | None = None,
 ) -> None:
     """Write one row; the caller's transaction decides whether it stays."""
-    Audit.create(
+    Audit.record(
         actor=caller.name,
         action=action,
         object_kind=kind,

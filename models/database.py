@@ -4,7 +4,8 @@
 """
 
 import select
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -15,12 +16,85 @@ from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT, TRANSACTION_STATUS_I
 
 from models.postgres import KEEPALIVE
 
+_BEGIN: Final = b"BEGIN"
+_BACK: Final = "ROLLBACK TO"
+
+
+class _Held(threading.local):
+    """Statements of this thread's transaction that the server has not been told yet."""
+
+    def __init__(self) -> None:
+        self.statements: list[bytes] = []
+
+    def take(self) -> list[bytes]:
+        taken, self.statements = self.statements, []
+        return taken
+
 
 class _Pool(PooledPostgresqlDatabase):  # type: ignore[misc] # its base has no stubs
     """A pool that looks at a connection before it lends it, and asks the server nothing.
 
-    Its base asks by a statement, for which all other threads of the process wait.
+    Its base asks by a statement, for which all other threads of the process wait.  What nobody
+    reads an answer of travels in front of the next statement, or of the commit: half of the time of
+    a command is the way to the server and back.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._held = _Held()
+
+    def later(self, sql: str, params: Any = ()) -> None:
+        """Run *sql* in this transaction, before whatever is asked next; at once outside of one.
+
+        What the server has against it is raised there, at the latest by the commit.
+        """
+        if not self.in_transaction():
+            self.execute_sql(sql, params)
+            return
+        self._held.statements.append(self._whole(sql, params))
+
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """Return the cursor of *sql*, which is run after all that was left for later."""
+        held = self._held.take()
+        if not held:
+            return super().execute_sql(sql, params)
+        if sql.startswith(_BACK):
+            # All of it came after the savepoint, which had what came before it sent.
+            return super().execute_sql(sql, params)
+        return self._sent([*held, self._whole(sql, params or ())])
+
+    def begin(self, isolation_level: str | None = None) -> None:
+        """Begin a transaction with its first statement."""
+        level = isolation_level or self._isolation_level
+        if level:
+            super().begin(isolation_level)
+            return
+        self._held.statements = [_BEGIN]
+
+    def commit(self) -> None:
+        """Commit, if anything was asked at all."""
+        held = self._held.take()
+        if not held:
+            super().commit()
+        elif held != [_BEGIN]:
+            self._sent([*held, b"COMMIT"])
+
+    def rollback(self) -> None:
+        """Take back what the server was told, and tell it nothing more."""
+        held = self._held.take()
+        if held[:1] != [_BEGIN]:
+            super().rollback()
+
+    def _whole(self, sql: str, params: Any) -> bytes:
+        with peewee.__exception_wrapper__:  # type: ignore[attr-defined] # its stubs lack it
+            found: bytes = self.cursor().mogrify(sql, params)
+        return found.rstrip(b"; \n")
+
+    def _sent(self, statements: Sequence[bytes]) -> Any:
+        with peewee.__exception_wrapper__:  # type: ignore[attr-defined] # its stubs lack it
+            cursor = self.cursor()
+            cursor.execute(b";\n".join(statements))
+        return cursor
 
     def _is_closed(self, conn: Any) -> bool:
         if conn.closed or conn.info.transaction_status != TRANSACTION_STATUS_IDLE:

@@ -15,7 +15,7 @@ Send = Callable[[Sequence[tuple[str, bytes]]], None]
 
 def promise(queue: str, body: bytes, *, machine: UUID | None = None, seq: int = 0) -> None:
     """Promise *body* to *queue* in the caller's transaction."""
-    Outbox.create(queue=queue, body=body, machine_id=machine, seq=seq)
+    Outbox.record(queue=queue, body=body, machine_id=machine, seq=seq)
 
 
 def drain(send: Send, *, limit: int = BATCH) -> int:

@@ -38,8 +38,8 @@ def tell(machine: Machine, kind: str, data: Mapping[str, Any], *, request_id: st
     """Add an event, in the caller's transaction, which holds the machine's lock."""
     machine.event_seq += 1
     counted = "UPDATE machines SET event_seq = %s WHERE id = %s"
-    database.execute_sql(counted, (machine.event_seq, str(machine.id)))
-    DomainEvent.create(
+    database.later(counted, (machine.event_seq, str(machine.id)))
+    DomainEvent.record(
         machine_id=machine.id,
         site_id=machine.site_id,
         shard=events.shard(machine.id),
@@ -56,7 +56,7 @@ def tell_of_discovery(
     """Add an event, in the caller's transaction, which holds the discovery's lock."""
     discovery.event_seq += 1
     Discovery.update(event_seq=discovery.event_seq).where(Discovery.id == discovery.id).execute()
-    DomainEvent.create(
+    DomainEvent.record(
         discovery_id=discovery.id,
         site_id=discovery.site_id,
         shard=events.shard(discovery.id),

@@ -110,7 +110,7 @@ def noted(
     machine: Machine, kind: Seen, data: dict[str, Any], *, flow: Workflow | None = None
 ) -> None:
     """Add a row of control's own to the machine's timeline, and tell the pages."""
-    Observation.create(
+    Observation.record(
         machine_id=machine.id,
         site_id=machine.site_id,
         run_id=machine.run_id,
@@ -125,7 +125,7 @@ def noted(
 
 def announce(machine_id: UUID) -> None:
     """Hint to the pages, at commit, that this machine changed.  PostgreSQL folds repetitions."""
-    database.execute_sql("SELECT pg_notify(%s, %s)", (CHANNEL, str(machine_id)))
+    database.later("SELECT pg_notify(%s, %s)", (CHANNEL, str(machine_id)))
 
 
 def now() -> datetime:

@@ -55,7 +55,7 @@ def _receipts(decision: Decision) -> dict[str, Any]:
 
 def _executed(flow: Workflow, decision: Decision, order: Order) -> None:
     given = decision.asked.approval
-    ActionExecution.create(
+    ActionExecution.record(
         id=uuid4(),
         action=decision.asked.action,
         machine_id=flow.machine_id,

@@ -74,11 +74,19 @@ class Table(Model):
         return row
 
     @classmethod
+    def record(cls, **columns: Any) -> None:
+        """Insert a row of *columns* that nobody asks for again, before the transaction goes on."""
+        cls._later(cls(**columns), "")
+
+    @classmethod
     def ensure(cls, **columns: Any) -> None:
-        """Insert a row of *columns*, unless it is there."""
-        row = cls(**columns)
-        sql = cls._insert(tuple(row.__data__), " ON CONFLICT DO NOTHING")
-        database.execute_sql(sql, row._values())
+        """Insert a row of *columns* in the same way, unless it is there."""
+        cls._later(cls(**columns), " ON CONFLICT DO NOTHING")
+
+    @classmethod
+    def _later(cls, row: Self, on_conflict: str) -> None:
+        sql, _, _ = cls._insert(tuple(row.__data__), on_conflict).rpartition(" RETURNING ")
+        database.later(sql, row._values())
 
     def _values(self) -> list[Any]:
         fields = self._meta.fields

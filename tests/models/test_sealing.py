@@ -51,6 +51,7 @@ def test_a_row_that_is_committed_after_later_ones_were_sealed_is_sealed_next(db)
     def late():
         with borrowed(), database.atomic():
             record()
+            assert Audit.select().exists()  # asked, so that the row has its number now
             begun.set()
             go_on.wait(10)
 
