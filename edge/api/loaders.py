@@ -6,6 +6,7 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints
 
+from edge.api.fields import CLOSED
 from pxe_stack import firmware
 
 
@@ -19,6 +20,7 @@ Loaders = Annotated[
     dict[Kind, Loader],
     Field(
         description="What machines of a kind are started by here, where it is not the site's "
-        "usual loader for them."
+        "usual loader for them.",
+        json_schema_extra=CLOSED,
     ),
 ]

@@ -35,7 +35,8 @@ for words in lines:
     with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
         run()
     found[" ".join(words)] = out.getvalue()
-print(json.dumps([found, sorted(sys.modules)]))
+loaded = sorted(name for name, module in sys.modules.items() if module)
+print(json.dumps([found, loaded]))
 """
 RAW = {"completion", "up", "edge", "control", "ssh", "rack up", "rack check"}
 

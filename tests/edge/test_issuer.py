@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import requests
 from joserfc import jwt
-from joserfc.jwk import OctKey, RSAKey
+from joserfc.jwk import KeySet, OctKey, RSAKey
 from playwright.sync_api import expect
 
 from edge.app import create_app
@@ -266,7 +266,7 @@ def test_keys_that_were_changed_are_found(provider, database_url):
     at = [0.0]
     issuer._clock = lambda: at[0]
     Api(app, signed(provider)).get("/v1/sites")
-    issuer._keys.keys[0] = RSAKey.generate_key(2048, {"kid": "old"})
+    issuer._keys = KeySet([RSAKey.generate_key(2048, {"kid": "old"})])
 
     assert Api(app, signed(provider)).get("/v1/sites").status_code == 401
     at[0] += 60
@@ -346,7 +346,7 @@ def test_a_person_logs_in_at_the_issuer_and_is_where_he_wanted_to_be(browser, se
         kept = [each.data for each in Session.select()]
     assert (row.actor, row.outcome, row.data["subject"]) == ("ada", "done", "oidc:ada")
     assert [each["operator"] for each in kept] == ["ada"]
-    assert set(kept[0]) == {"operator", "subject", "grants", "csrf"}
+    assert set(kept[0]) == {"operator", "subject", "owner", "grants", "csrf"}
 
 
 @pytest.mark.services
