@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from models import queries
 from models.commands import agents, asks
 from models.database import Unavailable, borrowed
+from models.errors import NotReady
 from models.tables import Task
 from models.workflows import Kind, Progress
 from tests.actors import hostile_bmc
@@ -98,7 +99,8 @@ class Fleet:
         return told, [line for line in lines if not line.startswith("{")]
 
     def _asked(self):
-        with suppress(Unavailable), borrowed():
+        """Ask for one more; as a person would, again while no agent has been heard anew."""
+        with suppress(Unavailable, NotReady), borrowed():
             flow = asks.power(make.ADA, self._waiting[0], Kind.POWER_ON)
             self._flows.append(flow)
             return self._waiting.pop(0)
