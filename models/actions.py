@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from models.kinds import Kind
 from models.lifecycle import TRANSITIONS, WORKING, Event, State
-from models.workflows import TABLES, Kind
+from models.workflows import TABLES
 
 ALLOCATE: Final = "allocate"
 """Asked of a site, not of a machine."""

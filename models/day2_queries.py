@@ -11,10 +11,10 @@ from models import tables as t
 from models.commands.moves import now
 from models.day2_views import ApprovalView, ExecutionView, PolicyDecisionView
 from models.errors import NotFound
+from models.kinds import Progress
 from models.paging import FIRST, Ask, Order, Part
 from models.queries import filled
 from models.whereabouts import Sites
-from models.workflows import Progress
 
 
 def _dated(of: str, word: str, column: Any, table: Any) -> Order:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from models.workflows import Progress
+from models.kinds import Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

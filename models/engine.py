@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Final
 
 from models.observations import Seen
-from models.workflows import Step, StepKind, Table
+from models.steps import Step, StepKind, Table
 
 
 class Outcome(StrEnum):

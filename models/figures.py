@@ -3,12 +3,13 @@
 No label names a machine, a site or an agent: a fleet that grows makes no more time series.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from models.database import database
-from models.workflows import TABLES, Kind
+from models.kinds import Kind
+from models.workflows import table_of
 
 BUCKETS: Final = (1, 5, 15, 60, 300, 900, 3600, 14_400)
 """Seconds, up to which durations of workflows are told apart."""
@@ -31,8 +32,9 @@ WHERE m.state IN ('commissioning', 'provisioning', 'releasing', 'failed')
 GROUP BY m.state
 """
 _RUNNING: Final = """
-SELECT kind, step, count(*), max(extract(epoch FROM clock_timestamp() - begun_at))::float8
-FROM workflows WHERE state = 'running' GROUP BY kind, step
+SELECT kind, params -> 'traits', step, count(*),
+    max(extract(epoch FROM clock_timestamp() - begun_at))::float8
+FROM workflows WHERE state = 'running' GROUP BY kind, params -> 'traits', step
 """
 _ENDED: Final = f"""
 SELECT kind, state, count(*), sum(s)::float8, ARRAY[{
@@ -97,7 +99,7 @@ def taken() -> Figures:
         outbox_age_s=age_s,
         machines=dict(_rows(_MACHINES)),
         in_state_s={state: age for state, age in _rows(_IN_STATE) if age is not None},
-        running={(kind, _step(kind, at)): (n, s) for kind, at, n, s in _rows(_RUNNING)},
+        running=_running(),
         ended=tuple(
             Ended(kind=kind, state=state, count=count, sum_s=sum_s, buckets=tuple(buckets))
             for kind, state, count, sum_s, buckets in _rows(_ENDED)
@@ -117,7 +119,16 @@ def _rows(statement: str) -> Iterator[Any]:
     return iter(database.execute_sql(statement).fetchall())
 
 
-def _step(kind: str, at: int) -> str:
+def _running() -> dict[tuple[str, str], tuple[int, float]]:
+    found: dict[tuple[str, str], tuple[int, float]] = {}
+    for kind, traits, at, count, age_s in _rows(_RUNNING):
+        where = (kind, _step(kind, traits or (), at))
+        others, longest_s = found.get(where, (0, 0.0))
+        found[where] = (others + count, max(longest_s, age_s))
+    return found
+
+
+def _step(kind: str, traits: Collection[str], at: int) -> str:
     """Return the name of a step; a newer control may have walked further than we know."""
-    steps = TABLES[Kind(kind)].steps if kind in set(Kind) else ()
+    steps = table_of(Kind(kind), traits).steps if kind in set(Kind) else ()
     return steps[at].name if at < len(steps) else "unknown"

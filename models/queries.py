@@ -12,6 +12,7 @@ from models.commands.contact import LIVE_S
 from models.commands.moves import now
 from models.commands.rivals import doubled
 from models.errors import NotFound
+from models.kinds import Kind, Progress
 from models.lifecycle import State
 from models.phases import Phase
 from models.views import (
@@ -27,7 +28,6 @@ from models.views import (
     WorkflowView,
 )
 from models.whereabouts import Sites
-from models.workflows import Kind, Progress
 
 _View = TypeVar("_View")
 _TUPLES: Final = frozenset(

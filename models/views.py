@@ -6,9 +6,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from models.kinds import Kind, Progress
 from models.lifecycle import State
 from models.phases import Phase
-from models.workflows import TABLES, Kind, Progress, Step
+from models.steps import Step
+from models.workflows import of_params
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,7 +165,7 @@ class WorkflowView:
     @property
     def steps(self) -> tuple[Step, ...]:
         """The table that this workflow walks."""
-        return TABLES[self.kind].steps
+        return of_params(self.kind, self.params).steps
 
     @property
     def step(self) -> Step | None:

@@ -6,9 +6,10 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
+from models.kinds import Progress
 from models.lifecycle import State
+from models.steps import Party
 from models.views import AgentView, MachineView, ObservationView, WorkflowView
-from models.workflows import Party, Progress
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -41,7 +41,7 @@ from config import secrets
 from models.bootplan import BootPlan
 from models.errors import Denied, DomainError, Invalid
 from models.messages import SPOKEN, Actor, Envelope, Kind, agent_queue, opened
-from models.workflows import REDFISH
+from models.steps import REDFISH
 from pxe_stack.store import JOURNAL, PLANS, JournalStore, PlanStore, Range
 
 CACHE: Final = "cache"

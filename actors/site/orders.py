@@ -7,7 +7,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from models.errors import Invalid
-from models.workflows import Task
+from models.steps import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,7 +26,7 @@ from actors.site.store import Accepted, AgentStore, State, Verdict
 from actors.site.tasks import JOBS, Restart, Tell
 from actors.site.warrant import Progress, Warrant
 from models.observations import Observation, Seen, Source
-from models.workflows import Task
+from models.steps import Task
 from pxe_stack.store import JournalStore
 
 THREADS: Final = 16

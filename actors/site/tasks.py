@@ -16,7 +16,7 @@ from actors.site.findings import RECORD
 from actors.site.orders import Order
 from actors.site.warrant import Warrant
 from config import logs, secrets
-from models.workflows import Task
+from models.steps import Task
 
 if TYPE_CHECKING:
     from actors.drivers.bmcs import Machine

@@ -14,7 +14,7 @@ from edge.api.evidence import EvidenceList
 from edge.api.fields import Answer, Listing, Page, Path, SortOf, example
 from models import day2_queries, lists
 from models.day2_views import ExecutionView
-from models.workflows import Progress
+from models.kinds import Progress
 
 api: Final = resource("action executions", "Each verb that was let through, and how it went.")
 

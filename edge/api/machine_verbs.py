@@ -22,7 +22,7 @@ from edge.api.verb_forms import (
 from edge.api.workflows import Workflow
 from models import queries, whereabouts
 from models.commands import allocating, asks
-from models.workflows import Kind
+from models.kinds import Kind
 
 api: Final = resource("machine verbs", "What is asked of a machine; a workflow does it.")
 

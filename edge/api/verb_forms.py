@@ -20,7 +20,7 @@ from edge.api.fields import (
 )
 from edge.api.images import Architecture
 from models import actions
-from models.workflows import Kind
+from models.kinds import Kind
 
 _APPROVAL: Final = "018f6f48-6172-7384-8596-a70819304152"
 _SITE: Final = "018f6f3e-7d2a-7c11-9a55-0d6f5f3e2b10"

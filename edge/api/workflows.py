@@ -16,9 +16,11 @@ from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Body, Line, Listing, Page, Path, Reason, SortOf, example
 from models import lists, queries
 from models.commands import asks
+from models.kinds import Kind, Progress
 from models.paging import Part
+from models.steps import Party, StepKind
 from models.views import WorkflowView
-from models.workflows import TABLES, Kind, Party, Progress, StepKind
+from models.workflows import table_of
 
 api: Final = resource("workflows", "What was asked of a machine, step by step.")
 
@@ -124,16 +126,20 @@ class Workflow(Answer):
             **{name: getattr(view, name) for name in cls.model_fields if name not in _OWN},
             state=view.progress,
             step_index=view.index,
-            steps=_steps(view.kind, view.index, view.progress),
+            steps=_steps(view.kind, _traits(view.params), view.index, view.progress),
         )
 
 
 _OWN: Final = frozenset({"state", "step_index", "steps"})
 
 
+def _traits(params: Mapping[str, Any]) -> frozenset[str]:
+    return frozenset(params.get("traits", ()))
+
+
 @cache
-def _steps(kind: Kind, index: int, progress: Progress) -> list[Step]:
-    """Return the table of *kind*, walked as far as *index*."""
+def _steps(kind: Kind, traits: frozenset[str], index: int, progress: Progress) -> list[Step]:
+    """Return the table of *kind* with *traits*, walked as far as *index*."""
     return [
         Step(
             name=step.name,
@@ -143,13 +149,14 @@ def _steps(kind: Kind, index: int, progress: Progress) -> list[Step]:
             deadline_s=step.deadline_s,
             state=_state(index, progress, number),
         )
-        for number, step in enumerate(TABLES[kind].steps)
+        for number, step in enumerate(table_of(kind, traits).steps)
     ]
 
 
 def written(document: Mapping[str, Any]) -> writing.Plain:
     """Return what Workflow writes, of a document of `models.documents`."""
-    stands = (Kind(document["kind"]), document["index"], Progress(document["progress"]))
+    traits = _traits(document["params"])
+    stands = (Kind(document["kind"]), traits, document["index"], Progress(document["progress"]))
     told = {"state": document["progress"], "step_index": document["index"]}
     return _written({**document, **told, "steps": _steps(*stands)})
 

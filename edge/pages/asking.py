@@ -22,10 +22,10 @@ from models.actions import ACTIONS, ALLOCATE
 from models.commands import policy
 from models.commands.asks import BOOT_SOURCES
 from models.day2_views import ApprovalView
+from models.kinds import Kind
 from models.paging import Ask
 from models.policy import Consent
 from models.views import MachineView
-from models.workflows import Kind
 
 MOST: Final = 500
 """Images and profiles that a form offers."""

@@ -12,8 +12,8 @@ from edge.access import does, may
 from edge.api import workflows
 from edge.pages import frame, listing, progress
 from models import captions, lists, queries
+from models.kinds import Kind, Progress
 from models.why import why
-from models.workflows import Kind, Progress
 
 blueprint: Final = Blueprint("flows", __name__)
 

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Final
 
 from edge.wording import duration, percent, sentence
+from models.kinds import Progress
 from models.observations import Seen, Source
 from models.views import ObservationView, WorkflowView
-from models.workflows import Progress
 
 TONES: Final[Mapping[str, str]] = MappingProxyType(
     {

@@ -12,9 +12,10 @@ from models.commands.moves import locked
 from models.commands.policy import Order
 from models.database import database
 from models.errors import IllegalTransition, Invalid, NotFound, NotReady, Unknown
+from models.kinds import Kind, Progress
 from models.lifecycle import Event, State, next_state
 from models.tables import Image, Machine, Profile, Workflow
-from models.workflows import AT_ONCE, TABLES, Kind, Progress
+from models.workflows import AT_ONCE, TABLES
 
 BOOT_SOURCES: Final = ("pxe", "disk", "cd", "http", "bios")
 MEDIA_SOURCE: Final = "virtual-media"

@@ -12,9 +12,10 @@ from models.automation import Command
 from models.commands import asks, policy
 from models.database import database
 from models.errors import Denied, DomainError, Forbidden, Invalid
+from models.kinds import Kind
 from models.roles import Grant
 from models.tables import AutomationCommand, Site
-from models.workflows import AT_ONCE, Kind
+from models.workflows import AT_ONCE
 
 Answer = dict[str, Any]
 Grants = Mapping[str, Sequence[Grant]]

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from models import audit, messages, outbox
 from models.audit import Caller
-from models.commands import events
+from models.commands import events, traits
 from models.commands.moves import move, noted, now
 from models.engine import Outcome
+from models.kinds import Kind, Progress
 from models.messages import Actor
 from models.observations import Seen
 from models.tables import Machine, Workflow
-from models.workflows import LIFECYCLE, TABLES, Kind, Progress
+from models.workflows import LIFECYCLE, TABLES
 
 AT_START: Final[Mapping[str, Any]] = MappingProxyType(
     {"step": 0, "attempt": 0, "outcome": Outcome.OPEN.value, "detail": ""}
@@ -43,7 +44,7 @@ def begun(
         machine_id=machine.id,
         site_id=machine.site_id,
         lifecycle=kind in LIFECYCLE,
-        params=dict(params or {}),
+        params=_params(machine, kind, params or {}),
         requested_by=caller.name,
         reason=reason,
         request_id=caller.request_id or (parent.request_id if parent else ""),
@@ -61,6 +62,11 @@ def begun(
     body = messages.encoded(Actor.ADVANCE, messages.CONTROL_QUEUE, kwargs, now=time.time())
     outbox.promise(messages.CONTROL_QUEUE, body, machine=machine.id)
     return flow
+
+
+def _params(machine: Machine, kind: Kind, asked: Mapping[str, Any]) -> dict[str, Any]:
+    held = traits.of(machine, kind, asked)
+    return {**asked, "traits": sorted(held)} if held else dict(asked)
 
 
 def _told(machine: Machine, flow: Workflow, kind: Kind, caller: Caller, *, reason: str) -> None:

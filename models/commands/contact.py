@@ -14,8 +14,8 @@ from uuid import UUID
 from models.commands.moves import now
 from models.database import database
 from models.messages import Envelope
+from models.steps import Step, StepKind
 from models.tables import Agent, Observation, Run, Task, Workflow
-from models.workflows import Step, StepKind
 
 LIVE_S: Final = 35
 """Seconds after its last heartbeat for which an agent counts as live: three beats and a half."""

@@ -7,9 +7,10 @@ from datetime import timedelta
 from typing import Final
 
 from models.commands.moves import now
+from models.kinds import Kind
 from models.observations import Observation
 from models.tables import Workflow
-from models.workflows import TABLES, Kind
+from models.workflows import of_params
 
 LONGEST_S: Final = 6 * 3600
 """Seconds from a step's begin for which it is prolonged, however much still comes."""
@@ -19,7 +20,7 @@ _MOST: Final = 500
 
 def heed(flow: Workflow, seen: Observation) -> None:
     """Keep what *seen* tells of the step that waits; what it waits for grows, so the step lasts."""
-    steps = TABLES[Kind(flow.kind)].steps
+    steps = of_params(Kind(flow.kind), flow.params).steps
     if flow.step >= len(steps) or flow.attempt == 0 or seen.kind not in steps[flow.step].heeds:
         return
     flow.detail = str(seen.data.get("reason", seen.kind.value))[:_MOST]

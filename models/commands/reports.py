@@ -22,12 +22,13 @@ from models.commands.moves import announce, further, locked
 from models.commands.runs import Render
 from models.database import database
 from models.errors import DomainError, Invalid
+from models.kinds import Progress
 from models.messages import Envelope
 from models.observations import URGENT, Observation, Seen, read
 from models.phases import REACHED_BY
 from models.tables import Interface, Machine, Plan, Run, Workflow
 from models.tables import Observation as Row
-from models.workflows import TABLES, Progress
+from models.workflows import TABLES
 
 MOVERS: Final = (
     URGENT

@@ -17,11 +17,12 @@ from models.commands import agents, blobs, contact
 from models.commands.moves import now
 from models.engine import Outcome
 from models.errors import NotReady
+from models.kinds import Progress
 from models.messages import Envelope, Kind
 from models.observations import Seen
+from models.steps import CAPABILITY, REDFISH, Step
+from models.steps import Task as TaskKind
 from models.tables import Interface, Machine, Run, Task, Workflow
-from models.workflows import CAPABILITY, REDFISH, Progress, Step
-from models.workflows import Task as TaskKind
 
 LEASE_S: Final = 30
 RENEWED_S: Final = LEASE_S + 5

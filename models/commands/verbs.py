@@ -9,9 +9,10 @@ from models.bootplan import Document
 from models.commands import begin, policy, walks
 from models.commands.policy import Decision, Order
 from models.commands.runs import Intent
+from models.kinds import Kind, Progress
 from models.lifecycle import Event
 from models.tables import ActionExecution, Approval, Machine, Workflow
-from models.workflows import AT_ONCE, LIFECYCLE, Kind, Progress
+from models.workflows import AT_ONCE, LIFECYCLE
 
 _BESIDE: Final = frozenset({Kind.MAINTENANCE, Kind.RESUME, Kind.CLEAR, Kind.DEALLOCATE})
 """Moves of the lifecycle that leave alone what else is done to the machine."""

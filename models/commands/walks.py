@@ -15,10 +15,12 @@ from models.commands.runs import Render
 from models.database import database
 from models.engine import Begin, Cursor, Finish, GiveUp, Outcome, Pass, Rest, Wait
 from models.errors import DomainError, NotReady
+from models.kinds import Kind, Progress
 from models.lifecycle import Event
 from models.observations import Seen
+from models.steps import Decision, Step, StepKind, Table
 from models.tables import Agent, Machine, Observation, Run, Task, Workflow
-from models.workflows import TABLES, Decision, Kind, Progress, Step, StepKind, Table
+from models.workflows import of_params
 
 _KNOWN: Final = frozenset(Seen)
 
@@ -33,7 +35,7 @@ class Walk:
 
     @property
     def table(self) -> Table:
-        return TABLES[Kind(self.flow.kind)]
+        return of_params(Kind(self.flow.kind), self.flow.params)
 
     @property
     def cursor(self) -> Cursor:
@@ -250,7 +252,8 @@ def end(  # what ended, how, by whom and why
 
     What it may have left behind is undone by a workflow of its own, promised here.
     """
-    table, cursor = TABLES[Kind(flow.kind)], Cursor(flow.step, flow.attempt)
+    cursor = Cursor(flow.step, flow.attempt)
+    table = of_params(Kind(flow.kind), flow.params)
     flow.state, flow.detail, flow.finished_at = how.value, detail, now()
     flow.save()
     tasks.abandon(flow)

@@ -11,8 +11,8 @@ from models import queries
 from models.commands import agents, asks
 from models.database import Unavailable, borrowed
 from models.errors import NotReady
+from models.kinds import Kind, Progress
 from models.tables import Task
-from models.workflows import Kind, Progress
 from tests.actors import hostile_bmc
 from tests.actors.control_process import ControlProcess
 from tests.actors.hostile_bmc import RESET

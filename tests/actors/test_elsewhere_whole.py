@@ -11,8 +11,8 @@ from models import queries
 from models.commands import asks, inventory
 from models.commands.agents import signing_key
 from models.database import borrowed
+from models.kinds import Progress
 from models.why import why
-from models.workflows import Progress
 from tests.actors import edge_lab
 from tests.actors.control_process import ControlProcess
 from tests.actors.edge_lab import cut

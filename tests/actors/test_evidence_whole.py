@@ -12,7 +12,7 @@ from models import queries
 from models.commands import asks, inventory
 from models.commands.agents import signing_key
 from models.database import borrowed
-from models.workflows import Progress
+from models.kinds import Progress
 from tests.actors import hostile_bmc
 from tests.actors.control_process import ControlProcess
 from tests.actors.hostile_bmc import MAC, PASSWORD, SYSTEM

@@ -13,11 +13,11 @@ from models import database as pool
 from models import queries
 from models.bootplan import Action, BootPlan
 from models.commands import asks, reports, walks
+from models.kinds import Kind as Verb
 from models.messages import Kind
 from models.observations import Seen
 from models.tables import Agent as AgentRow
 from models.tables import Outbox, Plan, Task
-from models.workflows import Kind as Verb
 from tests.actors.site_lab import Folder
 from tests.conftest import copied
 from tests.models import make

@@ -13,7 +13,7 @@ from actors.site.orders import Order
 from actors.site.tasks import JOBS, Bench, Restart
 from actors.site.warrant import QUIET_S, REPEAT_S, Progress, Warrant
 from config import secrets
-from models.workflows import CAPABILITY, REDFISH, Task
+from models.steps import CAPABILITY, REDFISH, Task
 from tests.actors import hostile_bmc
 from tests.actors.hostile_bmc import PASSWORD, RESET, SESSIONS, on, times
 

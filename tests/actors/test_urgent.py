@@ -8,12 +8,12 @@ from actors import broker
 from actors.mourning import SAID
 from models import queries
 from models.commands import agents, asks
+from models.kinds import Kind as Verb
+from models.kinds import Progress
 from models.messages import ACTORS, Actor, Envelope, Kind, encoded, sealed
 from models.observations import Observation, Seen, Source
 from models.tables import Observation as Row
 from models.tables import Task
-from models.workflows import Kind as Verb
-from models.workflows import Progress
 from tests.actors.control_process import ControlProcess
 from tests.actors.lane import until
 from tests.models import make

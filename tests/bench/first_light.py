@@ -10,7 +10,7 @@ from typing import Any
 
 from edge.cli.stages import times
 from models.observations import Seen
-from models.workflows import Task
+from models.steps import Task
 from tests.bench.gaps import gaps, share
 from tests.bench.started import started
 

@@ -11,8 +11,10 @@ from datetime import datetime
 from itertools import pairwise
 from typing import Any
 
+from models.kinds import Kind
 from models.observations import Seen, Source
-from models.workflows import TABLES, Kind, Party
+from models.steps import Party
+from models.workflows import TABLES
 
 Event = Mapping[str, Any]
 

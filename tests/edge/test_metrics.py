@@ -138,7 +138,7 @@ def test_a_kind_that_only_a_newer_control_knows_is_counted_all_the_same(db):
         outbox_age_s=0,
         machines={},
         in_state_s={},
-        running={("from-the-future", figures._step("from-the-future", 3)): (1, 2.0)},
+        running={("from-the-future", figures._step("from-the-future", (), 3)): (1, 2.0)},
         ended=(),
         leases_lost=0,
         leases_held=0,

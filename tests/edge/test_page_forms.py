@@ -6,10 +6,10 @@ import pytest
 
 from models import queries
 from models.commands import approvals
+from models.kinds import Progress
 from models.lifecycle import State
 from models.observations import Seen
 from models.tables import Audit, PolicyDecision, Workflow
-from models.workflows import Progress
 from tests.edge.signed_in import Browser, text
 from tests.models import make as domain
 

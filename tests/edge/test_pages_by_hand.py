@@ -7,8 +7,8 @@ from playwright.sync_api import expect
 
 from models import queries
 from models.commands import approvals, asks, discoveries, walks
+from models.kinds import Kind, Progress
 from models.observations import Seen
-from models.workflows import Kind, Progress
 from tests.edge import fleet
 from tests.edge.browser import listening, sign_in_url
 from tests.models import make

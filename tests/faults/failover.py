@@ -20,9 +20,9 @@ from models import database, queries
 from models.commands import asks, inventory
 from models.commands.agents import signing_key
 from models.database import borrowed
+from models.kinds import Kind, Progress
 from models.migrations import runner
 from models.tables import Task
-from models.workflows import Kind, Progress
 from tests.actors import hostile_bmc
 from tests.models import make
 from tests.services import process

@@ -10,10 +10,10 @@ from hypothesis.stateful import run_state_machine_as_test as run
 
 from models import database as pool
 from models.bootplan import BootPlan
+from models.kinds import Kind
 from models.lifecycle import WORKING, State
 from models.observations import Seen
 from models.tables import Allocation, Plan, Workflow
-from models.workflows import Kind
 from tests.faults.world import World
 
 pytestmark = pytest.mark.services

@@ -11,12 +11,12 @@ from models import queries, ranges
 from models.bootplan import BootPlan, snapshot_digest
 from models.commands import agents, asks, runs, walks
 from models.errors import NotReady
+from models.kinds import Kind as Verb
+from models.kinds import Progress
 from models.lifecycle import State
 from models.messages import Kind as MessageKind
 from models.observations import Seen
 from models.tables import Agent, Allocation, Machine, Plan, Range, Run, Workflow
-from models.workflows import Kind as Verb
-from models.workflows import Progress
 from tests.models import make
 
 

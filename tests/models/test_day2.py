@@ -24,6 +24,7 @@ from models.errors import (
     Taken,
     Unknown,
 )
+from models.kinds import Kind
 from models.lifecycle import State
 from models.observations import Seen
 from models.roles import Grant, Role, parsed
@@ -37,7 +38,7 @@ from models.tables import (
     PolicyDecision,
     Workflow,
 )
-from models.workflows import AT_ONCE, Kind
+from models.workflows import AT_ONCE
 from tests.models import make
 
 pytestmark = pytest.mark.services

@@ -6,12 +6,12 @@ import pytest
 
 from models import queries
 from models.commands import delays
+from models.kinds import Progress
 from models.lifecycle import State
 from models.messages import Kind as MessageKind
 from models.observations import Seen
 from models.tables import Workflow
 from models.why import why
-from models.workflows import Progress
 from tests.models import make
 
 pytestmark = pytest.mark.services

@@ -9,9 +9,9 @@ from pydantic import TypeAdapter
 from models import documents, queries
 from models.commands import asks
 from models.errors import NotFound
+from models.kinds import Kind
 from models.tables import Machine
 from models.views import MachineView
-from models.workflows import Kind
 from tests.models import make
 
 pytestmark = pytest.mark.services

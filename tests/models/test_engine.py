@@ -12,8 +12,10 @@ from models.engine import (
     after_deadline,
     next_move,
 )
+from models.kinds import Kind
 from models.observations import Seen
-from models.workflows import LIFECYCLE, TABLES, Kind, StepKind, Task
+from models.steps import Party, Step, StepKind, Task, Trait, where
+from models.workflows import LIFECYCLE, TABLES, of_params, table_of
 
 PROVISION = TABLES[Kind.PROVISION]
 STEPS = [(kind, step) for kind, table in TABLES.items() for step in table.steps]
@@ -106,3 +108,18 @@ def test_a_sighting_that_never_comes_gives_up_at_its_deadline():
 
 def test_the_end_of_the_table_is_the_end():
     assert next_move(PROVISION, Cursor(len(PROVISION.steps)), ()) == Finish()
+
+
+def test_a_step_is_walked_only_by_the_workflows_that_have_its_traits():
+    """Traits are kept with the workflow, so that what changes later moves no step of it."""
+    kept = Step(
+        name="always", kind=StepKind.DECISION, expects="", party=Party.CONTROL, deadline_s=1
+    )
+    by_hand = frozenset({Trait.BY_HAND})
+
+    (with_it,) = where(kept, only=by_hand)
+    (without,) = where(kept, unless=by_hand)
+
+    assert [s.only for s in (with_it, without)] == [by_hand, frozenset()]
+    assert table_of(Kind.PROVISION, ()) == TABLES[Kind.PROVISION]
+    assert of_params(Kind.PROVISION, {"traits": ["a-trait-of-tomorrow"]}) == TABLES[Kind.PROVISION]

@@ -10,11 +10,11 @@ from peewee import OperationalError
 from models import database as pool
 from models import queries
 from models.commands import asks, reports, tasks, walks
+from models.kinds import Kind, Progress
 from models.lifecycle import State
 from models.messages import Kind as MessageKind
 from models.observations import Observation, Seen, Source
 from models.tables import Machine, Task, Workflow
-from models.workflows import Kind, Progress
 from tests.models import make
 
 pytestmark = pytest.mark.services

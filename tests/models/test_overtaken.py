@@ -12,12 +12,12 @@ from models.bootplan import BootPlan, snapshot_digest
 from models.commands import agents, asks, runs, walks
 from models.database import borrowed
 from models.errors import Denied, Invalid
+from models.kinds import Progress
 from models.lifecycle import State
 from models.messages import Envelope
 from models.messages import Kind as MessageKind
 from models.observations import Seen
 from models.tables import Agent, Allocation, Audit, Machine, Observation, Plan, Run, Workflow
-from models.workflows import Progress
 from tests.models import make
 
 pytestmark = pytest.mark.services

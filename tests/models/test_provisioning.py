@@ -12,6 +12,7 @@ from models import database as pool
 from models import lists, outbox, queries
 from models.commands import agents, asks, moves, reports, walks
 from models.errors import IllegalTransition, Invalid, NotReady, Unknown
+from models.kinds import Progress
 from models.lifecycle import State
 from models.messages import Kind as MessageKind
 from models.observations import URGENT, Seen
@@ -29,7 +30,6 @@ from models.tables import (
     Workflow,
 )
 from models.why import why
-from models.workflows import Progress
 from tests.models import make
 
 pytestmark = pytest.mark.services

@@ -10,10 +10,10 @@ import psycopg2
 from models import queries
 from models.commands import approvals, asks, discoveries, inventory, policy, seals, walks
 from models.errors import Forbidden
+from models.kinds import Kind
 from models.observations import Seen
 from models.tables import Agent as AgentRow
 from models.views import MachineView
-from models.workflows import Kind
 from tests.models import make
 from tests.models.test_discoveries import Teller, sighting
 

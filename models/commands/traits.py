@@ -1,0 +1,13 @@
+"""What of a machine, and of what is asked of it, decides which steps its workflow walks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from models.kinds import Kind
+from models.steps import Trait
+from models.tables import Machine
+
+
+def of(machine: Machine, _kind: Kind, _asked: Mapping[str, Any]) -> frozenset[Trait]:
+    """Return the traits of a workflow that begins now; it keeps them, whatever changes later."""
+    return frozenset() if machine.bmc else frozenset({Trait.BY_HAND})
