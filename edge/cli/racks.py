@@ -96,7 +96,7 @@ class Virtual:
         try:
             return int(self.described()["machines"][0]["bmc"]["address"].rpartition(":")[2])
         except (OSError, ValueError, KeyError, IndexError):
-            return _free_ports(self._count)
+            return _free_ports(self._count, _digest(self._data))
 
 
 class Simulated:
@@ -174,12 +174,22 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _namespace(data: Path) -> str:
     """Return a name that belongs to this data folder alone, the same at every start."""
-    return f"sprout-{hashlib.sha256(os.fsencode(data.resolve())).hexdigest()[:8]}"
+    return f"sprout-{_digest(data)[:8]}"
 
 
-def _free_ports(count: int) -> int:
-    """Return the first of *count* neighbouring ports that are free on loopback."""
-    for base in range(21_000, 31_000, max(count, 10)):
+def _digest(data: Path) -> str:
+    return hashlib.sha256(os.fsencode(data.resolve())).hexdigest()
+
+
+def _free_ports(count: int, folder: str) -> int:
+    """Return the first of *count* neighbouring ports that are free on loopback.
+
+    The search begins at a place of the data folder's own, the hexadecimal digest *folder*: two
+    racks that start at once would choose the same ports, and one of them would find them taken.
+    """
+    bases = range(21_000, 31_000, max(count, 10))
+    first = int(folder, 16) % len(bases)
+    for base in (*bases[first:], *bases[:first]):
         held = [socket.socket() for _ in range(count)]
         try:
             for number, one in enumerate(held):
