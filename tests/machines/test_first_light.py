@@ -1,6 +1,7 @@
 """`sprout up --rack 1 --once`: real firmware, real services, from power-off to active."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -13,6 +14,9 @@ pytestmark = pytest.mark.machines
 ROOT = Path(__file__).parents[2]
 SPROUT = ROOT / ".venv" / "bin" / "sprout"
 LIMIT_S = 480
+STOP_S = 60
+END = 4000
+"""Characters of each log that a failure shows."""
 
 
 def free_port():
@@ -55,7 +59,27 @@ def remains(data):
     return found
 
 
-@pytest.mark.timeout(LIMIT_S + 60)
+def once(firmware, environment):
+    """Return the exit status and what was said; one that takes too long is interrupted."""
+    words = [str(SPROUT), "up", "--rack", "1", "--firmware", firmware, "--once"]
+    child = subprocess.Popen(words, env=environment, stderr=subprocess.PIPE, text=True)
+    try:
+        _, said = child.communicate(timeout=LIMIT_S)
+    except subprocess.TimeoutExpired:
+        child.send_signal(signal.SIGINT)
+        _, said = child.communicate(timeout=STOP_S)
+        return None, f"{said}\n(interrupted after {LIMIT_S} s)"
+    return child.returncode, said
+
+
+def told(data, said):
+    """Return what was said, and the ends of all logs and of the machines' serial lines."""
+    logs = (log for log in sorted(Path(data).rglob("*.log")) if "postgres/data" not in str(log))
+    ends = (f"--- {log}\n{log.read_text(errors='replace')[-END:]}" for log in logs)
+    return "\n".join((said, *ends))
+
+
+@pytest.mark.timeout(LIMIT_S + STOP_S + 60)
 @pytest.mark.parametrize(
     ("firmware", "broker"), [("bios", "postgres"), ("uefi", "")], ids=["bios", "uefi"]
 )
@@ -64,18 +88,11 @@ def test_a_machine_is_led_from_power_off_to_active_and_nothing_is_left_behind(
 ):
     before = set(Path("/run/netns").glob("*"))
 
-    done = subprocess.run(
-        [str(SPROUT), "up", "--rack", "1", "--firmware", firmware, "--once"],
-        env={**environment, "SPROUT_BROKER": broker},
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=LIMIT_S,
-    )
+    status, said = once(firmware, {**environment, "SPROUT_BROKER": broker})
 
-    assert done.returncode == 0, done.stderr[-4000:]
-    assert "all machines are active" in done.stderr
-    assert ("embedded queue" in done.stderr) == bool(broker)
+    assert status == 0, told(environment["SPROUT_DATA_DIR"], said)
+    assert "all machines are active" in said
+    assert ("embedded queue" in said) == bool(broker)
     assert remains(environment["SPROUT_DATA_DIR"]) == []
     mine = {p for p in set(Path("/run/netns").glob("*")) - before if p.name.startswith("sprout-")}
     assert not [p for p in mine if not _of_others(p)]
