@@ -25,9 +25,14 @@ SLOT_MARK: Final = "@@sprout:"
 
 
 class Action(StrEnum):
-    """What the plan lets a machine do."""
+    """What the plan lets a machine do: one intent of a run, or nothing but its own disk.
+
+    Stored and sent: add, never rename.  An agent that does not know one serves no plan with it.
+    """
 
     INSTALL = "install"
+    INVENTORY = "inventory"
+    WIPE = "wipe"
     LOCAL = "local"
 
 
@@ -124,8 +129,8 @@ class BootPlan:
         return next((f for f in self.files if f.role == role), None)
 
     def owned_by(self, agent: UUID) -> bool:
-        """Whether *agent* may serve what destroys; any other serves this plan as local boot."""
-        return self.action is Action.INSTALL and self.owner == agent and self.run is not None
+        """Whether *agent* may serve the run; any other serves this plan as local boot."""
+        return self.action is not Action.LOCAL and self.owner == agent and self.run is not None
 
     def encode(self) -> dict[str, Any]:
         """Return the JSON form that crosses the queue and lies in the site's store."""

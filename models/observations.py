@@ -48,6 +48,11 @@ class Seen(StrEnum):
     INSTALL_PROGRESS = "install-progress"
     INSTALL_FAILED = "install-failed"
     INSTALLED = "installed"
+    DEPLOY_STARTED = "deploy-started"
+    DEPLOY_PROGRESS = "deploy-progress"
+    DEPLOY_FAILED = "deploy-failed"
+    INVENTORIED = "inventoried"
+    WIPED = "wiped"
     PHONED_HOME = "phoned-home"
     STRANGE_REQUEST = "strange-request"
     PLAN_SERVED = "plan-served"
@@ -78,6 +83,10 @@ DURABLE: Final = frozenset(
         Seen.INSTALL_STARTED,
         Seen.INSTALLED,
         Seen.INSTALL_FAILED,
+        Seen.DEPLOY_STARTED,
+        Seen.DEPLOY_FAILED,
+        Seen.INVENTORIED,
+        Seen.WIPED,
         Seen.PHONED_HOME,
         Seen.PLAN_SERVED,
         Seen.PLAN_REFUSED,

@@ -34,6 +34,9 @@ REACHED_BY: Final[Mapping[Seen, Phase]] = MappingProxyType(
         Seen.SCRIPT_SERVED: Phase.PXE_BOOTED,
         Seen.INSTALL_STARTED: Phase.INSTALLING,
         Seen.INSTALLED: Phase.INSTALLED,
+        Seen.DEPLOY_STARTED: Phase.INSTALLING,
+        Seen.INVENTORIED: Phase.INSTALLED,
+        Seen.WIPED: Phase.INSTALLED,
         Seen.PHONED_HOME: Phase.FIRST_BOOT,
     }
 )

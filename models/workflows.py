@@ -165,6 +165,9 @@ TABLES: Final[Mapping[Kind, Table]] = MappingProxyType(
 LIFECYCLE: Final = frozenset(kind for kind, table in TABLES.items() if table.begins is not None)
 """Workflows of which a machine has at most one."""
 
+INSTALLS: Final = frozenset({Kind.PROVISION, Kind.REPROVISION})
+"""Workflows whose run moves the machine's phase: the phases are those of an install."""
+
 AT_ONCE: Final = frozenset(
     {Kind.RETIRE, Kind.MAINTENANCE, Kind.RESUME, Kind.CLEAR, Kind.DEALLOCATE}
 )

@@ -17,7 +17,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from models import bootplan
-from models.bootplan import SLOT, Access, Document
+from models.bootplan import SLOT, Access, Action, Document
 from models.observations import Seen
 from pxe_stack import boot_entry, boot_files, forms, metadata, scripts
 from pxe_stack.boot_sources import Sources, note, strange
@@ -25,15 +25,27 @@ from pxe_stack.directory import Known
 from pxe_stack.http_answer import Answer, plain, text
 from pxe_stack.http_message import Request
 
-CALLBACKS: Final[Mapping[str, Seen]] = MappingProxyType(
+_DEPLOY: Final = {
+    "started": Seen.DEPLOY_STARTED,
+    "progress": Seen.DEPLOY_PROGRESS,
+    "failed": Seen.DEPLOY_FAILED,
+}
+CALLBACKS: Final[Mapping[Action, Mapping[str, Seen]]] = MappingProxyType(
     {
-        "started": Seen.INSTALL_STARTED,
-        "progress": Seen.INSTALL_PROGRESS,
-        "installed": Seen.INSTALLED,
-        "failed": Seen.INSTALL_FAILED,
-        "phone-home": Seen.PHONED_HOME,
+        Action.INSTALL: {
+            "started": Seen.INSTALL_STARTED,
+            "progress": Seen.INSTALL_PROGRESS,
+            "installed": Seen.INSTALLED,
+            "failed": Seen.INSTALL_FAILED,
+            "phone-home": Seen.PHONED_HOME,
+        },
+        Action.INVENTORY: _DEPLOY | {"inventoried": Seen.INVENTORIED},
+        Action.WIPE: _DEPLOY | {"wiped": Seen.WIPED},
+        Action.LOCAL: {},
     }
 )
+"""What a machine may report, and what it then was, by what its run lets it do."""
+_REPORTS: Final = frozenset(name for each in CALLBACKS.values() for name in each)
 _SERVED: Final = {Access.SCRIPT: Seen.SCRIPT_SERVED, Access.SEED: Seen.SEED_SERVED}
 SCRIPT: Final = scripts.IPXE.script
 
@@ -118,17 +130,18 @@ def _constant(sources: Sources, name: str) -> Answer:
 
 def _callback(sources: Sources, request: Request, run: str, token: str, name: str) -> Answer:
     """What a machine reports: on the disk before the 200 leaves; a stranger's moves nothing."""
-    kind = CALLBACKS.get(name)
-    if kind is None:
+    if name not in _REPORTS:
         return plain(HTTPStatus.NOT_FOUND)
     try:
         fields = forms.read(request.body)
     except forms.Unreadable as exc:
         return text(f"{exc}\n", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
     known = _known(sources, run)
+    kind = None if known is None else CALLBACKS[known.plan.action].get(name)
     why = _stranger(sources, request, known, Access.CALLBACK, token)
-    if known is None or why:
-        late = _is_late(sources, run, token)
+    why = why or ("" if kind else "not-of-this-run")
+    if known is None or kind is None or why:
+        late = why != "not-of-this-run" and _is_late(sources, run, token)
         strange(
             sources,
             request,

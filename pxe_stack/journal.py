@@ -74,6 +74,7 @@ CREATE TABLE IF NOT EXISTS counters (label TEXT PRIMARY KEY, n INTEGER NOT NULL)
 """
 
 
+_FAILED: Final = frozenset({Seen.INSTALL_FAILED, Seen.DEPLOY_FAILED})
 _ROWS: Final = "SELECT seq, coalesce(incarnation, ?), body FROM observations WHERE seq > ?"
 _URGENT: Final = " OR ".join(f"""body LIKE '{{"kind":"{kind}",%'""" for kind in sorted(URGENT))
 
@@ -331,7 +332,7 @@ def _phase(connection: sqlite3.Connection, run: str) -> Phase:
 
 
 def _after(phase: Phase, seen: Seen) -> Phase:
-    # Here, at once: a machine that failed is not offered its installer again by this run.
-    if seen is Seen.INSTALL_FAILED and opens(Access.SCRIPT, phase):
+    # Here, at once: a machine that failed is not offered its deploy system again by this run.
+    if seen in _FAILED and opens(Access.SCRIPT, phase):
         return Phase.FAILED
     return advance(phase, seen)

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from actors.control.rendering import documents
-from models.commands import discoveries, idempotency, runs, tasks, walks
+from models.commands import addresses, discoveries, idempotency, runs, tasks, walks
 from models.database import LOST, Unavailable, borrowed
 
 EVERY_S: Final = 1.0
@@ -50,7 +50,7 @@ def reap() -> int:
         for workflow in overdue:
             log.debug("workflow.due", workflow=str(workflow))
             _each(partial(walks.expire, workflow, documents))
-        runs.free_addresses()
+        addresses.free_addresses()
     return len(over) + len(overdue)
 
 

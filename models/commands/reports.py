@@ -28,7 +28,7 @@ from models.observations import URGENT, Observation, Seen, read
 from models.phases import REACHED_BY
 from models.tables import Interface, Machine, Plan, Run, Workflow
 from models.tables import Observation as Row
-from models.workflows import TABLES
+from models.workflows import INSTALLS, TABLES
 
 MOVERS: Final = (
     URGENT
@@ -242,9 +242,10 @@ def _of_run(machine: Machine, agent: UUID, seen: Observation) -> Workflow | None
     )
     if seen.run is None or flow is None or machine.run_id != seen.run:
         return None
-    further(machine, seen.kind, flow)
+    if flow.kind in INSTALLS:
+        further(machine, seen.kind, flow)
     delays.heed(flow, seen)
-    if seen.kind is Seen.INSTALL_FAILED:
+    if seen.kind in {Seen.INSTALL_FAILED, Seen.DEPLOY_FAILED}:
         # The deploy system switches the machine off after it told why: nobody saw it happen.
         machine.power = "unknown"
         machine.save()

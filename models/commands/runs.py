@@ -1,14 +1,14 @@
 """Addresses, runs and boot plans: what must stand before a machine may be powered."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network
+from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from models import facts, ipam
+from models import facts
 from models.bootplan import Action, Addressing, BootPlan, Document, File
-from models.commands import agents, contact
+from models.commands import addresses, agents
 from models.commands.moves import now
 from models.database import database
 from models.errors import Denied, Invalid, NotReady, Unknown
@@ -43,19 +43,20 @@ class Intent:
 
     machine: UUID
     run: UUID
+    action: Action = Action.INSTALL
     hostname: str
     mac: str
     addressing: Addressing
     prefix: str
     kernel_path: str
     initrd_path: str
-    image_path: str
-    image_sha256: str
-    image_bytes: int
-    kernel_args: tuple[str, ...]
-    cloud_config_template: str
-    ssh_keys: tuple[str, ...]
-    disk: Mapping[str, Any]
+    kernel_args: tuple[str, ...] = ()
+    image_path: str = ""
+    image_sha256: str = ""
+    image_bytes: int = 0
+    cloud_config_template: str = ""
+    ssh_keys: tuple[str, ...] = ()
+    disk: Mapping[str, Any] = field(default_factory=dict)
 
 
 Render = Callable[[Intent], tuple[Document, ...]]
@@ -108,37 +109,6 @@ def provisioning_network(machine: Machine, network_id: UUID | None) -> Network:
     return rows[0]
 
 
-def allocated(machine: Machine, interface: Interface, network: Network) -> Allocation:
-    """Return the interface's address on *network*: the one it has, else the lowest free one."""
-    network = Network.select().where(Network.id == network.id).for_update().get()
-    current: Allocation | None = Allocation.get_or_none(
-        (Allocation.interface_id == interface.id) & Allocation.state.in_(["reserved", "active"])
-    )
-    if current is not None and current.network_id == network.id:
-        return current
-    if current is not None:
-        # Not free yet: an agent that has not heard of it still serves the old plan.
-        current.state = "releasing"
-        current.save()
-    taken = {
-        IPv4Address(row.address)
-        for row in Allocation.select(Allocation.address).where(
-            (Allocation.network_id == network.id) & (Allocation.state != "released")
-        )
-    }
-    address = ipam.next_free(
-        IPv4Address(network.range_start), IPv4Address(network.range_end), taken
-    )
-    return Allocation.create(
-        network_id=network.id,
-        machine_id=machine.id,
-        interface_id=interface.id,
-        address=str(address),
-        mac=interface.mac,
-        state="reserved",
-    )
-
-
 def owner(machine: Machine) -> Agent:
     """Return the agent that is to own the machine's next run.
 
@@ -177,19 +147,6 @@ def withdrawn(machine: Machine, agent_id: UUID, version: int) -> None:
     ).execute()
 
 
-_FREE: Final = """
-UPDATE allocations SET state = 'released', released_at = now()
-WHERE state = 'releasing' AND NOT EXISTS (
-    SELECT FROM networks
-    JOIN agents ON agents.site_id = networks.site_id
-    LEFT JOIN plans ON plans.machine_id = allocations.machine_id
-    WHERE networks.id = allocations.network_id
-        AND coalesce(plans.changed, allocations.let_go) IS NOT NULL
-        AND (agents.held_before IS NULL
-            OR agents.held_before <= coalesce(plans.changed, allocations.let_go))
-        AND agents.last_seen_at > now() - %s * interval '1 second')
-"""
-
 # What is of a later transaction than ours is of another cluster, from which this was restored.
 _RENUMBER: Final = (
     "UPDATE agents SET held_before = NULL WHERE held_before > pg_current_xact_id()",
@@ -198,73 +155,85 @@ _RENUMBER: Final = (
 )
 
 
-def free_addresses() -> int:
-    """Free addresses whose last plan no agent can still serve; return how many.
-
-    Each agent of the site must have held exactly what control held after that plan was replaced:
-    judged by transactions, since clocks differ and a heartbeat may be read beside a change.
-    """
-    return int(database.execute_sql(_FREE, (contact.LONGEST_S,)).rowcount)
-
-
 def renumber() -> None:
     """Forget what transactions of another cluster said: the database may have been restored."""
     for statement in _RENUMBER:
         database.execute_sql(statement)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boot:
+    """What a run is made for: *image* holds the kernel and the initramfs that it boots.
+
+    *profile* is for an install alone.
+    """
+
+    action: Action
+    image: Image
+    network: Network
+    profile: Profile | None = None
+
+
 def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
     """Give the machine an address, a run and an installing plan, and send the plan to its site."""
-    image = Image.get_by_id(flow.params["image_id"])
-    profile = Profile.get_by_id(flow.params["profile_id"])
-    network = Network.get_by_id(flow.params["network_id"])
+    boot = Boot(
+        action=Action.INSTALL,
+        image=Image.get_by_id(flow.params["image_id"]),
+        profile=Profile.get_by_id(flow.params["profile_id"]),
+        network=Network.get_by_id(flow.params["network_id"]),
+    )
+    plan = opened(machine, flow, boot, render)
+    machine.image_id, machine.network_id = boot.image.id, boot.network.id
+    machine.profile_id = flow.params["profile_id"]
+    publish(machine, plan, request_id=flow.request_id)
+
+
+def opened(machine: Machine, flow: Workflow, boot: Boot, render: Render) -> BootPlan:
+    """Open a run of *flow* for *boot*, with an address; return its plan, which is to be published.
+
+    Nothing may refuse between this and `publish`: the rows in hand outlive a refusal.
+    """
     interface = pxe_interface(machine)
-    allocation = allocated(machine, interface, network)
+    allocation = addresses.allocated(machine, interface, boot.network)
     boots = owner(machine)
     run_id = uuid4()
-    addressing = _addressing(network, allocation)
-    intent = _intent(
-        machine,
-        run_id,
-        mac=interface.mac,
-        addressing=addressing,
-        image=image,
-        profile=profile,
-    )
+    addressing = _addressing(boot.network, allocation)
+    intent = _intent(machine, run_id, boot, mac=interface.mac, addressing=addressing)
     documents = _as_approved(flow, render(intent))
-    epoch = machine.epoch + 1
     plan = BootPlan(
         machine=machine.id,
         site=machine.site_id,
         hostname=machine.hostname,
         mac=interface.mac,
         version=machine.plan_version + 1,
-        action=Action.INSTALL,
+        action=boot.action,
         addressing=addressing,
-        boot_base_url=_boot_base_url(network, boots),
+        boot_base_url=_boot_base_url(boot.network, boots),
         run=run_id,
-        epoch=epoch,
+        epoch=machine.epoch + 1,
         owner=boots.id,
         documents=documents,
-        files=_files(intent, image.checksums),
+        files=_files(intent, boot.image.checksums),
         valid_for=VALID_FOR_S,
         loaders=dict(machine.loaders),
     )
+    _recorded(flow, plan)
+    machine.epoch, machine.run_id, flow.run_id = plan.epoch, run_id, run_id
+    return plan
+
+
+def _recorded(flow: Workflow, plan: BootPlan) -> None:
     Run.create(
-        id=run_id,
-        machine_id=machine.id,
+        id=plan.run,
+        machine_id=plan.machine,
         workflow_id=flow.id,
-        epoch=epoch,
+        epoch=plan.epoch,
         plan_version=plan.version,
-        owner_id=boots.id,
+        owner_id=plan.owner,
         valid_for_s=VALID_FOR_S,
         phase=Phase.PXE_READY.value,
         receipts={d.name: d.receipt for d in plan.documents},
     )
-    # Nothing refuses from here on: the rows in hand outlive a refusal.
-    machine.epoch, machine.run_id, flow.run_id = epoch, run_id, run_id
-    machine.image_id, machine.profile_id, machine.network_id = image.id, profile.id, network.id
-    publish(machine, plan, request_id=flow.request_id)
 
 
 def _as_approved(flow: Workflow, documents: tuple[Document, ...]) -> tuple[Document, ...]:
@@ -276,32 +245,35 @@ def _as_approved(flow: Workflow, documents: tuple[Document, ...]) -> tuple[Docum
 
 
 def _intent(
-    machine: Machine,
-    run_id: UUID,
-    *,
-    mac: str,
-    addressing: Addressing,
-    image: Image,
-    profile: Profile,
+    machine: Machine, run_id: UUID, boot: Boot, *, mac: str, addressing: Addressing
 ) -> Intent:
+    image = boot.image
     prefix = Artifact.get_by_id(image.artifact_id).prefix
     return Intent(
         machine=machine.id,
         run=run_id,
+        action=boot.action,
         hostname=machine.hostname,
         mac=mac,
         addressing=addressing,
         prefix=prefix,
         kernel_path=f"{prefix}/{image.kernel_path}",
         initrd_path=f"{prefix}/{image.initrd_path}",
-        image_path=f"{prefix}/{image.image_path}",
-        image_sha256=image.checksums[image.image_path],
-        image_bytes=image.image_bytes,
         kernel_args=tuple(image.kernel_args),
-        cloud_config_template=profile.cloud_config_template,
-        ssh_keys=tuple(profile.ssh_keys),
-        disk=facts.root_disk(machine.root_disk, machine.facts),
+        **({} if boot.profile is None else _written(machine, prefix, image, boot.profile)),
     )
+
+
+def _written(machine: Machine, prefix: str, image: Image, profile: Profile) -> dict[str, Any]:
+    """Return what of an intent is for an install alone."""
+    return {
+        "image_path": f"{prefix}/{image.image_path}",
+        "image_sha256": image.checksums[image.image_path],
+        "image_bytes": image.image_bytes,
+        "cloud_config_template": profile.cloud_config_template,
+        "ssh_keys": tuple(profile.ssh_keys),
+        "disk": facts.root_disk(machine.root_disk, machine.facts),
+    }
 
 
 def _files(intent: Intent, checksums: Mapping[str, str]) -> tuple[File, ...]:
@@ -319,6 +291,7 @@ def _files(intent: Intent, checksums: Mapping[str, str]) -> tuple[File, ...]:
             size=intent.image_bytes if role == "image" else 0,
         )
         for role, path in roles.items()
+        if path
     )
 
 
@@ -342,13 +315,6 @@ def _boot_base_url(network: Network, owner: Agent) -> str:
             hint="Set SPROUT_BOOT_ADVERTISE_URL at the site, or bootBaseUrl on the network.",
         )
     return str(url).rstrip("/")
-
-
-def activate(machine: Machine) -> None:
-    """Mark the machine's reserved address as in use."""
-    Allocation.update(state="active").where(
-        (Allocation.machine_id == machine.id) & (Allocation.state == "reserved")
-    ).execute()
 
 
 def withdraw(machine: Machine, *, request_id: str = "") -> None:

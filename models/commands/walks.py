@@ -8,7 +8,7 @@ from uuid import UUID
 
 from models import engine, facts
 from models.audit import ENGINE, REAPER, Caller
-from models.commands import agents, begin, contact, events, letting_go, runs, tasks
+from models.commands import addresses, agents, begin, contact, events, letting_go, runs, tasks
 from models.commands.machines import differences
 from models.commands.moves import locked, move, noted, now
 from models.commands.runs import Render
@@ -300,7 +300,7 @@ def _end_well(walk: Walk) -> None:
     if event is not None:
         move(walk.machine, event, ENGINE, flow=walk.flow)
     if walk.flow.run_id is not None:
-        runs.activate(walk.machine)
+        addresses.activate(walk.machine)
     _close_run(walk.machine, walk.flow)
 
 

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from models.commands import asks, catalogue, letting_go, moves, runs, sites
+from models.commands import addresses, asks, catalogue, letting_go, moves, sites
 from models.database import borrowed, database
 from models.errors import InUse, Unknown
 from models.tables import Agent, DomainEvent, Image, Machine, Site
@@ -220,7 +220,7 @@ def test_a_network_that_was_used_goes_when_its_addresses_are_free(api, rack):
         Agent.update(last_seen_at="2020-01-01T00:00:00Z").execute()
         asks.cancel(domain.ADA, rack["flow"])
         letting_go.all_of(moves.locked(Machine.get().id))
-        runs.free_addresses()
+        addresses.free_addresses()
 
     assert api.delete(f"/v1/networks/{rack['network']['id']}").status_code == 200
     assert api.get("/v1/networks").json["items"] == []

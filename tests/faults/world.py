@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 from models import messages, outbox
 from models.audit import Caller
 from models.bootplan import BootPlan, snapshot_digest
-from models.commands import agents, asks, reports, runs, tasks, walks
+from models.commands import addresses, agents, asks, reports, tasks, walks
 from models.database import database
 from models.errors import DomainError
 from models.messages import Kind, opened
@@ -341,7 +341,7 @@ class World:
                 walks.lose(task, make.render)
             for flow in walks.due():
                 walks.expire(flow, make.render)
-            runs.free_addresses()
+            addresses.free_addresses()
 
     def ask(self, verb, *, die_after=None):
         with dying(die_after):

@@ -9,7 +9,7 @@ import pytest
 
 from models import queries, ranges
 from models.bootplan import BootPlan, snapshot_digest
-from models.commands import agents, asks, runs, walks
+from models.commands import addresses, agents, asks, runs, walks
 from models.errors import NotReady
 from models.kinds import Kind as Verb
 from models.kinds import Progress
@@ -212,10 +212,10 @@ def test_an_address_is_free_only_when_no_agent_may_serve_it_any_more(scene):
     )
     walks.advance(flow, make.render)
 
-    assert runs.free_addresses() == 0
+    assert addresses.free_addresses() == 0
     scene.agent.beat(digest())
 
-    assert runs.free_addresses() == 1
+    assert addresses.free_addresses() == 1
     assert Allocation.get(Allocation.state == "released").address == "10.77.0.10"
 
 

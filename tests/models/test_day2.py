@@ -10,7 +10,7 @@ import pytest
 
 from models import database as pool
 from models import day2_queries, policy_file, queries
-from models.commands import allocating, approvals, asks, machines, policy, runs, walks
+from models.commands import addresses, allocating, approvals, asks, machines, policy, walks
 from models.commands.allocating import Wanted
 from models.commands.automation import obey
 from models.errors import (
@@ -252,9 +252,9 @@ def test_a_release_gives_the_address_back_once_no_agent_holds_it(scene):
         scene.agent.finish(flow, result)
 
     assert (scene.view.state, scene.view.image_ref) == (State.AVAILABLE, None)
-    assert runs.free_addresses() == 0
+    assert addresses.free_addresses() == 0
     scene.agent.beat(digest="e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855")
-    assert runs.free_addresses() == 1
+    assert addresses.free_addresses() == 1
     assert Allocation.get().state == "released"
 
 

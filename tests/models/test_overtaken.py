@@ -9,7 +9,7 @@ import pytest
 
 from models import database as pool
 from models.bootplan import BootPlan, snapshot_digest
-from models.commands import agents, asks, runs, walks
+from models.commands import addresses, agents, asks, runs, walks
 from models.database import borrowed
 from models.errors import Denied, Invalid
 from models.kinds import Progress
@@ -112,10 +112,10 @@ def test_an_address_is_not_free_when_a_heartbeat_was_read_beside_the_change(scen
 
     with uncommitted(lambda: walks.advance(flow, make.render)):
         scene.agent.beat(held)
-    beside = runs.free_addresses()
+    beside = addresses.free_addresses()
     scene.agent.beat(digest())
 
-    assert (beside, runs.free_addresses()) == (0, 1)
+    assert (beside, addresses.free_addresses()) == (0, 1)
     assert Allocation.get(Allocation.state == "released").address == "10.77.0.10"
 
 
@@ -140,12 +140,12 @@ def test_after_a_restore_into_another_cluster_addresses_become_free_again(scene)
     pool.database.execute_sql("UPDATE plans SET changed = '999999999999'")
     pool.database.execute_sql("ALTER TABLE plans ENABLE TRIGGER plans_count_changes")
     scene.agent.beat(digest())
-    before = runs.free_addresses()
+    before = addresses.free_addresses()
 
     runs.renumber()
     scene.agent.beat(digest())
 
-    assert (before, runs.free_addresses()) == (0, 1)
+    assert (before, addresses.free_addresses()) == (0, 1)
 
 
 def unrendered(_intent):

@@ -97,10 +97,13 @@ def test_documents_are_not_there_for_a_stranger(ask, case):
     assert answer.text == "not found\n"
 
 
-@pytest.mark.parametrize(
-    ("name", "kind"), [(n, k) for n, k in http.CALLBACKS.items() if n != "failed"]
-)
-def test_a_callback_is_answered_and_kept(ask, stores, name, kind):
+REPORTS = [(a, n, k) for a, each in http.CALLBACKS.items() for n, k in each.items()]
+
+
+@pytest.mark.parametrize(("action", "name", "kind"), REPORTS)
+def test_a_callback_is_answered_and_kept(ask, stores, action, name, kind):
+    stores.plans.put(make.plan(version=2, action=action))
+
     answer = ask.post(path(Access.CALLBACK, name), data={"a": "1"}, environ_base=MINE)
 
     assert (answer.status_code, answer.text) == (200, "ok\n")
@@ -112,6 +115,19 @@ def test_a_callback_from_elsewhere_is_answered_and_moves_nothing(ask, stores):
 
     assert answer.status_code == 200
     assert seen(stores) == [Seen.STRANGE_REQUEST]
+    assert ask.get(path(Access.SCRIPT, "script"), environ_base=MINE).text.count("kernel")
+
+
+@pytest.mark.parametrize(
+    ("action", "name"),
+    [(Action.WIPE, "installed"), (Action.WIPE, "phone-home"), (Action.INVENTORY, "wiped")],
+)
+def test_a_report_of_what_the_run_is_not_for_moves_nothing(ask, stores, action, name):
+    stores.plans.put(make.plan(version=2, action=action))
+
+    answer = ask.post(path(Access.CALLBACK, name), environ_base=MINE)
+
+    assert (answer.status_code, why(stores)) == (200, ["not-of-this-run"])
     assert ask.get(path(Access.SCRIPT, "script"), environ_base=MINE).text.count("kernel")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from models import bootplan
 from models.bootnet import Mode
-from models.bootplan import Access
+from models.bootplan import Access, Action
 from models.observations import Seen
 from pxe_stack import boot, metadata
 from pxe_stack.dhcp import Answer, Snapshot, View, answer
@@ -96,6 +96,25 @@ def test_when_it_is_over_none_does(stores, way, over):
     stores.journal.append(make.seen(over, run=PLAN.run))
 
     assert not offers(way(stores))
+
+
+@pytest.mark.parametrize(
+    ("action", "over"),
+    [
+        (Action.WIPE, Seen.WIPED),
+        (Action.WIPE, Seen.DEPLOY_FAILED),
+        (Action.INVENTORY, Seen.INVENTORIED),
+        (Action.INVENTORY, Seen.DEPLOY_FAILED),
+    ],
+)
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+def test_a_run_for_something_else_is_offered_until_it_is_over(stores, way, action, over):
+    stores.plans.put(replace(PLAN, action=action, version=2))
+    before = way(stores)
+
+    stores.journal.append(make.seen(over, run=PLAN.run))
+
+    assert (offers(before), offers(way(stores))) == (True, False)
 
 
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
