@@ -13,18 +13,15 @@ from edge.access import does, may
 from edge.api import approvals, machine_verbs, verb_forms, workflows
 from edge.api.machine_forms import MachineRef
 from edge.errors import Unreadable
-from edge.pages import forms, frame
+from edge.pages import forms, frame, outlook
 from edge.pages.forms import Field, Form
-from edge.pages.machine import disk_words
-from models import captions, day2_queries, lists, queries
-from models import policy as rules
+from edge.pages.outlook import Outlook
+from models import captions, lists, queries
 from models.actions import ACTIONS, ALLOCATE
-from models.commands import policy
 from models.commands.asks import BOOT_SOURCES
 from models.day2_views import ApprovalView
 from models.kinds import Kind
 from models.paging import Ask
-from models.policy import Consent
 from models.views import MachineView
 
 MOST: Final = 500
@@ -53,27 +50,6 @@ _VIEWS: Final[Mapping[str, Callable[..., Response]]] = MappingProxyType(
 )
 """The views of /v1 that the forms ask by."""
 
-_WIPES: Final = "Wipes {disk}, powers it off and on, boots it from the network, writes the image."
-_HAPPENS: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        Kind.COMMISSION: "Asks its BMC for processors, memory, disks and NICs. Writes nothing.",
-        Kind.PROVISION: _WIPES,
-        Kind.REPROVISION: _WIPES,
-        Kind.IMAGE: "Its BMC inserts the image and boots from it next: what that does is its own.",
-        Kind.POWER_ON: "Switches it on.",
-        Kind.POWER_OFF: "Switches it off, whatever runs on it.",
-        Kind.REBOOT: "Switches it off, then on, whatever runs on it.",
-        Kind.BOOT_SOURCE: "Its BMC keeps what it boots from. It is not powered.",
-        Kind.REMOTE_TASK: "Runs the command on its system; the output is kept as evidence.",
-        Kind.RELEASE: "Switches it off and gives its address back. {disk} stays as it is.",
-        Kind.RETIRE: "Takes it out of use for good, and gives its address back.",
-        Kind.MAINTENANCE: "Takes it out of turn. It is not powered.",
-        Kind.RESUME: "Brings it back to where it came from. It is not powered.",
-        Kind.CLEAR: "Says that what failed is mended. It is not powered.",
-        Kind.DEALLOCATE: "Gives it back to those that are free. It is not powered.",
-    }
-)
-
 _REASON: Final = Field(pointer="/reason", label="Reason", hint="Kept in the audit.")
 
 
@@ -94,9 +70,10 @@ for _name in _VIEWS:
 
 def _page(machine: MachineView, verb: str) -> ResponseReturnValue:
     refusals.concerns(machine.id, machine.site_id)
-    action, wanted = ACTIONS[verb], _consent(machine, verb)
-    given = _good(machine, verb)
-    fields = [*_fields(machine, verb), *_approval(given, wanted), _REASON]
+    action = ACTIONS[verb]
+    own = _fields(machine, verb)
+    foreseen = outlook.of(machine, verb, _asked(own))
+    fields = [*own, *_approval(foreseen), _REASON]
     if action.destructive:
         fields.append(Field(pointer=forms.TYPED, label="Host name, to be sure", required=True))
     form = Form(fields=fields)
@@ -104,9 +81,7 @@ def _page(machine: MachineView, verb: str) -> ResponseReturnValue:
         "machine": machine,
         "verb": verb,
         "action": action,
-        "happens": _HAPPENS[verb].format(disk=_disk(machine)),
-        "wanted": wanted,
-        "given": given,
+        "outlook": foreseen,
         "may_approve": may("approval.create", machine.site_id),
         "commands": frame.commands(
             f"/v1/machines/{machine.id}/{verb}", f"sprout machines {verb} {machine.hostname}"
@@ -122,6 +97,13 @@ def _page(machine: MachineView, verb: str) -> ResponseReturnValue:
         return _VIEWS[verb](MachineRef(machine=str(machine.id)), body)
 
     return forms.answered("ask.html", form, ask, _to_workflow, **more)
+
+
+def _asked(fields: Sequence[Field]) -> Mapping[str, str]:
+    """Return what is chosen so far of *fields*, by the name that it has in what is asked."""
+    chosen = ((each, request.values.get(each.pointer) or each.value) for each in fields)
+    first = {each.pointer: each.options[0][0] for each in fields if each.options}
+    return {each.pointer[1:]: word or first.get(each.pointer, "") for each, word in chosen}
 
 
 def _to_workflow(workflow: str) -> str:
@@ -178,32 +160,26 @@ def _system(machine: MachineView) -> Sequence[Field]:
     )
 
 
-def _approval(given: Sequence[ApprovalView], wanted: Consent | None) -> Sequence[Field]:
-    if not given and wanted is None:
+def _approval(foreseen: Outlook) -> Sequence[Field]:
+    """Return the choice of approvals; where policy wants none, none is taken unless chosen."""
+    if not foreseen.given and foreseen.wanted is None:
         return ()
-    options = [(str(each.id), f"{each.decided_by}: {each.reason or 'approved'}") for each in given]
-    if not options:
-        options = [("", "none yet")]
-    return (Field(pointer="/approvalId", label="Approval", kind="select", options=options),)
+    options = [(str(each.id), _said(each)) for each in foreseen.given]
+    if foreseen.wanted is None:
+        options.insert(0, ("", "none: policy wants none"))
+    return (
+        Field(
+            pointer="/approvalId",
+            label="Approval",
+            kind="select",
+            options=options or [("", "none yet")],
+        ),
+    )
 
 
-def _good(machine: MachineView, verb: str) -> list[ApprovalView]:
-    about = {"machine_id": machine.id, "action": verb}
-    return day2_queries.approvals(wanted=about, is_open=True)
-
-
-def _consent(machine: MachineView, verb: str) -> Consent | None:
-    return rules.consent(policy.in_force(), verb, machine.site_slug)
-
-
-def _disk(machine: MachineView) -> str:
-    chosen = {name: each for name, each in (machine.root_disk or {}).items() if each}
-    disks = machine.facts.get("disks", ())
-    named = {chosen.get("serial"), chosen.get("wwn")} - {None}
-    its = [each for each in disks if {each.get("serial"), each.get("wwn")} & named]
-    if found := its or (disks if not named else ()):
-        return ", ".join(map(disk_words, found))
-    return f"the disk {', '.join(map(str, named))}" if named else "its disk"
+def _said(approval: ApprovalView) -> str:
+    until = frame.exact(approval.expires_at)
+    return f"{approval.decided_by}: {approval.reason or 'approved'} (good until {until})"
 
 
 @blueprint.route("/machines/<uuid:machine>/approve", methods=["GET", "POST"])
@@ -232,7 +208,7 @@ def approve(machine: UUID) -> ResponseReturnValue:
         "verb": verb,
         "action": ACTIONS.get(verb),
         "asked": asked,
-        "wanted": _consent(view, verb),
+        "wanted": outlook.consent(view, verb),
         "me": auth.operator().name,
         "commands": frame.commands(
             "/v1/approvals",

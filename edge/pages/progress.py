@@ -11,6 +11,7 @@ from typing import Final
 from edge.wording import duration, percent, sentence
 from models.kinds import Progress
 from models.observations import Seen, Source
+from models.steps import Step
 from models.views import ObservationView, WorkflowView
 
 TONES: Final[Mapping[str, str]] = MappingProxyType(
@@ -95,6 +96,20 @@ def stages(flow: WorkflowView, rows: Sequence[ObservationView], now: datetime) -
             )
         )
     return found
+
+
+def to_come(steps: Sequence[Step]) -> list[Stage]:
+    """Return *steps* of a workflow that has not begun."""
+    return [
+        Stage(
+            name=step.name,
+            mark="later",
+            party=step.party.value,
+            expects=step.expects,
+            limit=duration(step.deadline_s),
+        )
+        for step in steps
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

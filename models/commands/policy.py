@@ -1,7 +1,7 @@
 """The policy in force, and its judgements: each is kept, whether it lets through or not."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -83,8 +83,23 @@ def permitted(caller: Caller, machine: Machine, action: str, order: Order) -> De
     """
     policy = in_force()
     slug = Site.get_by_id(machine.site_id).slug
-    running = _running(machine.site_id, policy) if policy.limit(action, slug) else 0
-    asked = Asked(
+    if policy.limit(action, slug):
+        _alone(machine.site_id)
+    approval = _approval(order.approval_id)
+    asked = _asked(caller, machine, action, policy, slug)
+    asked = replace(asked, parameters=digest(order.parameters), approval=approval)
+    return _decided(caller, asked, machine.site_id, policy)
+
+
+def foreseen(caller: Caller, machine: Machine, action: str) -> Judgement:
+    """Return how *action* would be judged now without an approval; nothing is kept or locked."""
+    policy = in_force()
+    slug = Site.get_by_id(machine.site_id).slug
+    return judge(_asked(caller, machine, action, policy, slug), policy)
+
+
+def _asked(caller: Caller, machine: Machine, action: str, policy: Policy, slug: str) -> Asked:
+    return Asked(
         action=action,
         actor=caller.name,
         role=role_of(caller, slug),
@@ -94,12 +109,9 @@ def permitted(caller: Caller, machine: Machine, action: str, order: Order) -> De
         hostname=machine.hostname,
         state=State(machine.state),
         commissioned=machine.commissioned_at is not None,
-        parameters=digest(order.parameters),
-        running=running,
-        approval=_approval(order.approval_id),
+        running=_running(machine.site_id, policy) if policy.limit(action, slug) else 0,
         person=caller.person,
     )
-    return _decided(caller, asked, machine.site_id, policy)
 
 
 def permitted_at(
@@ -124,16 +136,7 @@ def to_approve(caller: Caller, machine: Machine, action: str) -> Consent | None:
     """
     policy = in_force()
     slug = Site.get_by_id(machine.site_id).slug
-    asked = Asked(
-        action=action,
-        actor=caller.name,
-        role=role_of(caller, slug),
-        site=slug,
-        at=now(),
-        machine=machine.id,
-        hostname=machine.hostname,
-        state=State(machine.state),
-    )
+    asked = _asked(caller, machine, action, policy, slug)
     refused = judge_approver(asked, policy)
     if refused is not None:
         raise _refusal(_decision(caller, asked, machine.site_id, policy, refused))
@@ -221,11 +224,15 @@ def _write(decision: Decision) -> None:
     )
 
 
-def _running(site: UUID, policy: Policy) -> int:
-    """Return how many destructive actions run at *site*; until commit, no other is counted."""
+def _alone(site: UUID) -> None:
+    """Wait until nobody else's destructive action is judged at *site*; until commit, none is."""
     database.execute_sql(
         "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{_LOCK}/{site}",)
     )
+
+
+def _running(site: UUID, policy: Policy) -> int:
+    """Return how many destructive actions run at *site*."""
     running = Workflow.select().where(
         (Workflow.site_id == site)
         & (Workflow.state == "running")
