@@ -1,11 +1,15 @@
 """One login at one BMC, over sushy: what is sent, how often, and what errors mean.
 
-Rule 1: sushy neither retries nor waits: one call is one exchange, and a write is never repeated.
+Rule 1: sushy neither retries nor waits: one call is one exchange.  A write is repeated only where
+the BMC said that it did not begin it: the session had ended (401), or the ETag was old (412, 428).
 Rule 2: whatever a BMC answers, only errors of `actors.drivers.errors` come out of `translated`.
 """
 
+import logging
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import requests
@@ -25,6 +29,9 @@ Permit = Callable[[str, str], None]
 """Takes method and path of a write that is about to be sent, or raises a DriverError."""
 
 _BUSY: Final = frozenset({429, 503})
+_STALE: Final = frozenset(
+    {requests.codes.precondition_failed, requests.codes.precondition_required}
+)
 
 # Searched from the top, so the parent of all comes last.
 _OURS: Final[tuple[tuple[type[Exception], type[DriverError]], ...]] = (
@@ -40,7 +47,10 @@ _OURS: Final[tuple[tuple[type[Exception], type[DriverError]], ...]] = (
 )
 _PASSING: Final = frozenset({408, *_BUSY})
 # What sushy, which checks little, does with an answer that is not what it expects.
-_NONSENSE: Final = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+_NONSENSE: Final = (AttributeError, IndexError, KeyError, RecursionError, TypeError, ValueError)
+
+# It writes whole answers of BMCs to its log, whatever they are; what is wrong is in our errors.
+logging.getLogger("sushy").setLevel(logging.CRITICAL)
 
 
 @contextmanager
@@ -99,6 +109,32 @@ class Line(connector.Connector):  # type: ignore[misc] # sushy has no types
         self._auth.refresh_session()
         return self._asked(method, path, data, headers)
 
+    def patch(
+        self,
+        path: str = "",
+        data: Any = None,
+        headers: Mapping[str, str] | None = None,
+        etag: str | None = None,
+        **_ignored: Any,
+    ) -> requests.Response:
+        """Change *path* if it is still what *etag* was read of; else read anew, and try once more.
+
+        sushy would leave the condition out, whatever had changed.
+        """
+        try:
+            return self._op("PATCH", path, data, _conditional(headers, etag))
+        except upstream.HTTPError as exc:
+            now = self._tag(path) if exc.status_code in _STALE else None
+            if now is None:
+                raise
+        again = next_tag(etag, now)
+        return self._op("PATCH", path, data, _conditional(headers, again))
+
+    def _tag(self, path: str) -> str | None:
+        response = self._op("GET", path)
+        tag = response.headers.get("ETag") or response.json().get("@odata.etag")
+        return tag if isinstance(tag, str) else None
+
     def _asked(
         self, method: str, path: str, data: Any, headers: Mapping[str, str] | None
     ) -> requests.Response:
@@ -148,7 +184,28 @@ def log_out(root: Any) -> None:
     root._auth = None  # noqa: SLF001 - as above
 
 
+def next_tag(sent: str | None, now: str) -> str | None:
+    """Return the tag for the second try, where *sent* was refused and *now* is read; None: without.
+
+    A tag that did not change was refused in error: weak ones by the letter of RFC 9110 §13.1.1,
+    which BMCs that send them must not take, and strong ones by BMCs that cannot compare.
+    """
+    if now != sent:
+        return now
+    return now.removeprefix("W/") if now.startswith("W/") else None
+
+
+def _conditional(headers: Mapping[str, str] | None, tag: str | None) -> dict[str, str]:
+    return {**(headers or {}), **({"If-Match": tag} if tag else {})}
+
+
 def _retry_after(response: requests.Response, otherwise: float) -> float:
     """Return the seconds that the answer asks for (RFC 9110 §10.2.3), bounded."""
     text = response.headers.get("Retry-After", "")
-    return min(float(text), _LONGEST_PAUSE_S) if text.isdecimal() else otherwise
+    if text.isdecimal():
+        return min(float(text), _LONGEST_PAUSE_S)
+    try:
+        wanted = parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return otherwise
+    return min(max(wanted, 0.0), _LONGEST_PAUSE_S)

@@ -2,8 +2,10 @@
 
 import socket
 import ssl
+import threading
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from ipaddress import ip_network
 
 import pytest
@@ -43,14 +45,14 @@ def bmc():
 
 
 @contextmanager
-def machine_at(bmc, *, seconds=10.0, calls=None, **target):
+def machine_at(bmc, *, seconds=10.0, calls=None, rules=LOOPBACK, pause=lambda _: None, **target):
     values = {"username": "admin", "password": Secret(PASSWORD)} | target
     with redfish.connected(
         Target(address=bmc.url, **values),
-        rules=LOOPBACK,
+        rules=rules,
         deadline=Deadline.after(seconds),
         seen=(calls if calls is not None else []).append,
-        pause=lambda _: None,
+        pause=pause,
     ) as machine:
         yield machine
 
@@ -186,6 +188,86 @@ def test_a_busy_bmc_is_asked_again_but_only_for_reads(bmc):
     assert bmc.count("POST", RESET) == 1
 
 
+def in_seconds(seconds):
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("asked", "low", "high"),
+    [
+        ("3", 3.0, 3.0),
+        ("86400", 5.0, 5.0),
+        (in_seconds(86400), 5.0, 5.0),
+        (in_seconds(-60), 0.0, 0.0),
+        ("soon", 0.5, 0.5),
+        ("-4", 0.5, 0.5),
+        ("9" * 400, 5.0, 5.0),
+        ("Thu, 99 Foo 2026 99:99:99 GMT", 0.5, 0.5),
+    ],
+)
+def test_a_busy_bmc_is_asked_again_when_it_wants_to_be_and_soon_all_the_same(bmc, asked, low, high):
+    busy = lambda handler: handler.answer(503, {}, Retry_After=asked)  # noqa: E731 - a fault's body
+    bmc.faults.append(times(1, on("GET", SYSTEM, busy)))
+    pauses = []
+
+    with machine_at(bmc, pause=pauses.append):
+        pass
+
+    assert low <= pauses[0] <= high
+    assert bmc.count("GET", SYSTEM) == 2 + 1  # chosen by what it is, then led
+
+
+def conditional(bmc, *tags):
+    """Have the system's ETag be each of *tags* in turn, one a GET; the last is the true one."""
+    shown = list(tags)
+
+    def read(handler):
+        tag = shown.pop(0) if len(shown) > 1 else shown[0]
+        handler.answer(200, bmc.documents()[SYSTEM], ETag=tag)
+
+    def write(handler):
+        sent.append(handler.headers.get("If-Match"))
+        if sent[-1] != tags[-1].removeprefix("W/"):
+            handler.answer(412, {"error": {"code": "Base.1.0.PreconditionFailed"}})
+            return
+        bmc.boot |= handler.body["Boot"]
+        handler.answer(200, {})
+
+    sent = []
+    bmc.faults += [on("GET", SYSTEM, read), on("PATCH", SYSTEM, write)]
+    return sent
+
+
+@pytest.mark.parametrize(
+    ("tags", "sent"),
+    [
+        (('"1"', '"1"', '"2"'), ['"1"', '"2"']),
+        (('W/"1"', 'W/"1"'), ['W/"1"', '"1"']),
+        (('"2"', '"2"'), ['"2"']),
+    ],
+    ids=["changed", "weak", "unchanged"],
+)
+def test_an_old_etag_is_read_anew_and_the_write_tried_once_more(bmc, tags, sent):
+    seen = conditional(bmc, *tags)
+
+    with machine_at(bmc, system=SYSTEM) as machine:
+        assert machine.set_boot_source("pxe")["enabled"] == "Once"
+
+    assert seen == sent
+
+
+def test_a_bmc_that_takes_no_etag_at_all_is_tried_once_more_and_no_oftener(bmc):
+    stale = lambda handler: handler.answer(412, {"error": {"message": "changed"}})  # noqa: E731 - a fault's body
+    bmc.faults.append(on("PATCH", SYSTEM, stale))
+    tagged = lambda handler: handler.answer(200, bmc.documents()[SYSTEM], ETag='"1"')  # noqa: E731 - as above
+    bmc.faults.append(on("GET", SYSTEM, tagged))
+
+    with machine_at(bmc, system=SYSTEM) as machine, pytest.raises(Refused, match="412"):
+        machine.set_boot_source("pxe")
+
+    assert bmc.count("PATCH", SYSTEM) == 2
+
+
 def test_a_session_that_expires_in_the_middle_is_renewed_once(bmc):
     with machine_at(bmc) as machine:
         bmc.tokens.clear()
@@ -255,6 +337,89 @@ def test_nonsense_from_a_bmc_is_a_failure_that_may_pass(bmc, body):
 
     with pytest.raises(DriverError), machine_at(bmc, system=SYSTEM) as machine:
         machine.ensure_power(on=True)
+
+
+@pytest.mark.parametrize("target", ["http://169.254.169.254/", "http://10.0.0.9/redfish/v1/"])
+def test_a_redirect_elsewhere_takes_neither_token_nor_password_along(bmc, target):
+    bmc.faults.append(on("GET", SYSTEM, lambda handler: handler.answer(302, {}, Location=target)))
+
+    with pytest.raises(NotAllowed, match="another host"), machine_at(bmc, system=SYSTEM):
+        pass
+
+    assert bmc.tokens == set()
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH"])
+def test_a_write_that_is_redirected_changes_nothing(bmc, method):
+    away = lambda handler: handler.answer(302, {}, Location="/redfish/v1/")  # noqa: E731 - a fault's body
+    bmc.faults += [on("POST", RESET, away), on("PATCH", SYSTEM, away)]
+    verb = {"POST": lambda m: m.ensure_power(on=True), "PATCH": lambda m: m.set_boot_source("pxe")}
+
+    with machine_at(bmc, seconds=2) as machine, pytest.raises(NotAllowed, match="redirected"):
+        verb[method](machine)
+
+    assert (bmc.power, bmc.boot["BootSourceOverrideEnabled"]) == ("Off", "Disabled")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "169.254.1.1", "::1"])
+def test_no_bmc_is_at_an_address_that_is_not_ordinary_until_its_network_is_named(
+    bmc, monkeypatch, address
+):
+    port = bmc.url.rpartition(":")[2]
+    found = [(0, socket.SOCK_STREAM, 0, "", (address, int(port)))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: found)
+    named = hostile_bmc.Bmc(url=f"http://bmc.example:{port}")
+
+    with pytest.raises(NotAllowed), machine_at(named, rules=Rules()):
+        pass
+
+    assert bmc.requests == []
+
+
+def test_a_name_that_leads_to_another_address_in_mid_session_is_judged_anew(bmc, monkeypatch):
+    real, port = socket.getaddrinfo, bmc.url.rpartition(":")[2]
+    led_to = ["127.0.0.1"]
+
+    def rebinding(host, *args, **kwargs):
+        return real(led_to[0] if host == "bmc.example" else host, *args, **kwargs)
+
+    monkeypatch.setattr(socket, "getaddrinfo", rebinding)
+    named = hostile_bmc.Bmc(url=f"http://bmc.example:{port}")
+
+    with machine_at(named) as machine:
+        led_to[0] = "169.254.169.254"
+        with pytest.raises(NotAllowed, match="metadata"):
+            machine.ensure_power(on=True)
+
+    assert bmc.count("POST", RESET) == 0
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda handler: handler.raw(200, b'{"Id": "' + b"x" * 5_000_000 + b'"}'),
+        lambda handler: handler.raw(200, b"[" * 200_000 + b"]" * 200_000),
+    ],
+    ids=["huge", "deep"],
+)
+def test_a_hostile_document_is_refused_logged_nowhere_and_its_session_closed(bmc, caplog, act):
+    bmc.faults.append(on("GET", SYSTEM, act))
+
+    with pytest.raises(DriverError), machine_at(bmc, system=SYSTEM):
+        pass
+
+    assert (bmc.tokens, caplog.text) == (set(), "")
+
+
+def test_a_bmc_that_takes_for_ever_is_left_when_the_time_is_over(bmc):
+    over = threading.Event()
+    bmc.faults.append(on("GET", SYSTEM, lambda _: over.wait(30)))
+
+    with pytest.raises(Unreachable), machine_at(bmc, system=SYSTEM, seconds=0.5):
+        pass
+
+    over.set()
+    assert bmc.tokens == set()
 
 
 def test_a_cut_off_answer_may_pass(bmc):
