@@ -3,6 +3,7 @@
 * DriverError            `retryable`: the same call may succeed later
   x Unreachable          no answer, or none in time: it may pass
     + Garbled            an answer that makes no sense
+    + Resting            it was silent before, and is left alone for now; nothing was sent
   x NoEffect             the peer said yes and did nothing
   x LeaseLost            the task is another agent's, or may be; nothing was sent
   x Refused              the peer says no, and will say so again
@@ -27,6 +28,10 @@ class Unreachable(DriverError):
 
 class Garbled(Unreachable):
     """An answer that makes no sense: cut off, not JSON, or without what every answer has."""
+
+
+class Resting(Unreachable):
+    """The peer was silent several times and is left alone for now; nothing was sent."""
 
 
 class NoEffect(DriverError):

@@ -11,6 +11,7 @@ from ipaddress import (
     IPv4Network,
     IPv6Address,
     IPv6Network,
+    ip_address,
     ip_network,
 )
 from types import MappingProxyType
@@ -25,6 +26,9 @@ Network = IPv4Network | IPv6Network
 
 SCHEMES: Final[Mapping[str, int]] = MappingProxyType({"http": 80, "https": 443})
 """Schemes that are spoken, and their ports."""
+
+_IPMI: Final = 623
+_BMC_PORTS: Final = frozenset({*SCHEMES.values(), _IPMI})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,3 +125,19 @@ def base_url(address: str) -> str:
     scheme, host, port = origin(address)
     shown = f"[{host}]" if ":" in host else host
     return f"{scheme}://{shown}:{port}"
+
+
+def board(address: str) -> str:
+    """Return the one name of the BMC at *address*, in whatever way, and protocol, it is written.
+
+    What is no address is its own name: nothing is sent there.
+    """
+    bare = address.removeprefix("ipmi://")
+    try:
+        _, host, port = origin(base_url(bare))
+    except NotAllowed:
+        return address
+    host = host.rstrip(".")
+    with suppress(ValueError):
+        host = reach.plain(ip_address(host)).compressed
+    return host if port in _BMC_PORTS else f"{host}:{port}"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 from uuid import UUID
 
+from actors.drivers import reach
 from models.errors import Invalid
 from models.steps import Task
 
@@ -20,6 +21,11 @@ class Bmc:
     secret_ref: str = ""
     system: str = ""
     verify: bool = True
+
+    @property
+    def board(self) -> str:
+        """The BMC itself, however its address is written: what must not be asked twice at once."""
+        return reach.board(self.address)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

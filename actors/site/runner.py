@@ -116,7 +116,7 @@ class Runner:
         for accepted in self._store.unfinished():
             order = Order.parse(accepted.body)
             if _outcome_is_unknown(order, accepted):
-                self._lanes.put(order.bmc.address, partial(self._run, order, accepted))
+                self._lanes.put(order.bmc.board, partial(self._run, order, accepted))
             else:
                 self._line_up(order, accepted)
 
@@ -139,7 +139,7 @@ class Runner:
 
     def _line_up(self, order: Order, accepted: Accepted) -> None:
         def ready() -> None:
-            self._lanes.put(order.bmc.address, lambda: self._run(order, accepted))
+            self._lanes.put(order.bmc.board, lambda: self._run(order, accepted))
 
         self._leases.hold(order.task, order.epoch, ready)
 

@@ -1,12 +1,13 @@
 """What each kind of task does at a BMC, and what a restart in the middle means for it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from actors.drivers import bmcs
+from actors.drivers.circuits import Circuits, Hearing
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import LeaseLost, Refused, Unreachable
 from actors.drivers.outbound import Call
@@ -94,6 +95,7 @@ class Bench:
 
     rules: Rules
     resolvers: Mapping[str, secrets.Resolver]
+    circuits: Circuits = field(default_factory=Circuits)
 
     def perform(
         self, order: Order, deadline: Deadline, tell: Tell, warrant: Warrant
@@ -120,11 +122,12 @@ class Bench:
             verify=order.bmc.verify,
         )
         how = {"rules": self.rules, "deadline": deadline, "seen": calls.saw} | how
-        try:
-            with bmcs.connected(order.bmc.protocol, target, **how) as machine:
-                return do(machine, order.params)
-        finally:
-            calls.flush()
+        with self.circuits.asking(order.bmc.board) as calls.hearing:
+            try:
+                with bmcs.connected(order.bmc.protocol, target, **how) as machine:
+                    return do(machine, order.params)
+            finally:
+                calls.flush()
 
     def _password(self, order: Order) -> secrets.Secret:
         if not order.bmc.secret_ref:
@@ -146,8 +149,10 @@ class _Calls:
         self._tell = tell
         self._answered = answered
         self._reads: list[Call] = []
+        self.hearing = Hearing()
 
     def saw(self, call: Call) -> None:
+        self.hearing.note(call.status)
         if call.method == "GET" and call.status == 200:
             self._reads.append(call)
             return

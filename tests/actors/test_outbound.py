@@ -99,6 +99,27 @@ def test_a_bmc_address_without_a_scheme_means_https(address, base):
     assert reach.base_url(address) == base
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("bmc.example", "HTTPS://BMC.Example.:443"),
+        ("2001:db8::5", "https://[2001:DB8:0::5]"),
+        ("10.0.0.5", "ipmi://10.0.0.5:623"),
+        ("http://10.0.0.5:8001", "10.0.0.5:8001"),
+    ],
+)
+def test_a_bmc_has_one_name_however_its_address_is_written(one, other):
+    assert reach.board(one) == reach.board(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("10.0.0.5", "10.0.0.6"), ("10.0.0.5:8001", "10.0.0.5:8002"), ("ftp://x", "ftp://y")],
+)
+def test_other_bmcs_have_other_names(one, other):
+    assert reach.board(one) != reach.board(other)
+
+
 def test_an_answer_is_returned_with_its_body(peer):
     peer.faults.append(on("GET", PATH, lambda handler: handler.answer(200, {"so": "it is"})))
 

@@ -458,6 +458,24 @@ def test_tasks_of_one_bmc_run_one_after_another(lab):
     assert crossing.most == 1
 
 
+def test_tasks_of_one_bmc_never_overlap_however_its_address_is_written(lab):
+    lab.work.does = crossing = Crossing()
+    written = (
+        {"address": "10.0.0.5"},
+        {"address": "https://10.0.0.5:443/redfish/v1"},
+        {"address": "http://10.0.0.5"},
+        {"address": "[::ffff:10.0.0.5]"},
+        {"address": "ipmi://10.0.0.5", "protocol": "ipmi"},
+        {"address": "10.0.0.5:623", "protocol": "ipmi"},
+    )
+
+    for bmc in written:
+        lab.runner.accept(a_task(bmc=bmc))
+    until(lambda: lab.site.kinds().count(DONE) == len(written))
+
+    assert crossing.most == 1
+
+
 def test_tasks_of_several_bmcs_run_at_once_and_never_more_than_the_pool_holds(lab):
     lab.work.does = crossing = Crossing()
 

@@ -4,8 +4,9 @@ from uuid import uuid4
 import pytest
 
 from actors.drivers import bmcs
+from actors.drivers.circuits import FIRST_REST_S, MOST_SILENT, Circuits
 from actors.drivers.deadline import Deadline
-from actors.drivers.errors import LeaseLost, NoEffect, NotAllowed, Refused, Unreachable
+from actors.drivers.errors import LeaseLost, NoEffect, NotAllowed, Refused, Resting, Unreachable
 from actors.drivers.reach import Rules
 from actors.site import warrant
 from actors.site.leases import LEASE_S, Leases
@@ -54,6 +55,7 @@ def perform(
     seconds=5,
     leases=None,
     resolvers=RESOLVERS,
+    bench=None,
     **params,
 ):
     order = Order.parse(
@@ -68,7 +70,7 @@ def perform(
         }
     )
     told = []
-    bench = Bench(rules, resolvers)
+    bench = bench or Bench(rules, resolvers)
     leases = leases or Leases()
     leases.hold(order.task, order.epoch, lambda: None)
     leases.answered(leases.renewal())
@@ -149,6 +151,24 @@ def test_a_bmc_outside_the_sites_networks_is_not_called(bmc):
         perform(bmc, "power-on", rules=Rules(networks=(ip_network("10.0.0.0/8"),)))
 
     assert bmc.requests == []
+
+
+def test_a_bmc_that_was_silent_is_asked_no_more_for_a_while_and_its_answer_ends_that(bmc):
+    now = [0.0]
+    bench = Bench(LOOPBACK, RESOLVERS, Circuits(lambda: now[0]))
+    bmc.faults.append(lambda handler: handler.connection.close() or True)
+    for _ in range(MOST_SILENT):
+        with pytest.raises(Unreachable):
+            perform(bmc, "power-on", bench=bench)
+    asked = len(bmc.requests)
+
+    with pytest.raises(Resting, match="did not answer 3 times; it is asked again in 10 s"):
+        perform(bmc, "power-on", bench=bench)
+
+    assert len(bmc.requests) == asked
+    bmc.faults.clear()
+    now[0] += FIRST_REST_S
+    assert perform(bmc, "power-on", bench=bench)[0]["changed"]
 
 
 @pytest.mark.parametrize(
