@@ -138,6 +138,7 @@ def cleans_up(table: Table, cursor: Cursor) -> bool:
 
 def after_deadline(step: Step, cursor: Cursor) -> Move:
     """Return what to do when the deadline of *step* has passed without its outcome."""
-    if step.kind is StepKind.ASSIGNMENT and cursor.attempt < step.tries:
+    repeats = step.kind in {StepKind.ASSIGNMENT, StepKind.ERRAND}
+    if repeats and cursor.attempt < step.tries:
         return Begin(step, cursor.attempt + 1)
     return GiveUp(step)

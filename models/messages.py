@@ -39,6 +39,7 @@ class Actor(StrEnum):
     REPORT = "report"
     RENEW = "renew"
     COMMAND = "command"
+    ERRAND = "errand"
 
 
 class Kind(StrEnum):
@@ -77,6 +78,7 @@ ACTORS: Final[Mapping[Actor, Answering]] = MappingProxyType(
         Actor.ADVANCE: Answering(CONTROL_QUEUE, _PATIENT_S, DELIVERIES),
         Actor.REPORT: Answering(REPORT_QUEUE, _PATIENT_S, DELIVERIES),
         Actor.RENEW: Answering(LEASE_QUEUE, _PATIENT_S, DELIVERIES),
+        Actor.ERRAND: Answering(CONTROL_QUEUE, 60, DELIVERIES),
         Actor.COMMAND: Answering("sprout.agent.SITE.AGENT.1", 60, DELIVERIES),
     }
 )

@@ -1,7 +1,8 @@
 """What a workflow is made of: steps, and tables of them.
 
 Rule 1: a step cannot be declared without a deadline, what is expected, and from whom.
-Rule 2: what a step does, it does by name: a task for an agent, or a decision of the commands.
+Rule 2: what a step does, it does by name: a task for an agent, a decision of the commands, or an
+        errand of control.
 """
 
 from collections.abc import Collection, Mapping
@@ -10,17 +11,22 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
+from models.errands import Errand
 from models.kinds import Kind
 from models.lifecycle import Event
 from models.observations import Seen
 
 
 class StepKind(StrEnum):
-    """Who acts: an agent by a task; the machine, by being seen; or control, inside the database."""
+    """Who acts: an agent by a task; the machine, by being seen; or control.
+
+    Control decides inside the database, and runs errands to systems outside of it.
+    """
 
     ASSIGNMENT = "assignment"
     EXPECTATION = "expectation"
     DECISION = "decision"
+    ERRAND = "errand"
 
 
 class Party(StrEnum):
@@ -29,6 +35,7 @@ class Party(StrEnum):
     AGENT = "the site's agent"
     MACHINE = "the machine"
     CONTROL = "control"
+    OUTSIDE = "an outside system"
 
 
 class Task(StrEnum):
@@ -57,6 +64,10 @@ class Trait(StrEnum):
 
     BY_HAND = "by-hand"
     """No BMC: a person switches it on and off, or a packet wakes it."""
+
+    EXTERNAL_IPAM = "external-ipam"
+    EXTERNAL_DHCP = "external-dhcp"
+    EXTERNAL_DNS = "external-dns"
 
 
 class Decision(StrEnum):
@@ -90,6 +101,7 @@ class Step:
     task: Task | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
     decision: Decision | None = None
+    errand: Errand | None = None
     tries: int = 1
     backoff_s: int = 2
     dirties: bool = False
@@ -143,6 +155,19 @@ def assign(
         tries=3,
         params=params,
         dirties=dirties,
+    )
+
+
+def errand(name: str, what: Errand, expects: str, deadline_s: int = 60, **params: Any) -> Step:
+    return Step(
+        name=name,
+        kind=StepKind.ERRAND,
+        errand=what,
+        expects=expects,
+        party=Party.OUTSIDE,
+        deadline_s=deadline_s,
+        tries=4,
+        params=params,
     )
 
 

@@ -20,6 +20,7 @@ from models.rows.engine import (
     Task,
     Workflow,
 )
+from models.rows.errands import Errand
 from models.rows.inventory import (
     Agent,
     Allocation,
@@ -50,6 +51,7 @@ __all__ = [
     "Discovery",
     "DiscoveryDrop",
     "DomainEvent",
+    "Errand",
     "IdempotencyKey",
     "Image",
     "IntegrationJob",
@@ -89,6 +91,7 @@ ALL: Final = (
     Run,
     Plan,
     Task,
+    Errand,
     Observation,
     Audit,
     AuditSeal,

@@ -98,7 +98,8 @@ def _running(
             evidence=evidence,
             next_action="If this lasts, see that the control process runs: sprout control",
         )
-    lost = step.party is not Party.CONTROL and not any(agent.live for agent in agents)
+    of_site = step.party not in {Party.CONTROL, Party.OUTSIDE}
+    lost = of_site and not any(agent.live for agent in agents)
     note = _away(agents) if lost else (f" ({flow.detail})" if flow.detail else "")
     return Why(
         sentence=f"{machine.hostname} waits for {step.party.value}: {step.expects}.{note}",

@@ -9,10 +9,24 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
 
+from models.errands import Errand
 from models.kinds import Kind
 from models.lifecycle import Event
 from models.observations import Seen
-from models.steps import Decision, Party, Step, Table, Task, able, assign, decide, expect
+from models.steps import (
+    Decision,
+    Party,
+    Step,
+    Table,
+    Task,
+    Trait,
+    able,
+    assign,
+    decide,
+    errand,
+    expect,
+    where,
+)
 
 _MACHINE, _AGENT = Party.MACHINE, Party.AGENT
 
@@ -31,6 +45,10 @@ _PROVISION: Final = Table(
     ends=Event.PROVISIONED,
     clean_up=Kind.CLEAN_UP,
     steps=(
+        *where(
+            errand("name-recorded", Errand.DNS_RECORD, "the DNS to hold its name"),
+            only={Trait.EXTERNAL_DNS},
+        ),
         decide("run-prepared", Decision.PREPARE_RUN, "an address, a run and a boot plan"),
         expect(
             "plan-served",

@@ -17,9 +17,11 @@ import structlog
 
 from actors import broker, queue_postgres
 from actors.broker_contract import QueueError
+from actors.drivers.vault import resolvers
 from config import logs
 from config.policy import BadFile
-from config.settings import BadSettings, Settings
+from config.secrets import Resolver
+from config.settings import BadSettings, Settings, environment
 from models import database, roles
 from models.commands import policy_source
 from models.errors import Invalid
@@ -41,6 +43,8 @@ class Setup:
     broker_url: str = field(repr=False)
     admin_url: str = field(repr=False)
     grants: Mapping[str, Sequence[Grant]]
+    allow: Sequence[str] = ()
+    resolvers: Mapping[str, Resolver] = field(repr=False)
     metrics_bind: str = ""
 
 
@@ -62,7 +66,7 @@ def main() -> int:
     except Invalid as exc:
         sys.stderr.write(f"SPROUT_AUTOMATION_USERS: {exc} {exc.hint}\n")
         return 2
-    database.configure(setup.database_url, connections=settings.control_threads + 4)
+    database.configure(setup.database_url, connections=settings.control_threads + 12)
     policy_source.follow_file(settings.policy_file)
     _work(setup, settings.control_threads, stop)
     return 0
@@ -85,6 +89,14 @@ def _setup(settings: Settings) -> Setup:
         broker_url=database_url if broker_url in {"", "postgres"} else broker_url,
         admin_url=settings.broker_admin_url.get_secret_value(),
         grants=roles.parsed(settings.automation_users),
+        allow=settings.outbound_allow,
+        resolvers=resolvers(
+            environment(),
+            settings.secret_env_prefix,
+            settings.vault_address,
+            settings.vault_token.get_secret_value(),
+            settings.vault_ca_file,
+        ),
         metrics_bind=settings.control_metrics_bind,
     )
 
@@ -114,6 +126,7 @@ def _threads() -> tuple[Callable[[Setup, threading.Event], threading.Thread], ..
     relay, reaper, sealer, events_relay, morgue, accounts, automation = (
         importlib.import_module(f"actors.control.{name}") for name in names
     )
+    errands = importlib.import_module("actors.control.errands")
     return (
         lambda setup, stop: relay.thread(setup.database_url, setup.broker_url, stop),
         lambda _setup, stop: reaper.thread(stop),
@@ -122,6 +135,9 @@ def _threads() -> tuple[Callable[[Setup, threading.Event], threading.Thread], ..
         lambda setup, stop: morgue.thread(setup.broker_url, stop),
         lambda setup, stop: accounts.thread(setup.broker_url, setup.admin_url, stop),
         lambda setup, stop: automation.thread(setup.broker_url, setup.grants, stop),
+        lambda setup, stop: errands.thread(
+            errands.Means(resolvers=setup.resolvers, allow=tuple(setup.allow)), stop
+        ),
     )
 
 

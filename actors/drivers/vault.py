@@ -20,7 +20,8 @@ from actors.drivers.deadline import Deadline
 from actors.drivers.errors import NotAllowed
 from actors.drivers.outbound import Caller
 from actors.drivers.reach import Rules, anywhere
-from config.secrets import Resolver, Secret, Unavailable, Unresolved
+from config import logs
+from config.secrets import Resolver, Secret, Unavailable, Unresolved, from_environment
 
 TOTAL_S: Final = 10.0
 MOST_BYTES: Final = 1 << 20
@@ -53,6 +54,17 @@ class Vault:
     address: str
     token: Secret
     ca_file: Path | None = None
+
+
+def resolvers(
+    env: Mapping[str, str], prefix: str, address: str, token: str, ca_file: Path | None
+) -> dict[str, Resolver]:
+    """Return what resolves references in this process: *env* below *prefix*, and Vault, if any."""
+    found = {"env": from_environment(env, prefix=prefix)}
+    if address:
+        logs.never_write([token])
+        found["vault"] = from_vault(Vault(address, Secret(token), ca_file))
+    return found
 
 
 def from_vault(vault: Vault) -> Resolver:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors import broker
 from actors.drivers import bmcs, reach
-from actors.drivers.vault import Vault, from_vault
+from actors.drivers.vault import resolvers
 from actors.site import agent, enrolment, hold, identity, networks, supervisor
 from actors.site.enrolment import Enrolment, NotEnrolled
 from actors.site.hold import Occupied
@@ -22,7 +22,8 @@ from actors.site.identity import Impostor, Sign
 from actors.site.place import OFF, Place, Unplaced, demand, demand_for, place
 from actors.site.store import AgentStore
 from actors.site.supervisor import Child
-from config import logs, secrets
+from config import logs
+from config.secrets import Resolver
 from config.settings import BadSettings, Settings, environment
 from pxe_stack import serve
 from pxe_stack.store import JOURNAL, JournalStore
@@ -225,13 +226,14 @@ def _site(settings: Settings, enrolled: Enrolment, where: Place) -> serve.Site:
     )
 
 
-def _resolvers(settings: Settings) -> dict[str, secrets.Resolver]:
-    found = {"env": secrets.from_environment(environment(), prefix=settings.secret_env_prefix)}
-    if settings.vault_address:
-        token = secrets.Secret(settings.vault_token.get_secret_value())
-        logs.never_write([token.reveal()])
-        found["vault"] = from_vault(Vault(settings.vault_address, token, settings.vault_ca_file))
-    return found
+def _resolvers(settings: Settings) -> dict[str, Resolver]:
+    return resolvers(
+        environment(),
+        settings.secret_env_prefix,
+        settings.vault_address,
+        settings.vault_token.get_secret_value(),
+        settings.vault_ca_file,
+    )
 
 
 def _setup(settings: Settings, enrolled: Enrolment, where: Place, tls: "Tls | None") -> agent.Setup:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from models.commands import providing
 from models.kinds import Kind
 from models.steps import Trait
 from models.tables import Machine
@@ -10,4 +11,5 @@ from models.tables import Machine
 
 def of(machine: Machine, _kind: Kind, _asked: Mapping[str, Any]) -> frozenset[Trait]:
     """Return the traits of a workflow that begins now; it keeps them, whatever changes later."""
-    return frozenset() if machine.bmc else frozenset({Trait.BY_HAND})
+    external = providing.chosen().traits
+    return external if machine.bmc else external | {Trait.BY_HAND}

@@ -8,7 +8,17 @@ from uuid import UUID
 
 from models import engine, facts
 from models.audit import ENGINE, REAPER, Caller
-from models.commands import addresses, agents, begin, contact, events, letting_go, runs, tasks
+from models.commands import (
+    addresses,
+    agents,
+    begin,
+    contact,
+    errands,
+    events,
+    letting_go,
+    runs,
+    tasks,
+)
 from models.commands.machines import differences
 from models.commands.moves import locked, move, noted, now
 from models.commands.runs import Render
@@ -112,7 +122,7 @@ def _judge(walk: Walk) -> None:
         return
     match engine.after_deadline(step, walk.cursor):
         case Begin(again, attempt):
-            tasks.abandon(walk.flow)
+            _abandon(walk.flow)
             _begin(walk, again, attempt)
             drive(walk)
         case GiveUp(lost):
@@ -176,6 +186,8 @@ def _begin(walk: Walk, step: Step, attempt: int) -> None:
     noted(walk.machine, Seen.STEP_BEGUN, {"step": step.name, "try": attempt}, flow=flow)
     if step.kind is StepKind.ASSIGNMENT:
         tasks.grant(walk.machine, walk.flow, step)
+    elif step.kind is StepKind.ERRAND:
+        errands.grant(walk.machine, walk.flow, step)
     elif step.decision is not None:
         _decide(walk, step.decision)
     flow.save()
@@ -256,13 +268,19 @@ def end(  # what ended, how, by whom and why
     table = of_params(Kind(flow.kind), flow.params)
     flow.state, flow.detail, flow.finished_at = how.value, detail, now()
     flow.save()
-    tasks.abandon(flow)
+    _abandon(flow)
     _told(machine, flow)
     if flow.lifecycle:
         move(machine, event, by, reason=detail, flow=flow)
     _close_run(machine, flow)
     if table.clean_up is not None and engine.cleans_up(table, cursor):
         begin.begun(machine, table.clean_up, by, reason=detail, parent=flow)
+
+
+def _abandon(flow: Workflow) -> None:
+    tasks.abandon(flow)
+    if any(step.errand is not None for step in of_params(Kind(flow.kind), flow.params).steps):
+        errands.abandon(flow)
 
 
 def _close_run(machine: Machine, flow: Workflow) -> None:

@@ -1,0 +1,205 @@
+"""The runner of errands: I/O of control's own, outside of any transaction, and killed at any time.
+
+How to use it is said in `models.errands`.  A doer gets a `Job` and the `Means` of this process and
+returns what it found, as plain JSON.  It raises DriverError (`retryable` or not), SecretError or
+DomainError; whatever else it raises counts as a fault that may pass.  It asks `job.check()` before
+each thing that it does to the outside, and bounds each wait by `job.deadline`.
+
+The message is a hint, the row is the truth: where all places are taken it waits in the database
+until some process has one, and what a dead process held is taken again when its lease is over.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final
+
+import dramatiq
+import structlog
+
+from actors.control.actors import patiently
+from actors.control.rendering import documents
+from actors.drivers.deadline import Deadline
+from actors.drivers.errors import DriverError, LeaseLost
+from config import secrets
+from config.secrets import Resolver, SecretError
+from models.commands import errands, outcomes
+from models.database import Unavailable, borrowed
+from models.errands import LEASE_S, Ended, Errand, Held
+from models.errors import DomainError
+from models.messages import ACTORS, Actor
+
+PLACES: Final = 8
+"""Errands that one process runs at once; they mostly wait."""
+
+LOOK_S: Final = 1.0
+RENEW_S: Final = LEASE_S / 3
+GRACE_S: Final = 2.0
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Means:
+    """What errands are done with; *allow* is SPROUT_OUTBOUND_ALLOW."""
+
+    resolvers: Mapping[str, Resolver] = field(default_factory=dict, repr=False)
+    allow: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class Job:
+    """An errand under way in this process; *until*, on the monotonic clock, is its lease's end."""
+
+    held: Held
+    deadline: Deadline
+    until: float
+    lost: threading.Event = field(default_factory=threading.Event)
+
+    def check(self) -> None:
+        """Return if the errand is still ours.  Raises LeaseLost."""
+        if self.lost.is_set() or time.monotonic() >= self.until:
+            raise LeaseLost("the errand is another's by now")
+
+
+Doer = Callable[[Job, Means], Mapping[str, Any]]
+
+DOERS: Final[Mapping[Errand, Doer]] = MappingProxyType({})
+"""What this version can do; errands of other names are left to a newer one."""
+
+
+class Runner:
+    """Takes errands, at most *places* at once, and holds them while they are done."""
+
+    def __init__(
+        self, means: Means, doers: Mapping[Errand, Doer] = DOERS, *, places: int = PLACES
+    ) -> None:
+        self._means, self._doers, self._places = means, doers, places
+        self._jobs: dict[threading.Thread, Job] = {}
+        self._woken = threading.Event()
+        self._renew_at = 0.0
+
+    def wake(self) -> None:
+        """Look for errands now."""
+        self._woken.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Run errands until *stop*; survives the database's restarts."""
+        while not stop.is_set():
+            try:
+                with borrowed():
+                    self._turn()
+            except Unavailable as exc:
+                log.warning("errands.paused", why=str(exc))
+            except Exception:
+                log.exception("errands.failed")
+            self._woken.wait(LOOK_S)
+            self._woken.clear()
+        self._leave()
+
+    def _turn(self) -> None:
+        self._jobs = {thread: job for thread, job in self._jobs.items() if thread.is_alive()}
+        if time.monotonic() >= self._renew_at:
+            self._renew_at = time.monotonic() + RENEW_S
+            for job in self._jobs.values():
+                _renew(job)
+        for errand in outcomes.overdue():
+            log.info("errand.overdue", errand=str(errand))
+            outcomes.expire(errand, documents)
+        while self._doers and len(self._jobs) < self._places:
+            sent = time.monotonic()
+            held = errands.take(self._doers)
+            if held is None:
+                return
+            self._begin(Job(held, Deadline.after(held.left_s), sent + LEASE_S))
+
+    def _begin(self, job: Job) -> None:
+        thread = threading.Thread(target=self._do, args=(job,), name="errand", daemon=True)
+        self._jobs[thread] = job
+        thread.start()
+
+    def _do(self, job: Job) -> None:
+        held = job.held
+        ids = {"errand": str(held.id), "name": held.name.value, "request_id": held.request_id}
+        with structlog.contextvars.bound_contextvars(**ids):
+            log.info("errand.begun", fence=held.fence)
+            ended = self._done(job)
+            if ended is not None:
+                patiently(lambda: _settle(job, ended))
+        self.wake()
+
+    def _done(self, job: Job) -> Ended | None:
+        """Do it; return how it ended, None when that is another's to say."""
+        try:
+            result = self._doers[job.held.name](job, self._means)
+        except LeaseLost:
+            log.warning("errand.lost")
+            return None
+        except DriverError as exc:
+            return Ended(done=False, reason=str(exc), retryable=exc.retryable)
+        except SecretError as exc:
+            may_pass = isinstance(exc, secrets.Unavailable)
+            return Ended(done=False, reason=str(exc), retryable=may_pass)
+        except DomainError as exc:
+            return Ended(done=False, reason=str(exc))
+        except Exception as exc:
+            log.exception("errand.failed")
+            why = f"a fault of control's own, {type(exc).__name__}: see its log"
+            return Ended(done=False, reason=why, retryable=True)
+        return Ended(done=True, result=result)
+
+    def _leave(self) -> None:
+        """Let go of what is not done within a moment: another process does it at once."""
+        deadline = Deadline.after(GRACE_S)
+        for thread, job in self._jobs.items():
+            thread.join(deadline.left)
+            if thread.is_alive():
+                job.lost.set()
+                _give_back(job)
+
+
+def _settle(job: Job, ended: Ended) -> None:
+    told = outcomes.settle(job.held, ended, documents)
+    log.info("errand.ended", done=ended.done, recorded=told, why=ended.reason)
+
+
+def _renew(job: Job) -> None:
+    sent = time.monotonic()
+    if errands.renew(job.held):
+        job.until = sent + LEASE_S
+    else:
+        job.lost.set()
+
+
+def _give_back(job: Job) -> None:
+    try:
+        with borrowed():
+            errands.give_back(job.held)
+    except Unavailable as exc:
+        log.warning("errands.paused", why=str(exc))
+
+
+_here: list[Runner] = []
+
+
+@dramatiq.actor(
+    actor_name=Actor.ERRAND.value,
+    queue_name=ACTORS[Actor.ERRAND].queue,
+    time_limit=ACTORS[Actor.ERRAND].limit_s * 1000,
+)
+def errand(errand: str, request_id: str = "") -> None:
+    """Have this process look for errands now; it takes one if it has a place for it."""
+    log.debug("errand.heard", errand=errand)
+    for runner in _here:
+        runner.wake()
+
+
+def thread(means: Means, stop: threading.Event) -> threading.Thread:
+    """Return a started thread that runs errands."""
+    runner = Runner(means)
+    _here.append(runner)
+    made = threading.Thread(target=runner.run, args=(stop,), name="errands", daemon=True)
+    made.start()
+    return made

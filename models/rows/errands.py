@@ -1,0 +1,37 @@
+"""What control is to do outside of the database."""
+
+from uuid import uuid4
+
+from peewee import IntegerField, TextField, UUIDField
+from playhouse.postgres_ext import (  # type: ignore[import-untyped] # no stubs
+    DateTimeTZField,
+)
+
+from models.rows.fields import Table, jsonb
+
+
+class Errand(Table):
+    """One thing to do; *wake_at* is when it may be taken: while it runs, when its lease is over."""
+
+    id = UUIDField(primary_key=True, default=uuid4)
+    name = TextField()
+    subject = UUIDField()
+    workflow_id = UUIDField(null=True)
+    site_id = UUIDField(null=True)
+    key = TextField()
+    params = jsonb()
+    state = TextField()
+    fence = IntegerField()
+    attempt = IntegerField()
+    tries = IntegerField()
+    backoff_s = IntegerField()
+    detail = TextField()
+    result = jsonb(null=True)
+    request_id = TextField()
+    created_at = DateTimeTZField()
+    wake_at = DateTimeTZField()
+    deadline_at = DateTimeTZField()
+    finished_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "errands"

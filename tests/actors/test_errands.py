@@ -1,0 +1,146 @@
+"""The runner of errands on real servers: bounded, renewed, and killed in the middle."""
+
+import threading
+from uuid import uuid4
+
+import pytest
+
+from actors.control import errands as runner
+from actors.drivers.errors import LeaseLost, Refused, Unreachable
+from models.commands import errands
+from models.database import borrowed
+from models.errands import Errand as Name
+from models.tables import Errand
+from tests.actors.lane import until
+
+pytestmark = pytest.mark.services
+
+RUN = Name.INTEGRATION_RUN
+
+
+def asked(key="k", tries=1):
+    with borrowed():
+        return errands.ask(RUN, uuid4(), key, params={}, deadline_s=60, tries=tries, backoff_s=0)
+
+
+def row(errand):
+    with borrowed():
+        return Errand.get_by_id(errand)
+
+
+def ended(errand):
+    return lambda: row(errand).finished_at is not None
+
+
+@pytest.fixture
+def running(database_url):
+    """Return a function that starts a runner whose errands are done by what it is given."""
+    stop, threads = threading.Event(), []
+
+    def start(doer, places=4, stop=stop):
+        made = runner.Runner(runner.Means(), {RUN: doer}, places=places)
+        thread = threading.Thread(target=made.run, args=(stop,))
+        thread.start()
+        threads.append(thread)
+        return thread
+
+    yield start
+    stop.set()
+    for thread in threads:
+        thread.join(20)
+
+
+def test_an_errand_is_done_and_what_it_found_is_kept(running):
+    errand = asked()
+
+    running(lambda job, _means: {"key": job.held.key})
+    until(ended(errand))
+
+    assert (row(errand).state, row(errand).result) == ("done", {"key": "k"})
+
+
+@pytest.mark.parametrize(
+    ("fault", "tries", "words"),
+    [
+        (Refused("answers 422"), 1, "answers 422"),
+        (Unreachable("answers 503"), 3, "answers 503"),
+        (KeyError("k"), 3, "a fault of control's own, KeyError: see its log"),
+    ],
+)
+def test_a_fault_is_tried_again_where_it_may_pass(running, fault, tries, words):
+    calls = []
+
+    def failing(_job, _means):
+        calls.append(1)
+        raise fault
+
+    errand = asked(tries=3)
+    running(failing)
+    until(ended(errand))
+
+    assert (len(calls), row(errand).state, row(errand).detail) == (tries, "failed", words)
+
+
+def test_no_more_than_its_places_run_at_once_and_all_are_done(running):
+    at_once, most, lock = [0], [0], threading.Lock()
+
+    def counted(_job, _means):
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        threading.Event().wait(0.05)
+        with lock:
+            at_once[0] -= 1
+        return {}
+
+    made = [asked(key=f"k{n}") for n in range(12)]
+    running(counted, places=3)
+    for errand in made:
+        until(ended(errand))
+
+    assert most[0] == 3
+
+
+def test_a_runner_that_ends_lets_go_of_what_hangs_and_another_does_it(running, monkeypatch):
+    monkeypatch.setattr(runner, "GRACE_S", 0.1)
+    begun, release, seen = threading.Event(), threading.Event(), []
+
+    def hanging(job, _means):
+        seen.append(job.held.key)
+        begun.set()
+        release.wait(20)
+        with pytest.raises(LeaseLost):
+            job.check()
+        return {"by": "the first"}
+
+    errand, stop = asked(), threading.Event()
+    first = running(hanging, stop=stop)
+    begun.wait(20)
+    stop.set()
+    first.join(20)
+    running(lambda job, _means: {"by": "the second"})
+    until(ended(errand))
+    release.set()
+
+    assert (row(errand).result, row(errand).fence) == ({"by": "the second"}, 2)
+
+
+def test_a_doer_is_told_when_its_errand_is_given_up(running, monkeypatch):
+    monkeypatch.setattr(runner, "RENEW_S", 0.0)
+    begun, told = threading.Event(), threading.Event()
+
+    def waiting(job, _means):
+        begun.set()
+        while not job.lost.wait(0.05):
+            pass
+        told.set()
+        job.check()
+
+    errand = asked()
+    running(waiting)
+    begun.wait(20)
+    with borrowed():
+        errands.drop(row(errand).subject, RUN)
+
+    assert told.wait(20)
+    assert row(errand).state == "abandoned"
