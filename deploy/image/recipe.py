@@ -27,9 +27,14 @@ DEPLOY_MODULES: Final = (
 """NVMe and ext4 are built into this kernel; e1000e, igb and AHCI are not made for it at all."""
 
 # Shortest useful command line.  Consoles are not here: whoever boots the machine knows them.
-KERNEL_ARGS: Final = ("quiet",)
+_UNATTENDED: Final = ("quiet", "panic=10", "no_timer_check")
+"""A kernel that panics starts again after ten seconds, for nobody is there to press a button.  It
+is made for virtual machines, and does not look whether their timer ticks: an emulator that comes
+late for that look would make it panic."""
 
-INSTALLED_ARGS: Final = ("quiet", "console=tty0", "console=ttyS0,115200")
+KERNEL_ARGS: Final = _UNATTENDED
+
+INSTALLED_ARGS: Final = (*_UNATTENDED, "console=tty0", "console=ttyS0,115200")
 """The command line of the installed system, after its root file system."""
 
 ROOT_LABEL: Final = "root"
