@@ -171,6 +171,7 @@ def create_app(config: EdgeConfig) -> OpenAPI:
     for blueprint in PAGES:
         app.register_blueprint(blueprint)
     contents.install(app)
+    app.extensions[health.LATEST] = health.Latest()
     app.extensions["sprout-waiting"] = waiting.Ringer(config.database_url)
     app.extensions[blobs.EXTENSION] = blobs.Store(Shelf(config.blob_dir, config.artifact_dir))
     app.components.responses = dict(problem_responses())

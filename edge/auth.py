@@ -21,12 +21,12 @@ from flask.typing import ResponseReturnValue
 
 from edge import sessions
 from edge.doors import Doors
-from edge.errors import Forged, Unauthenticated
+from edge.errors import Forged, Refusal, Unauthenticated
 from edge.exchange import request_id
 from models import blobs, roles, whereabouts
 from models.audit import Caller
 from models.commands import tokens
-from models.database import borrowed
+from models.database import Unavailable, borrowed
 from models.errors import NotReady
 from models.roles import Grant, Role
 
@@ -160,6 +160,17 @@ def from_loopback() -> bool:
     try:
         return not forwarded and ip_address(request.remote_addr or "").is_loopback
     except ValueError:
+        return False
+
+
+def recognized() -> bool:
+    """Return whether somebody known asks what anybody may ask."""
+    doors: Doors = current_app.extensions[DOORS]
+    try:
+        if "Authorization" in request.headers:
+            return bool(_by_token(doors.token_hash).grants)
+        return _by_session() is not None
+    except (Refusal, Unavailable):
         return False
 
 

@@ -1,8 +1,10 @@
 """Whether the process lives, and whether it can do its work: asked by machines, without a token."""
 
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -18,6 +20,11 @@ blueprint: Final = Blueprint("health", __name__)
 
 NEEDED: Final = frozenset({"database", "migrations"})
 """Without these no request can be served."""
+
+LATEST: Final = "sprout-readiness"
+
+FRESH_S: Final = 1.0
+"""Seconds for which what was found is told again: a look costs a connection to the broker."""
 
 OUTBOX_LATE_S: Final = 60.0
 _PROBE_S: Final = 1.0
@@ -35,11 +42,39 @@ def ready() -> ResponseReturnValue:
     """Say what is ready and what is not; 503 when no request could be served.
 
     What is not NEEDED is told and does not count: while the broker is away, what the edge promises
-    waits in the outbox.
+    waits in the outbox.  Strangers from elsewhere are told whether, and not what.
     """
+    latest: Latest = current_app.extensions[LATEST]
+    checks = latest.checks()
+    lacking = [name for name, check in checks.items() if not check["ok"]]
+    good = NEEDED.isdisjoint(lacking)
+    status = 200 if good else 503
+    if not (auth.from_loopback() or auth.recognized()):
+        return {"ready": good}, status
+    return {"ready": good, "notReady": lacking, "checks": checks}, status
+
+
+class Latest:
+    """What was found at most FRESH_S ago: whoever asks often costs no more than who asks once."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._found: Mapping[str, Any] = {}
+        self._until = 0.0
+
+    def checks(self) -> Mapping[str, Any]:
+        """Return each check by its name; one caller looks, and the others wait for him."""
+        with self._lock:
+            if time.monotonic() >= self._until:
+                self._found = _checks()
+                self._until = time.monotonic() + FRESH_S
+            return self._found
+
+
+def _checks() -> Mapping[str, Any]:
     config = current_app.extensions["sprout"]
     reachable = database.reachable()
-    checks = {
+    return {
         "database": _check(reachable, "PostgreSQL answers", "PostgreSQL cannot be reached"),
         "migrations": _read(reachable, _migrations),
         "outbox": _read(reachable, _outbox),
@@ -48,9 +83,6 @@ def ready() -> ResponseReturnValue:
         "keys": _keys(),
         "policy": _policy(),
     }
-    lacking = [name for name, check in checks.items() if not check["ok"]]
-    good = NEEDED.isdisjoint(lacking)
-    return {"ready": good, "notReady": lacking, "checks": checks}, 200 if good else 503
 
 
 def _read(reachable: bool, check: Callable[[], dict[str, Any]]) -> dict[str, Any]:  # noqa: FBT001 - what is told about

@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 from edge import plain, refusals
 from edge.errors import BY_STATUS, CATALOGUE, Fault, Refusal
 from edge.exchange import methods_of, request_id
+from edge.restraint import Restraint
 from models.commands import policy
 from models.database import Unavailable, borrowed
 from models.errors import DomainError, Forbidden, NotFound
@@ -66,6 +67,7 @@ class Problem:
 
 def install(app: Flask) -> None:
     """Have every error of *app* answered here."""
+    app.extensions[refusals.RESTRAINT] = Restraint()
     app.register_error_handler(DomainError, _domain)
     app.register_error_handler(Refusal, _refusal)
     app.register_error_handler(Unavailable, _unavailable)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from time import monotonic
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
@@ -9,6 +10,7 @@ import structlog
 from flask import current_app, g, request
 
 from edge.auth import SAFE, caller
+from edge.restraint import Restraint
 from models import audit
 from models.database import Unavailable, borrowed, database
 
@@ -16,6 +18,10 @@ log = structlog.get_logger()
 
 _ALWAYS: Final = frozenset({"denied", "login-failed", "workload-refused"})
 """Codes that are written down whatever was asked: somebody came far, and may not."""
+
+_STRANGER: Final = "unauthenticated"
+RESTRAINT: Final = "sprout-restraint"
+"""What holds back rows of who is unknown: one for each application."""
 
 _LONGEST: Final = 200
 _MOST: Final = 20
@@ -46,18 +52,30 @@ def happened_at(site: UUID | None) -> None:
 def record(*, code: str, status: int, pointers: Sequence[str]) -> None:
     """Write down that the current request was refused, if it would have changed something.
 
-    Who may not, or holds a certificate of another, is written down whatever he asked.
+    Who may not, or holds a certificate of another, is written down whatever he asked.  So is who
+    comes with a token that is not good, though only so often: anybody can.
 
     Holds codes and pointers, never what was sent: a secret may have been pasted into any field.
     """
-    if (request.method in SAFE and code not in _ALWAYS) or request.url_rule is None:
+    guessed = code == _STRANGER and "Authorization" in request.headers
+    if request.url_rule is None or (request.method in SAFE and not guessed and code not in _ALWAYS):
         return
     if not HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR:
         return
+    left_out = _left_out() if code == _STRANGER else 0
+    if left_out is None:
+        return
+    told = {"code": code, "pointers": [printable(pointer) for pointer in pointers[:_MOST]]}
     try:
-        _write(code, [printable(pointer) for pointer in pointers[:_MOST]])
+        _write(told | ({"leftOut": left_out} if left_out else {}))
     except Unavailable as exc:
         log.warning("audit.lost-refusal", code=code, why=str(exc))
+
+
+def _left_out() -> int | None:
+    """Return how many rows of who asks were left out before; None: this one is too."""
+    restraint: Restraint = current_app.extensions[RESTRAINT]
+    return restraint.admit(request.remote_addr or "", monotonic())
 
 
 def printable(text: str) -> str:
@@ -68,7 +86,7 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() else "\ufffd" for c in text[:_LONGEST])
 
 
-def _write(code: str, pointers: list[str]) -> None:
+def _write(told: dict[str, Any]) -> None:
     view = current_app.view_functions[request.endpoint or ""]
     action = str(getattr(view, "audit_action", request.endpoint))
     machine, site = g.get("subject", (None, g.get("site")))
@@ -82,5 +100,5 @@ def _write(code: str, pointers: list[str]) -> None:
             site=site,
             machine=machine,
             refused=True,
-            data={"code": code, "pointers": pointers},
+            data=told,
         )
