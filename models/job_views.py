@@ -30,7 +30,7 @@ WAITS_FOR: Final[Mapping[Mode, str]] = MappingProxyType(
     {
         Mode.PRESEED: "an agent of the site that fetches files ahead of their use",
         Mode.VERIFY: "an agent of the site that compares the files it has with their checksums",
-        Mode.PRUNE: "an agent of the site that drops the files it has",
+        Mode.PRUNE: "an agent of the site that drops files that nothing needs",
         Mode.REFRESH: "an agent of the site that fetches files anew",
     }
 )
@@ -46,6 +46,8 @@ PROVIDERS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SyncJobView:
+    """*attempt* counts failures since something came last; *agent_id* has, or had, its task."""
+
     id: UUID
     site_id: UUID
     artifact_id: UUID
@@ -57,6 +59,10 @@ class SyncJobView:
     files_total: int | None
     bytes_done: int
     bytes_total: int | None
+    attempt: int
+    agent_id: UUID | None
+    deadline_at: datetime
+    findings: list[dict[str, str]]
     requested_by: str
     reason: str
     request_id: str

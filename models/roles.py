@@ -95,6 +95,7 @@ LEAST: Final[Mapping[str, Least]] = MappingProxyType(
         "discovery.ignore": _OPERATOR,
         "sync-job.read": _VIEWER,
         "sync-job.create": _OPERATOR,
+        "sync-job.cancel": _OPERATOR,
         "integration-job.read": _VIEWER,
         "integration-job.create": _ADMIN,
         "integration-job.run": _OPERATOR,

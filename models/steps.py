@@ -48,13 +48,18 @@ class Task(StrEnum):
     BOOT_SOURCE = "boot-source"
     VIRTUAL_MEDIA = "virtual-media"
     REMOTE_TASK = "remote-task"
+    SYNC = "sync"
 
 
 REDFISH: Final = "redfish"
 """The capability of an agent that drives BMCs by it; another protocol's is its own name."""
 
 CAPABILITY: Final[Mapping[Task, str]] = MappingProxyType(
-    {Task.VIRTUAL_MEDIA: "virtual-media", Task.REMOTE_TASK: "remote-task"}
+    {
+        Task.VIRTUAL_MEDIA: "virtual-media",
+        Task.REMOTE_TASK: "remote-task",
+        Task.SYNC: "sync",
+    }
 )
 """The capability that a task wants of its agent, where it is not the BMC's protocol."""
 

@@ -12,7 +12,15 @@ from typing import Final
 import structlog
 
 from actors.control.rendering import documents
-from models.commands import addresses, discoveries, idempotency, runs, tasks, walks
+from models.commands import (
+    addresses,
+    discoveries,
+    idempotency,
+    runs,
+    syncs,
+    tasks,
+    walks,
+)
 from models.database import LOST, Unavailable, borrowed
 
 EVERY_S: Final = 1.0
@@ -51,6 +59,19 @@ def reap() -> int:
             log.debug("workflow.due", workflow=str(workflow))
             _each(partial(walks.expire, workflow, documents))
         addresses.free_addresses()
+        judged = _sync()
+    return len(over) + len(overdue) + judged
+
+
+def _sync() -> int:
+    """Do the same for sync jobs."""
+    over, overdue = syncs.lapsed(), syncs.due()
+    for task in over:
+        log.info("task.lapsed", task=str(task))
+        _each(partial(syncs.lose, task))
+    for job in overdue:
+        log.debug("sync.due", job=str(job))
+        _each(partial(syncs.look, job))
     return len(over) + len(overdue)
 
 

@@ -35,18 +35,21 @@ from actors.site.identity import Sign
 from actors.site.leases import Leases
 from actors.site.runner import Runner
 from actors.site.store import AgentStore, Links
+from actors.site.syncs import Syncs
 from actors.site.tasks import Bench
 from actors.site.uplink import Uplink, Voice
 from config import secrets
 from models.bootplan import BootPlan
 from models.errors import Denied, DomainError, Invalid
 from models.messages import SPOKEN, Actor, Envelope, Kind, agent_queue, opened
-from models.steps import REDFISH
+from models.steps import CAPABILITY, REDFISH, Task
 from pxe_stack.store import JOURNAL, PLANS, JournalStore, PlanStore, Range
 
 CACHE: Final = "cache"
 EVIDENCE: Final = "evidence"
 """Folders beside the agent's stores."""
+
+SYNCS: Final = CAPABILITY[Task.SYNC]
 
 WORKER_THREADS: Final = 2
 """Accepting is a write to a local file: two threads outrun any broker."""
@@ -99,9 +102,10 @@ class Agent:
         far = Elsewhere(setup.reach)
         cache = Cache(setup.directory / CACHE, setup.cache_bytes, edge, self._needed, far)
         artifacts = Artifacts(setup.artifact_dir, self.store, self.plans, cache)
+        syncs = Syncs(artifacts, cache)
         self.desk = Desk(self.store, self.plans, self.journal, artifacts, setup.services)
         self.leases = Leases()
-        bench = Bench(setup.rules, setup.resolvers)
+        bench = Bench(setup.rules, setup.resolvers, apart={Task.SYNC: syncs.perform})
         self.evidence = Evidence(setup.directory / EVIDENCE, self.journal, edge)
         self.runner = Runner(self.store, self.journal, bench, self.leases, keep=self.evidence.keep)
 
@@ -145,7 +149,7 @@ class Agent:
             "hostname": socket.gethostname(),
             "version": _version(),
             "speaks": sorted(SPOKEN),
-            "capabilities": [*self._setup.drives, *sorted(self._setup.services)],
+            "capabilities": [*self._setup.drives, *sorted(self._setup.services), SYNCS],
             "advertise": {"boot_base_url": self._setup.boot_base_url},
             "incarnation": str(self.journal.incarnation),
             "asked": self.clock.ask(),

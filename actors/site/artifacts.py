@@ -7,6 +7,9 @@ edge has is waited for; what lies elsewhere comes beside, however long that take
 import os
 import stat
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final, NoReturn
 from urllib.parse import urlsplit
@@ -27,6 +30,19 @@ FAR_THREADS: Final = 4
 """Artifacts that come from elsewhere at once."""
 
 Found = tuple[Path, FileKey, Digest]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Where a file is to be had: at the edge, or elsewhere, which is then asked first.
+
+    *seen* is told how many bytes came, and may raise Unfetched.
+    """
+
+    url: str | None
+    elsewhere: str | None
+    seen: Callable[[int], None]
+
 
 log = structlog.get_logger()
 
@@ -70,6 +86,54 @@ class Artifacts:
             self._plans.put_file(
                 file.path, location, sha256=digest.sha256, size=key.size, chunks=digest.chunks
             )
+
+    def held(self, file: File) -> int | None:
+        """Return the bytes of *file* where it is here, and what it should be; else None."""
+        try:
+            return self._local(file)[1].size
+        except Unservable:
+            found = self._cached(file)
+        return None if found is None else found[1].size
+
+    def bring(self, file: File, asked: Asked) -> int:
+        """Fetch *file* into the cache, and return its bytes when it is there.
+
+        Raises Unfetched, and Unservable with a sentence for the operator.
+        """
+        if self._cache is None or not (asked.url or asked.elsewhere):
+            raise Unservable(f"{file.path} is not at this site, and nothing says where it is")
+        if asked.elsewhere:
+            try:
+                come = self._cache.fetch(file, asked.elsewhere, elsewhere=True, seen=asked.seen)
+                return self._brought(file, *come)[1].size
+            except Unfetched:
+                raise
+            except Unservable as exc:
+                return self._had_all_the_same(self._cache, file, asked.url, exc)[1].size
+        come = self._cache.fetch(file, asked.url or "", seen=asked.seen)
+        return self._brought(file, *come)[1].size
+
+    def places(self, file: File) -> Iterator[tuple[Path, bool]]:
+        """Yield where *file* lies at this site, and whether that is the cache."""
+        with suppress(Unservable):
+            yield self._located(file), False
+        cached = None if self._cache is None else self._cache.find(file.sha256.lower())
+        if cached is not None:
+            yield cached, True
+
+    def reread(self, file: File, location: Path, seen: Callable[[int], None]) -> int:
+        """Return the bytes of *file*, hashed again at *location*, whatever was remembered of it.
+
+        *seen* is told how far it is, and may raise.  Raises Unservable where it is another.
+        """
+        with _opened(location, file) as content:
+            key = _key(location, content)
+            digest = sums.read(content, seen)
+            if _key(location, content) != key:
+                raise Unservable(f"{file.path} changed while it was read")
+            self._store.remember(key, digest)
+        _demand(file, key, digest)
+        return key.size
 
     def close(self) -> None:
         """Have what is being fetched end soon."""
@@ -147,12 +211,7 @@ class Artifacts:
         with _opened(location, file) as content:
             key = _key(location, content)
             digest = self._store.digest(key) or self._read(content, key, file)
-        if file.size and key.size != file.size:
-            raise Unservable(f"{file.path} has {key.size} bytes, the plan says {file.size}")
-        if digest.sha256 != file.sha256.lower():
-            raise Unservable(
-                f"{file.path} has the SHA-256 {digest.sha256}, the plan says {file.sha256}"
-            )
+        _demand(file, key, digest)
         return key, digest
 
     def _read(self, content: BinaryIO, key: FileKey, file: File) -> Digest:
@@ -165,6 +224,15 @@ class Artifacts:
             self._store.remember(key, digest)
         log.info("artifact.read", path=file.path, size=key.size, sha256=digest.sha256)
         return digest
+
+
+def _demand(file: File, key: FileKey, digest: Digest) -> None:
+    if file.size and key.size != file.size:
+        raise Unservable(f"{file.path} has {key.size} bytes, the plan says {file.size}")
+    if digest.sha256 != file.sha256.lower():
+        raise Unservable(
+            f"{file.path} has the SHA-256 {digest.sha256}, the plan says {file.sha256}"
+        )
 
 
 def _progress(file: File, url: str, come: int, size: int) -> str:

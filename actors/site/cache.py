@@ -11,6 +11,7 @@ import errno
 import os
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
@@ -69,6 +70,7 @@ class Cache:
     _fetching: dict[str, "Future[Fetched]"] = field(default_factory=dict)
     _reserved: dict[str, int] = field(default_factory=dict)
     _downloads: dict[str, Download] = field(default_factory=dict)
+    _wanted: Counter[str] = field(default_factory=Counter)
     _stop: threading.Event = field(default_factory=threading.Event)
 
     def close(self) -> None:
@@ -96,12 +98,49 @@ class Cache:
         download = self._downloads.get(sha256)
         return (0, 0) if download is None else (download.come, download.size)
 
-    def fetch(self, file: File, url: str, *, elsewhere: bool = False) -> Fetched:
+    @contextmanager
+    def holding(self, sha256s: Collection[str]) -> Iterator[None]:
+        """Have these be needed for the block, as what plans name is."""
+        with self._lock:
+            self._wanted.update(sha256s)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._wanted.subtract(sha256s)
+
+    def prune(self, keeps: Callable[[str], bool]) -> Iterator[tuple[str, int]]:
+        """Drop each file that no plan needs and that *keeps* says is not to be kept.
+
+        Yields the SHA-256 and the size of what was dropped, one after another.
+        """
+        for each in tuple(self._kept()):
+            if keeps(each.sha256):
+                continue
+            with self._lock:  # what is needed is asked anew before each: a plan may have come
+                if each.sha256 in self._fetching or each.sha256 in self._held():
+                    continue
+                each.path.unlink(missing_ok=True)
+            log.info("artifact.pruned", sha256=each.sha256, size=each.size)
+            yield each.sha256, each.size
+
+    def _held(self) -> set[str]:
+        plans = {each.lower() for each in self.needed()}
+        return plans | {each for each, count in self._wanted.items() if count > 0}
+
+    def fetch(
+        self,
+        file: File,
+        url: str,
+        *,
+        elsewhere: bool = False,
+        seen: Callable[[int], None] = lambda _: None,
+    ) -> Fetched:
         """Return where *file* lies, after fetching it from *url*: the edge's, or any server's.
 
         Whoever asks for the same meanwhile waits for the one fetch.  What comes from elsewhere has
-        to come at some pace, and only for as long as a plan needs it.  Raises Unfetched, and
-        Unservable.
+        to come at some pace, and only for as long as it is needed.  *seen* is told how many bytes
+        came, and may raise Unfetched.  Raises Unfetched, and Unservable.
         """
         sha256 = file.sha256.lower()
         if not SHA256.fullmatch(sha256):
@@ -112,7 +151,7 @@ class Cache:
         if future is not ours:
             return future.result()
         try:
-            future.set_result(self._fetched(file, url, sha256, elsewhere=elsewhere))
+            future.set_result(self._fetched(file, url, sha256, seen, elsewhere=elsewhere))
         except BaseException as exc:
             future.set_exception(exc)
             raise
@@ -123,7 +162,9 @@ class Cache:
                 self._downloads.pop(sha256, None)
         return future.result()
 
-    def _fetched(self, file: File, url: str, sha256: str, *, elsewhere: bool) -> Fetched:
+    def _fetched(
+        self, file: File, url: str, sha256: str, seen: Callable[[int], None], *, elsewhere: bool
+    ) -> Fetched:
         if (here := self.find(sha256)) is not None:
             return here, None  # its fetch ended between two looks
         partial = self.folder / PARTIAL / sha256
@@ -131,10 +172,12 @@ class Cache:
 
         source: Source = self.elsewhere if elsewhere else self.edge
         goes_on = self._from_elsewhere() if elsewhere else self._goes_on
-        bounds = Bounds(
-            lambda total: self._make_room(file, sha256, total),
-            lambda length: goes_on(file, length),
-        )
+
+        def come(length: int) -> None:
+            goes_on(file, length)
+            seen(length)
+
+        bounds = Bounds(lambda total: self._make_room(file, sha256, total), come)
         download = Download(source, file, partial, bounds, expires=not elsewhere)
         self._downloads[sha256] = download
         log.info("artifact.fetching", path=file.path, sha256=sha256)
@@ -168,7 +211,9 @@ class Cache:
                 return
             if rate < LEAST_RATE:
                 raise Unfetched(f"{file.path} comes too slowly, {rate:.0f} bytes a second")
-            if file.sha256.lower() not in {each.lower() for each in self.needed()}:
+            with self._lock:
+                needed = file.sha256.lower() in self._held()
+            if not needed:
                 raise Unfetched(f"{file.path} is needed by no plan any more")
 
         return judge
@@ -179,7 +224,7 @@ class Cache:
             kept = [each for each in self._kept() if each.sha256 != sha256]
             under_way = sum(n for each, n in self._reserved.items() if each != sha256)
             over = size + under_way + sum(each.size for each in kept) - self.capacity
-            held = {each.lower() for each in self.needed()} if over > 0 else set()
+            held = self._held() if over > 0 else set()
             free = [each for each in sorted(kept, key=_use) if each.sha256 not in held]
             if over > sum(each.size for each in free):
                 fixed = under_way + sum(each.size for each in kept) - sum(e.size for e in free)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Final, Self
 from uuid import UUID
 
 from actors.drivers import reach
@@ -28,6 +28,11 @@ class Bmc:
         return reach.board(self.address)
 
 
+NO_BMC: Final = Bmc(address="")
+WITHOUT_BMC: Final = frozenset({Task.SYNC})
+"""Tasks that are done at no BMC; their *machine* is what they are fenced by, a sync job's id."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
     """One task: *deadline_s* in seconds from when it was accepted.
@@ -46,6 +51,11 @@ class Order:
     params: Mapping[str, Any] = field(default_factory=dict)
     upload: str = field(default="", repr=False)
 
+    @property
+    def lane(self) -> str:
+        """What it is done one after another with: the machine's BMC, or the site's files."""
+        return self.bmc.board if self.bmc.address else self.kind.value
+
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:
         """Return the order that *body* is; unknown keys are left out.  Raises Invalid."""
@@ -59,7 +69,7 @@ class Order:
                 machine=UUID(body["machine"]),
                 run=None if body.get("run") is None else UUID(body["run"]),
                 params=dict(body.get("params") or {}),
-                bmc=_bmc(body["bmc"]),
+                bmc=NO_BMC if body["kind"] in WITHOUT_BMC else _bmc(body["bmc"]),
                 upload=str(body.get("upload") or ""),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as exc:

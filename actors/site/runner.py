@@ -23,7 +23,7 @@ from actors.site.lanes import Lanes
 from actors.site.leases import Gone, Leases
 from actors.site.orders import Order
 from actors.site.store import Accepted, AgentStore, State, Verdict
-from actors.site.tasks import JOBS, Restart, Tell
+from actors.site.tasks import Restart, Tell, restart_of
 from actors.site.warrant import Progress, Warrant
 from models.observations import Observation, Seen, Source
 from models.steps import Task
@@ -116,7 +116,7 @@ class Runner:
         for accepted in self._store.unfinished():
             order = Order.parse(accepted.body)
             if _outcome_is_unknown(order, accepted):
-                self._lanes.put(order.bmc.board, partial(self._run, order, accepted))
+                self._lanes.put(order.lane, partial(self._run, order, accepted))
             else:
                 self._line_up(order, accepted)
 
@@ -139,7 +139,7 @@ class Runner:
 
     def _line_up(self, order: Order, accepted: Accepted) -> None:
         def ready() -> None:
-            self._lanes.put(order.bmc.board, lambda: self._run(order, accepted))
+            self._lanes.put(order.lane, lambda: self._run(order, accepted))
 
         self._leases.hold(order.task, order.epoch, ready)
 
@@ -248,7 +248,7 @@ class Runner:
 
 
 def _outcome_is_unknown(order: Order, accepted: Accepted) -> bool:
-    return accepted.state is State.STARTED and JOBS[order.kind].restart is Restart.UNKNOWN
+    return accepted.state is State.STARTED and restart_of(order.kind) is Restart.UNKNOWN
 
 
 def _gone(reason: str, why: Gone) -> Ended:

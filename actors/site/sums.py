@@ -5,6 +5,7 @@ The chunk list: first line `sprout-chunks 1 <size> <sha256>`, then a line
 """
 
 import hashlib
+from collections.abc import Callable
 from typing import BinaryIO, Final
 
 from actors.site.store import Digest
@@ -39,9 +40,10 @@ class Sums:
         return Digest(sha256, head + "".join(self._lines))
 
 
-def read(content: BinaryIO) -> Digest:
-    """Return what *content* is, read once to its end."""
+def read(content: BinaryIO, seen: Callable[[int], None] = lambda _: None) -> Digest:
+    """Return what *content* is, read once to its end; *seen* is told how far, and may raise."""
     sums = Sums()
     while chunk := content.read(CHUNK):
         sums.add(chunk)
+        seen(sums.size)
     return sums.digest()

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 Do = Callable[["Machine", Mapping[str, Any]], dict[str, Any]]
 """What a task does with a machine and its parameters; returns its result, and RECORD beside it."""
 
+Apart = Callable[[Order, Deadline, Warrant], dict[str, Any]]
+"""Does a task away from any BMC; returns its result."""
+
 Tell = Callable[[float, Mapping[str, Any]], None]
 """Takes the time (seconds since the epoch) and the data of a `bmc-call`."""
 
@@ -85,6 +88,12 @@ JOBS: Final[Mapping[Task, Job]] = MappingProxyType(
 )
 
 
+def restart_of(kind: Task) -> Restart:
+    """Return what a restart in the middle of a task of *kind* means; away from BMCs it goes on."""
+    job = JOBS.get(kind)
+    return Restart.REPEAT if job is None else job.restart
+
+
 def _forbid(method: str, url: str) -> None:
     raise LeaseLost(f"{method} {url}: reading back writes nothing")
 
@@ -96,11 +105,15 @@ class Bench:
     rules: Rules
     resolvers: Mapping[str, secrets.Resolver]
     circuits: Circuits = field(default_factory=Circuits)
+    apart: Mapping[Task, Apart] = field(default_factory=dict)
+    """What does the tasks that are done at no BMC."""
 
     def perform(
         self, order: Order, deadline: Deadline, tell: Tell, warrant: Warrant
     ) -> dict[str, Any]:
         """Do *order* and return its result.  Raises DriverError."""
+        if (does := self.apart.get(order.kind)) is not None:
+            return does(order, deadline, warrant)
         calls = _Calls(tell, warrant.answered)
         how = {"permit": warrant.permit, "pause": warrant.pause, "doing": warrant.progress}
         return self._at_bmc(order, deadline, calls, JOBS[order.kind].do, **how)

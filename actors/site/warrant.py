@@ -45,13 +45,17 @@ class Progress:
         self._began = self._told_at = clock()
         self._told = ""
 
-    def __call__(self, doing: str) -> None:
-        """Tell of *doing*, unless something was told a moment ago."""
+    def __call__(self, doing: str, **more: Any) -> None:
+        """Tell of *doing*, and of *more*, unless something was told a moment ago."""
         now = self._clock()
-        if now - self._told_at < (REPEAT_S if doing == self._told else QUIET_S):
-            return
+        if now - self._told_at >= (REPEAT_S if doing == self._told else QUIET_S):
+            self.at_once(doing, **more)
+
+    def at_once(self, doing: str, **more: Any) -> None:
+        """Tell of *doing*, however lately something was told."""
+        now = self._clock()
         self._told, self._told_at = doing, now
-        self._tell({"doing": doing, "seconds": round(now - self._began, 1)})
+        self._tell({"doing": doing, "seconds": round(now - self._began, 1), **more})
 
 
 class Warrant:
@@ -86,5 +90,14 @@ class Warrant:
     def pause(self, seconds: float) -> None:
         """Wait for *seconds*.  Raises LeaseLost when the task was taken away meanwhile."""
         time.sleep(seconds)
+        self.demand_kept()
+
+    def demand_kept(self) -> None:
+        """Return while the task is this agent's.  Raises LeaseLost when it was taken away."""
         if self._leases.gone(self._task, self._epoch) is not None:
             raise LeaseLost("the task was taken away from this agent")
+
+    def demand_valid(self) -> None:
+        """Return while the task may have side effects.  Raises LeaseLost."""
+        if not self._leases.valid(self._task, self._epoch):
+            raise LeaseLost(_OVER)

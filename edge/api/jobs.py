@@ -84,7 +84,7 @@ class IntegrationJobFilter(Listing):
 
 
 class NewSyncJob(Body):
-    """preseed: fetch; verify: compare; prune: drop; refresh: fetch anew."""
+    """preseed: fetch; verify: compare; prune: drop what nothing needs; refresh: fetch anew."""
 
     model_config = ConfigDict(
         json_schema_extra=example(
@@ -96,6 +96,12 @@ class NewSyncJob(Body):
     artifact_ref: Ref
     mode: Annotated[Mode, Field(strict=False)] = Mode.PRESEED
     reason: Reason = ""
+
+
+class Finding(Answer):
+    path: str
+    what: Annotated[str, Field(description="fetched, failed, missing, differs or dropped.")]
+    detail: str
 
 
 class SyncJob(Answer):
@@ -113,6 +119,10 @@ class SyncJob(Answer):
                 "filesTotal": None,
                 "bytesDone": 0,
                 "bytesTotal": None,
+                "attempt": 0,
+                "agentId": None,
+                "deadlineAt": "2025-06-02T12:00:00Z",
+                "findings": [],
                 **_BY,
             }
         )
@@ -129,6 +139,10 @@ class SyncJob(Answer):
     files_total: Annotated[int | None, Field(description="Null until it is known.")]
     bytes_done: int
     bytes_total: Annotated[int | None, Field(description="Null until it is known.")]
+    attempt: Annotated[int, Field(description="Failures since something came last.")]
+    agent_id: Annotated[UUID | None, Field(description="Who has, or had, its task.")]
+    deadline_at: Annotated[datetime, Field(description="When it is given up.")]
+    findings: Annotated[list[Finding], Field(description="The first hundred, at its end.")]
     requested_by: str
     reason: str
     request_id: str
@@ -151,6 +165,12 @@ class NewIntegrationJob(Body):
     provider: Literal["webhook", "openmetadata", "http"]
     endpoint: Annotated[Line, Field(description="URL of the other system; no password in it.")]
     secret_ref: SecretRef | None = None
+
+
+class Stopping(Body):
+    model_config = ConfigDict(json_schema_extra=example({"reason": "the wrong site"}))
+
+    reason: Reason = ""
 
 
 class Running(Body):
@@ -253,6 +273,21 @@ def index_sync(query: SyncJobFilter) -> Response:
 )
 def show_sync(path: SyncJobRef) -> Response:
     """Show one sync job."""
+    return answered(SyncJob.of(jobs.sync_job(path.sync_job)))
+
+
+@operation(
+    sync,
+    "post",
+    "/v1/sync-jobs/<sync_job>/cancel",
+    "cancelSyncJob",
+    answer=SyncJob,
+    refuses=("illegal-transition",),
+    action="sync-job.cancel",
+)
+def cancel_sync(path: SyncJobRef, body: Stopping) -> Response:
+    """End a sync job that has not ended; what the site has already stays there."""
+    jobs.cancel_sync(auth.caller(), path.sync_job, reason=body.reason)
     return answered(SyncJob.of(jobs.sync_job(path.sync_job)))
 
 

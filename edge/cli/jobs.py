@@ -44,7 +44,7 @@ def create_sync(
     mode: Annotated[
         str,
         typer.Option(
-            help="preseed: fetch; verify: compare; prune: drop; refresh: fetch anew.",
+            help="preseed: fetch; verify: compare; prune: drop the unneeded; refresh: fetch anew.",
             autocompletion=words("preseed", "verify", "prune", "refresh"),
         ),
     ] = "preseed",
@@ -77,6 +77,13 @@ def sync_jobs(
 def sync_job(job: Named) -> None:
     """Show one sync job, and what it waits for."""
     show.record(api().get(f"/v1/sync-jobs/{job}"))
+
+
+@SYNC_JOBS.command("cancel")
+def cancel_sync(job: Named, reason: Reason = "") -> None:
+    """End a sync job; what the site has already stays there."""
+    ended = api().post(f"/v1/sync-jobs/{job}/cancel", given({"reason": reason}))
+    show.made(ended, f"{ended['mode']} of {ended['artifactRef']}: {ended['detail']}")
 
 
 @INTEGRATION_JOBS.command("create")

@@ -6,9 +6,9 @@ from uuid import UUID
 
 from models import audit, names
 from models.audit import Caller
-from models.commands import catalogue
+from models.commands import catalogue, syncs
 from models.commands.records import locked_site, recorded
-from models.errors import Invalid, NotFound, Unknown
+from models.errors import IllegalTransition, Invalid, NotFound, Unknown
 from models.job_views import (
     PROVIDERS,
     WAITS_FOR,
@@ -68,6 +68,21 @@ def create_sync(
             data=told,
         )
     return UUID(str(row.id))
+
+
+def cancel_sync(caller: Caller, job_id: UUID, *, reason: str = "") -> None:
+    """End a job that has not ended; what is there stays.  Raises NotFound, IllegalTransition."""
+    with recorded():
+        job = SyncJob.first_where("id = %s FOR NO KEY UPDATE", str(job_id))
+        if job is None:
+            raise _missing("sync-job", job_id)
+        if job.state not in syncs.OPEN:
+            raise IllegalTransition(f"the sync job has {job.state}; only an open one is cancelled")
+        syncs.cancelled(job, f"cancelled by {caller.name}" + (f": {reason}" if reason else ""))
+        site = job.site_id
+        audit.record(
+            caller, "sync-job.cancel", kind="sync-job", id=job_id, site=site, reason=reason
+        )
 
 
 def create_integration(

@@ -15,6 +15,7 @@ from models.commands import (
     discoveries,
     restored,
     runs,
+    syncs,
     tasks,
     walks,
 )
@@ -112,12 +113,15 @@ def _receive_all(letter: Letter, batch: Sequence[Report]) -> None:
     if any(seen.kind is Seen.MACHINE_DISCOVERED for _, seen in batch):
         discoveries.hold_back(letter.envelope.site)
     machines = {owner: locked(owner) for owner in sorted(movers)}
-    tasks.hold(movers)
+    jobs = syncs.hold(seen for _, seen in batch)
+    tasks.hold(movers, jobs)
     strangers = []
     for owner, (seq, seen) in zip(owners, batch, strict=True):
         new = _receive_one(letter, seq, seen, owner, machines)
         if new and owner is None and seen.kind is Seen.MACHINE_DISCOVERED:
             strangers.append(seen)
+        elif new and owner is None:
+            syncs.reported(letter.envelope.agent, seen, jobs)
     discoveries.seen(letter.envelope, strangers)
     for owner in {owner for owner in owners if owner is not None}:
         announce(owner)

@@ -36,15 +36,15 @@ HELD: Final = ("granted", "started")
 def grant(machine: Machine, flow: Workflow, step: Step) -> None:
     """Hand *step* to the newest live agent; look again later while none may have it."""
     flow.task_id, flow.outcome = None, Outcome.OPEN.value
-    busy = _busy_until(machine)
+    busy = busy_until(Task.machine_id == machine.id)
     if busy is not None:
         _later(flow, busy, "an earlier task at this machine has not ended")
         return
     try:
         owner = Run.get_by_id(flow.run_id).owner_id if flow.run_id else None
-        agent = agents.newest_live(
-            machine.site_id, needed(step.task, machine), sticky=owner, avoid=_last_loser(flow)
-        )
+        avoid = last_loser(Task.workflow_id == flow.id)
+        capability = needed(step.task, machine)
+        agent = agents.newest_live(machine.site_id, capability, sticky=owner, avoid=avoid)
     except NotReady as exc:
         _later(flow, now() + timedelta(seconds=LOOK_S), str(exc))
         return
@@ -65,24 +65,18 @@ def protocol(machine: Machine) -> str:
     return str((machine.bmc or {}).get("protocol") or REDFISH)
 
 
-def _last_loser(flow: Workflow) -> UUID | None:
-    row: Task | None = (
-        Task.select(Task.agent_id)
-        .where((Task.workflow_id == flow.id) & (Task.state == "lost"))
-        .order_by(Task.epoch.desc())
-        .first()
-    )
+def last_loser(which: Any) -> UUID | None:
+    """Return the agent that was the last to lose one of the tasks that are meant."""
+    lost = Task.select(Task.agent_id).where(which & (Task.state == "lost"))
+    row: Task | None = lost.order_by(Task.epoch.desc()).first()
     return None if row is None else row.agent_id
 
 
-def _busy_until(machine: Machine) -> datetime | None:
+def busy_until(which: Any) -> datetime | None:
+    """Return until when an agent may still be at one of the tasks that are meant."""
     row: Task | None = (
         Task.select(Task.lease_expires_at)
-        .where(
-            (Task.machine_id == machine.id)
-            & Task.finished_at.is_null()
-            & (Task.lease_expires_at > now())
-        )
+        .where(which & Task.finished_at.is_null() & (Task.lease_expires_at > now()))
         .order_by(Task.lease_expires_at.desc())
         .first()
     )
@@ -116,28 +110,29 @@ def _made(machine: Machine, flow: Workflow, step: Step, agent: UUID) -> Task:
 def _send(machine: Machine, flow: Workflow, task: Task, step: Step) -> None:
     left = max(1.0, (flow.deadline_at - now()).total_seconds())
     body = {
-        "task": str(task.id),
-        "kind": task.kind,
-        "epoch": task.epoch,
-        "attempt": task.attempt,
         "deadline_s": min(float(step.deadline_s), left),
-        "lease_s": LEASE_S,
         "machine": str(machine.id),
         "run": None if flow.run_id is None else str(flow.run_id),
         "params": task.params,
         "bmc": machine.bmc,
         "upload": blobs.upload(task.id, machine.site_id, now()),
     }
+    send(task, body, request_id=flow.request_id, left_s=left)
+
+
+def send(task: Task, body: Mapping[str, Any], *, request_id: str, left_s: float) -> None:
+    """Promise *task* to its agent: its ids, its lease, and *body*; it has *left_s* seconds."""
+    ids = {"task": str(task.id), "kind": task.kind, "epoch": task.epoch, "attempt": task.attempt}
     agents.send(
         task.agent_id,
-        machine.site_id,
+        task.site_id,
         Kind.TASK,
-        body,
-        machine=machine.id,
-        run=flow.run_id,
+        {**ids, "lease_s": LEASE_S, **body},
+        machine=task.machine_id,
+        run=None if body.get("run") is None else UUID(body["run"]),
         epoch=task.epoch,
-        request_id=flow.request_id,
-        expires_in_s=min(left, RENEWED_S),
+        request_id=request_id,
+        expires_in_s=min(left_s, RENEWED_S),
     )
 
 
@@ -165,13 +160,13 @@ def renew(envelope: Envelope) -> None:
     agents.send(envelope.agent, envelope.site, Kind.RENEWED, body, expires_in_s=LEASE_S)
 
 
-def hold(machines: Collection[UUID]) -> None:
-    """Lock what agents hold of *machines*, before any of it is changed.
+def hold(machines: Collection[UUID], jobs: Collection[UUID] = ()) -> None:
+    """Lock what agents hold of *machines* and of sync *jobs*, before any of it is changed.
 
     Renewals and batches of reports change many tasks each: but for the same order of locks they
     would deadlock.
     """
-    _locked(Task.machine_id.in_(machines))
+    _locked(Task.machine_id.in_(machines) | Task.sync_job_id.in_(list(jobs)))
 
 
 def _locked(which: Any) -> list[Task]:
@@ -180,14 +175,10 @@ def _locked(which: Any) -> list[Task]:
     return list(held.order_by(Task.id).for_update())
 
 
-def lapsed(limit: int = 100) -> list[UUID]:
-    """Return tasks whose lease is over, the oldest first."""
-    query = (
-        Task.select(Task.id)
-        .where(Task.state.in_(HELD) & (Task.lease_expires_at < now()))
-        .order_by(Task.lease_expires_at)
-        .limit(limit)
-    )
+def lapsed(limit: int = 100, *, of: Any = Task.machine_id) -> list[UUID]:
+    """Return tasks of machines whose lease is over, the oldest first; or *of* sync jobs."""
+    over = Task.state.in_(HELD) & (Task.lease_expires_at < now()) & ~of.is_null()
+    query = Task.select(Task.id).where(over).order_by(Task.lease_expires_at).limit(limit)
     return [row.id for row in query]
 
 
@@ -204,22 +195,27 @@ def lapses_in_s(at_most: float) -> float:
 
 
 def lose(machine: Machine, task: Task) -> Workflow | None:
-    """Take a task from an agent that no longer holds it; return the workflow to carry on.
-
-    While no other agent lives and this one is out of contact, it keeps the task: what it did lies
-    in its spool, and nobody could do it again anyway.
-    """
-    holder = contact.of(task.agent_id)
-    able = [a for a in agents.live(machine.site_id) if needed(task.kind, machine) in a.capabilities]
-    if not able or (not holder.judged and all(a.id == task.agent_id for a in able)):
-        _if_lapsed(task, lease_expires_at=now() + timedelta(seconds=LOOK_S))
-        return None
-    if not _if_lapsed(task, state="lost", finished_at=now()):
+    """Take a task from an agent that no longer holds it; return the workflow to carry on."""
+    if not taken(task, needed(task.kind, machine)):
         return None
     flow = _waiting(task)
     if flow is not None:
-        regrant(flow, f"agent {holder.hostname} lost its lease")
+        regrant(flow, f"agent {contact.of(task.agent_id).hostname} lost its lease")
     return flow
+
+
+def taken(task: Task, capability: str) -> bool:
+    """Take *task* from its agent, whose lease is over; whether it was taken.
+
+    While no other agent lives that has *capability*, and this one is out of contact, it keeps the
+    task: what it did lies in its spool, and nobody could do it again anyway.
+    """
+    holder = contact.of(task.agent_id)
+    able = [a for a in agents.live(task.site_id) if capability in a.capabilities]
+    if not able or (not holder.judged and all(a.id == task.agent_id for a in able)):
+        _if_lapsed(task, lease_expires_at=now() + timedelta(seconds=LOOK_S))
+        return False
+    return _if_lapsed(task, state="lost", finished_at=now())
 
 
 def _if_lapsed(task: Task, **values: Any) -> bool:
@@ -251,11 +247,13 @@ def abandon(flow: Workflow) -> None:
     What they still report moves nothing; until then, or until the lease is over, the machine's
     next task waits.
     """
+    called_off(Task.workflow_id == flow.id, request_id=flow.request_id)
+
+
+def called_off(which: Any, *, request_id: str) -> None:
+    """Have the agents of those tasks that are meant, and held, do nothing more."""
     rows = (
-        Task.update(state="abandoned")
-        .where((Task.workflow_id == flow.id) & Task.state.in_(HELD))
-        .returning(Task)
-        .execute()
+        Task.update(state="abandoned").where(which & Task.state.in_(HELD)).returning(Task).execute()
     )
     for task in rows:
         agents.send(
@@ -265,7 +263,7 @@ def abandon(flow: Workflow) -> None:
             {"task": str(task.id), "epoch": task.epoch},
             machine=task.machine_id,
             epoch=task.epoch,
-            request_id=flow.request_id,
+            request_id=request_id,
             expires_in_s=RENEWED_S,
         )
 

@@ -88,7 +88,7 @@ def expire(workflow_id: UUID, render: Render) -> None:
 def lose(task_id: UUID, render: Render) -> None:
     """Take a task from an agent whose lease is over, and have it granted anew."""
     known: Task | None = Task.get_or_none(Task.id == task_id)
-    if known is None:
+    if known is None or known.machine_id is None:
         return
     with database.atomic():
         machine = locked(known.machine_id)

@@ -82,9 +82,12 @@ class Plan(Table):
 
 
 class Task(Table):
+    """A workflow's, and then a machine's, or a sync job's."""
+
     id = UUIDField(primary_key=True, default=uuid4)
-    workflow_id = UUIDField()
-    machine_id = UUIDField()
+    workflow_id = UUIDField(null=True)
+    machine_id = UUIDField(null=True)
+    sync_job_id = UUIDField(null=True)
     site_id = UUIDField()
     agent_id = UUIDField()
     kind = TextField()

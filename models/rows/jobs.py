@@ -28,6 +28,8 @@ class IdempotencyKey(Table):
 
 
 class SyncJob(Table):
+    """*agent_id* is who has, or had, its task; *fence* the epoch of the newest one."""
+
     id = UUIDField(primary_key=True, default=uuid4)
     site_id = UUIDField()
     artifact_id = UUIDField()
@@ -38,6 +40,13 @@ class SyncJob(Table):
     files_total = IntegerField(null=True)
     bytes_done = BigIntegerField()
     bytes_total = BigIntegerField(null=True)
+    agent_id = UUIDField(null=True)
+    task_id = UUIDField(null=True)
+    fence = IntegerField()
+    attempt = IntegerField()
+    wake_at = DateTimeTZField()
+    deadline_at = DateTimeTZField()
+    findings = jsonb()
     requested_by = TextField()
     reason = TextField()
     request_id = TextField()

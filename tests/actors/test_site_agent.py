@@ -108,7 +108,7 @@ def test_an_agent_keeps_its_id_over_restarts(live):
 def test_a_registration_says_what_control_needs(agent):
     said = agent.greeting()
 
-    assert said["capabilities"] == ["redfish", "http"]
+    assert said["capabilities"] == ["redfish", "http", "sync"]
     assert said["advertise"] == {"boot_base_url": "http://10.0.0.1:8081"}
     assert said["incarnation"] == str(agent.journal.incarnation)
 

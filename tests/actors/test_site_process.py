@@ -45,7 +45,7 @@ def test_a_site_registers_and_its_heart_beats(site, control):
     assert registration.site == SITE
     assert registration.body["advertise"] == {"boot_base_url": site.url}
     drives = ["redfish", "ipmi", "virtual-media"]
-    assert registration.body["capabilities"] == [*drives, "files", "http"]
+    assert registration.body["capabilities"] == [*drives, "files", "http", "sync"]
 
 
 def test_a_power_task_reaches_the_bmc_and_its_result_reaches_control(site, control, bmc):

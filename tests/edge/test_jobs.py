@@ -58,6 +58,19 @@ def test_a_sync_job_that_cannot_be_is_refused_at_its_field(api, site, artifact, 
     assert (answer.status_code, answer.json["errors"][0]["pointer"]) == (422, pointer)
 
 
+def test_a_sync_job_is_cancelled_once(api, site, artifact):
+    made = api.made("/v1/sync-jobs", sync(site))
+    path = f"/v1/sync-jobs/{made['id']}/cancel"
+
+    first, second = (api.post(path, {"reason": "the wrong site"}) for _ in range(2))
+
+    assert (first.status_code, first.json["state"]) == (200, "cancelled")
+    assert first.json["detail"].endswith(": the wrong site")
+    assert second.status_code == 409
+    assert api.audit()[0]["action"] == "sync-job.cancel"
+    api.made("/v1/sync-jobs", sync(site))
+
+
 def test_the_same_is_not_asked_of_a_site_twice_at_once(api, site, artifact):
     api.made("/v1/sync-jobs", sync(site))
 
