@@ -97,6 +97,7 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
         Seen.EVIDENCE_KEPT: _said("Evidence is kept", ": {name}", ", {size} bytes"),
         Seen.EVIDENCE_DROPPED: _said("Evidence is lost", ": {name}", ", {reason}"),
         Seen.BMC_CALL: _said("BMC: {verb}", ", {status}", " in {ms:.0f} ms"),
+        Seen.CONFIRMED: _said("{by} confirmed {step}", ": {reason}"),
         Seen.ASKED: _said("{by} asked to {verb}", ": {reason}"),
         Seen.STEP_BEGUN: _said("Step {step} begins", ", try {try}"),
         Seen.STEP_DONE: _said("Step {step} is done", "Workflow {workflow} is done"),

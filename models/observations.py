@@ -69,6 +69,7 @@ class Seen(StrEnum):
     SITE_CHECKED = "site-checked"
     BMC_CALL = "bmc-call"
     ASKED = "asked"
+    CONFIRMED = "confirmed"
     STEP_BEGUN = "step-begun"
     STEP_DONE = "step-done"
     STEP_FAILED = "step-failed"

@@ -84,6 +84,7 @@ LEAST: Final[Mapping[str, Least]] = MappingProxyType(
         "machine.clear": _OPERATOR,
         "workflow.read": _VIEWER,
         "workflow.cancel": _OPERATOR,
+        "workflow.confirm": _OPERATOR,
         "day2-action.read": Least(Role.VIEWER, Reach.SOME),
         "approval.read": _VIEWER,
         "approval.create": _OPERATOR,

@@ -18,7 +18,7 @@ from models.observations import Seen
 
 
 class StepKind(StrEnum):
-    """Who acts: an agent by a task; the machine, by being seen; or control.
+    """Who acts: an agent by a task; the machine, by being seen; control; or a person, who says so.
 
     Control decides inside the database, and runs errands to systems outside of it.
     """
@@ -27,6 +27,7 @@ class StepKind(StrEnum):
     EXPECTATION = "expectation"
     DECISION = "decision"
     ERRAND = "errand"
+    CONFIRMATION = "confirmation"
 
 
 class Party(StrEnum):
@@ -36,6 +37,7 @@ class Party(StrEnum):
     MACHINE = "the machine"
     CONTROL = "control"
     OUTSIDE = "an outside system"
+    PERSON = "a person"
 
 
 class Task(StrEnum):
@@ -62,6 +64,10 @@ CAPABILITY: Final[Mapping[Task, str]] = MappingProxyType(
     }
 )
 """The capability that a task wants of its agent, where it is not the BMC's protocol."""
+
+
+HAND_S: Final = 24 * 3600
+"""Seconds for what a person does at a machine."""
 
 
 class Trait(StrEnum):
@@ -196,6 +202,18 @@ def expect(
         fails_on=frozenset(fails_on),
         heeds=frozenset() if heeds is None else frozenset({heeds}),
         settles=settles,
+    )
+
+
+def confirm(name: str, expects: str, **params: Any) -> Step:
+    """Return the step that a person confirms; of *params*, `power` is what the machine then has."""
+    return Step(
+        name=name,
+        kind=StepKind.CONFIRMATION,
+        expects=expects,
+        party=Party.PERSON,
+        deadline_s=HAND_S,
+        params=params,
     )
 
 

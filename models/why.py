@@ -8,7 +8,7 @@ from typing import Final
 
 from models.kinds import Progress
 from models.lifecycle import State
-from models.steps import Party
+from models.steps import Party, StepKind, Trait
 from models.views import AgentView, MachineView, ObservationView, WorkflowView
 
 
@@ -49,6 +49,15 @@ _REMEDY: Final[Mapping[str, str]] = MappingProxyType(
 )
 """What to look at when a step takes long, by the step's name."""
 
+_BY_HAND: Final = (
+    "Its next boot from the network is the one that this workflow waits for, and no other machine "
+    "is served it. To stop it: sprout workflows cancel {id}"
+)
+_LEFT_ON: Final = (
+    " Nobody can switch it off from here: its boot plan is withdrawn, so that its next boot from "
+    "the network starts its own disk."
+)
+
 
 def why(
     machine: MachineView,
@@ -63,8 +72,9 @@ def why(
         return _running(machine, flow, agents, evidence)
     if machine.state is State.FAILED:
         detail = flow.detail if flow is not None else ""
+        sentence = f"{machine.hostname} waits for nothing: it failed ({detail or 'no reason'})."
         return Why(
-            sentence=f"{machine.hostname} waits for nothing: it failed ({detail or 'no reason'}).",
+            sentence=sentence + (_LEFT_ON if _is_left_on(flow) else ""),
             waiting=False,
             evidence=evidence,
             next_action=f"Mend the cause, then ask again: sprout machines {_verb(machine)}",
@@ -98,8 +108,8 @@ def _running(
             evidence=evidence,
             next_action="If this lasts, see that the control process runs: sprout control",
         )
-    of_site = step.party not in {Party.CONTROL, Party.OUTSIDE}
-    lost = of_site and not any(agent.live for agent in agents)
+    ours = step.party in {Party.CONTROL, Party.OUTSIDE} or step.kind is StepKind.CONFIRMATION
+    lost = not ours and not any(agent.live for agent in agents)
     note = _away(agents) if lost else (f" ({flow.detail})" if flow.detail else "")
     return Why(
         sentence=f"{machine.hostname} waits for {step.party.value}: {step.expects}.{note}",
@@ -122,8 +132,21 @@ def _away(agents: Sequence[AgentView]) -> str:
     )
 
 
+def _is_by_hand(flow: WorkflowView | None) -> bool:
+    return flow is not None and Trait.BY_HAND in flow.params.get("traits", ())
+
+
+def _is_left_on(flow: WorkflowView | None) -> bool:
+    return flow is not None and flow.run_id is not None and _is_by_hand(flow)
+
+
 def _remedy(flow: WorkflowView) -> str:
-    name = "" if flow.step is None else flow.step.name
+    step = flow.step
+    if step is not None and step.kind is StepKind.CONFIRMATION:
+        return f"When it is done: sprout workflows confirm {flow.id}"
+    name = "" if step is None else step.name
+    if name == "netbooted" and _is_by_hand(flow):
+        return _BY_HAND.format(id=flow.id)
     return _REMEDY.get(name, f"To stop it: sprout workflows cancel {flow.id}")
 
 

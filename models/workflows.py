@@ -14,6 +14,8 @@ from models.kinds import Kind
 from models.lifecycle import Event
 from models.observations import Seen
 from models.steps import (
+    CAPABILITY,
+    HAND_S,
     Decision,
     Party,
     Step,
@@ -22,6 +24,7 @@ from models.steps import (
     Trait,
     able,
     assign,
+    confirm,
     decide,
     errand,
     expect,
@@ -29,6 +32,7 @@ from models.steps import (
 )
 
 _MACHINE, _AGENT = Party.MACHINE, Party.AGENT
+_HAND: Final = (Trait.BY_HAND,)
 
 _COMMISSION: Final = Table(
     begins=Event.COMMISSION,
@@ -39,6 +43,43 @@ _COMMISSION: Final = Table(
         decide("commissioned", Decision.FINISH, "the machine becomes available"),
     ),
 )
+
+
+def _netboot(failed: Seen) -> tuple[Step, ...]:
+    """Return the steps to a boot from the network, which *failed* ends at once."""
+    fails = (failed, Seen.BOOT_FAILED)
+    how: dict[str, Any] = {"dirties": True}
+    driven = where(
+        assign("powered-off", Task.POWER_OFF, "the BMC to report power off", force=True),
+        assign(
+            "boot-override", Task.BOOT_SOURCE, "the BMC to keep the override", **how, source="pxe"
+        ),
+        assign("powered-on", Task.POWER_ON, "the BMC to report power on", **how),
+        expect(
+            "netbooted",
+            Seen.SCRIPT_SERVED,
+            "its firmware to boot from the network and fetch its boot script",
+            900,
+            *fails,
+            party=_MACHINE,
+            heeds=Seen.BOOT_TROUBLE,
+        ),
+        unless=_HAND,
+    )
+    by_hand = where(
+        expect(
+            "netbooted",
+            Seen.SCRIPT_SERVED,
+            "power it on and boot from the network",
+            HAND_S,
+            *fails,
+            party=Party.PERSON,
+            heeds=Seen.BOOT_TROUBLE,
+        ),
+        only=_HAND,
+    )
+    return driven + by_hand
+
 
 _PROVISION: Final = Table(
     begins=Event.PROVISION,
@@ -59,25 +100,7 @@ _PROVISION: Final = Table(
             party=_AGENT,
             heeds=Seen.ARTIFACT_AWAITED,
         ),
-        assign("powered-off", Task.POWER_OFF, "the BMC to report power off", force=True),
-        assign(
-            "boot-override",
-            Task.BOOT_SOURCE,
-            "the BMC to keep the override",
-            dirties=True,
-            source="pxe",
-        ),
-        assign("powered-on", Task.POWER_ON, "the BMC to report power on", dirties=True),
-        expect(
-            "netbooted",
-            Seen.SCRIPT_SERVED,
-            "its firmware to boot from the network and fetch its boot script",
-            900,
-            Seen.INSTALL_FAILED,
-            Seen.BOOT_FAILED,
-            party=_MACHINE,
-            heeds=Seen.BOOT_TROUBLE,
-        ),
+        *_netboot(Seen.INSTALL_FAILED),
         expect(
             "installing",
             Seen.INSTALL_STARTED,
@@ -110,9 +133,10 @@ _PROVISION: Final = Table(
 
 
 _CLEAN_UP: Final = Table(
-    steps=(
+    steps=where(
         assign("switched-off", Task.POWER_OFF, "the BMC to report power off", force=True),
         assign("override-cleared", Task.BOOT_SOURCE, "the BMC to drop it", source="none"),
+        unless=_HAND,
     ),
 )
 """A machine that may still be writing its disk is switched off, and boots by its own order."""
@@ -137,8 +161,12 @@ _RELEASE: Final = Table(
     begins=Event.RELEASE,
     ends=Event.RELEASED,
     steps=(
-        assign("switched-off", Task.POWER_OFF, "the BMC to report power off", force=True),
-        assign("override-cleared", Task.BOOT_SOURCE, "the BMC to drop it", source="none"),
+        *where(
+            assign("switched-off", Task.POWER_OFF, "the BMC to report power off", force=True),
+            assign("override-cleared", Task.BOOT_SOURCE, "the BMC to drop it", source="none"),
+            unless=_HAND,
+        ),
+        *where(confirm("switched-off", "switch it off, and confirm it", power="off"), only=_HAND),
         decide("let-go", Decision.LET_GO, "its address and its plan given back"),
         decide("released", Decision.FINISH, "the machine becomes available"),
     ),
@@ -151,8 +179,12 @@ def _moved(event: Event, expects: str, *first: Step) -> Table:
     return Table(begins=event, steps=(*first, decide("done", Decision.FINISH, expects)))
 
 
-def _single(task: Task, expects: str) -> Table:
-    return Table(steps=(assign(task.value, task, expects),))
+def _single(task: Task, expects: str, *by_hand: Step) -> Table:
+    """Return the table of one task, or of what is asked of a person where there is no BMC."""
+    driven = assign(task.value, task, expects)
+    if not by_hand:
+        return Table(steps=(driven,))
+    return Table(steps=(*where(driven, unless=_HAND), *where(*by_hand, only=_HAND)))
 
 
 TABLES: Final[Mapping[Kind, Table]] = MappingProxyType(
@@ -161,9 +193,21 @@ TABLES: Final[Mapping[Kind, Table]] = MappingProxyType(
         Kind.PROVISION: _PROVISION,
         Kind.REPROVISION: _PROVISION,
         Kind.IMAGE: _IMAGE,
-        Kind.POWER_ON: _single(Task.POWER_ON, "the BMC to report power on"),
-        Kind.POWER_OFF: _single(Task.POWER_OFF, "the BMC to report power off"),
-        Kind.REBOOT: _single(Task.REBOOT, "the BMC to report off, then on"),
+        Kind.POWER_ON: _single(
+            Task.POWER_ON,
+            "the BMC to report power on",
+            confirm("power-on", "switch it on, and confirm it", power="on"),
+        ),
+        Kind.POWER_OFF: _single(
+            Task.POWER_OFF,
+            "the BMC to report power off",
+            confirm("power-off", "switch it off, and confirm it", power="off"),
+        ),
+        Kind.REBOOT: _single(
+            Task.REBOOT,
+            "the BMC to report off, then on",
+            confirm("reboot", "restart it, and confirm it", power="on"),
+        ),
         Kind.BOOT_SOURCE: _single(Task.BOOT_SOURCE, "the BMC to keep the boot source"),
         Kind.REMOTE_TASK: _REMOTE_TASK,
         Kind.RELEASE: _RELEASE,
@@ -202,6 +246,12 @@ def _walked(kind: Kind, traits: frozenset[str]) -> Table:
     table = TABLES[kind]
     kept = (step for step in table.steps if step.only <= traits and not step.unless & traits)
     return replace(table, steps=tuple(kept))
+
+
+def by_hand(kind: Kind) -> bool:
+    """Whether *kind* can be done at a machine without a BMC."""
+    tasks = {step.task for step in table_of(kind, _HAND).steps}
+    return tasks - {None} <= CAPABILITY.keys()
 
 
 def of_params(kind: Kind, params: Mapping[str, Any]) -> Table:

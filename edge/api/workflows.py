@@ -15,7 +15,7 @@ from edge.api import writing
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Body, Line, Listing, Page, Path, Reason, SortOf, example
 from models import lists, queries
-from models.commands import asks
+from models.commands import asks, confirming
 from models.kinds import Kind, Progress
 from models.paging import Part
 from models.steps import Party, StepKind
@@ -50,6 +50,13 @@ class SeenFilter(Listing):
 class Cancellation(Body):
     model_config = ConfigDict(json_schema_extra=example({"reason": "wrong machine"}))
 
+    reason: Reason = ""
+
+
+class Confirmation(Body):
+    model_config = ConfigDict(json_schema_extra=example({"step": "power-on"}))
+
+    step: Annotated[Line, Field(description="The step that is done, so that it is no other one.")]
     reason: Reason = ""
 
 
@@ -285,4 +292,21 @@ def cancel(path: WorkflowRef, body: Cancellation) -> Response:
     flow = queries.workflow(path.workflow)
     refusals.concerns(flow.machine_id, flow.site_id)
     asks.cancel(auth.caller(), path.workflow, reason=body.reason)
+    return answered(Workflow.of(queries.workflow(path.workflow)), HTTPStatus.OK)
+
+
+@operation(
+    api,
+    "post",
+    "/v1/workflows/<workflow>/confirm",
+    "confirmWorkflow",
+    answer=Workflow,
+    refuses=("illegal-transition",),
+    action="workflow.confirm",
+)
+def confirm(path: WorkflowRef, body: Confirmation) -> Response:
+    """Say that what the workflow asks of a person is done; confirming it again changes nothing."""
+    flow = queries.workflow(path.workflow)
+    refusals.concerns(flow.machine_id, flow.site_id)
+    confirming.confirm(auth.caller(), path.workflow, body.step, reason=body.reason)
     return answered(Workflow.of(queries.workflow(path.workflow)), HTTPStatus.OK)

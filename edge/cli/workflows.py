@@ -105,6 +105,28 @@ def cancel(workflow: WorkflowId, reason: Annotated[str, typer.Option()] = "") ->
     show.done(answer, "cancelled")
 
 
+@WORKFLOWS.command("confirm")
+def confirm(
+    workflow: WorkflowId,
+    step: Annotated[str, typer.Option(help="What is done; what it asks for now, if empty.")] = "",
+    reason: Annotated[str, typer.Option()] = "",
+) -> None:
+    """Say that what a workflow asks of a person at the machine is done."""
+    client = api()
+    named = step or _asked(client.get(f"/v1/workflows/{workflow}"))
+    body = given({"step": named, "reason": reason})
+    show.done(client.post(f"/v1/workflows/{workflow}/confirm", body), f"confirmed {named}")
+
+
+def _asked(flow: dict[str, Any]) -> str:
+    """Return the step that *flow* asks of a person now.  Raises Told."""
+    now = [each for each in flow["steps"] if each["state"] == "running"]
+    asked = [str(each["name"]) for each in now if each["kind"] == "confirmation"]
+    if not asked:
+        raise Told("the workflow asks nobody to confirm anything", f"See: sprout why {flow['id']}")
+    return asked[0]
+
+
 @ALLOCATIONS.command("list")
 def allocations(machine_id: OfMachine = "") -> None:
     """List addresses."""

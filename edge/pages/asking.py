@@ -50,6 +50,7 @@ _VIEWS: Final[Mapping[str, Callable[..., Response]]] = MappingProxyType(
 )
 """The views of /v1 that the forms ask by."""
 
+_STEP: Final = Field(pointer="/step", label="Step")
 _REASON: Final = Field(pointer="/reason", label="Reason", hint="Kept in the audit.")
 
 
@@ -229,6 +230,15 @@ def approve(machine: UUID) -> ResponseReturnValue:
 
 def _to_approval(approval: str) -> str:
     return url_for("consents.show", approval=approval)
+
+
+@blueprint.post("/workflows/<uuid:workflow>/confirm")
+@does("workflow.confirm")
+def confirm(workflow: UUID) -> ResponseReturnValue:
+    """Say that the step which the form named is done."""
+    body = forms.sent((_STEP, _REASON), workflows.Confirmation)
+    workflows.confirm(workflows.WorkflowRef(workflow=workflow), body)
+    return Response(status=303, headers={"Location": _to_workflow(str(workflow))})
 
 
 @blueprint.post("/workflows/<uuid:workflow>/cancel")

@@ -13,6 +13,8 @@ from edge.api import workflows
 from edge.pages import frame, listing, progress
 from models import captions, lists, queries
 from models.kinds import Kind, Progress
+from models.steps import Step, StepKind
+from models.views import WorkflowView
 from models.why import why
 
 blueprint: Final = Blueprint("flows", __name__)
@@ -64,10 +66,20 @@ def page(workflow: UUID, **more: object) -> str:
         params=_told(flow.params),
         evidence=lists.evidence(machine.id, workflow_id=flow.id),
         tone=progress.TONES[flow.progress],
+        to_confirm=_to_confirm(flow),
         may_cancel=may("workflow.cancel", flow.site_id) and flow.progress is Progress.RUNNING,
         commands=frame.commands(path, f"sprout workflows show {flow.id}"),
         **more,
     )
+
+
+def _to_confirm(flow: WorkflowView) -> Step | None:
+    """Return the step that a person is asked for, if the caller may say that it is done."""
+    step = flow.step
+    if step is None or step.kind is not StepKind.CONFIRMATION or flow.attempt == 0:
+        return None
+    running = flow.progress is Progress.RUNNING
+    return step if running and may("workflow.confirm", flow.site_id) else None
 
 
 def _told(params: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -7,15 +7,16 @@ from uuid import UUID
 from models import audit, facts, names
 from models.actions import ACTIONS
 from models.audit import Caller
-from models.commands import agents, catalogue, runs, tasks, verbs, walks
+from models.commands import agents, catalogue, runs, tasks, traits, verbs, walks
 from models.commands.moves import locked
 from models.commands.policy import Order
 from models.database import database
 from models.errors import IllegalTransition, Invalid, NotFound, NotReady, Unknown
 from models.kinds import Kind, Progress
 from models.lifecycle import Event, State, next_state
+from models.steps import Trait
 from models.tables import Image, Machine, Profile, Workflow
-from models.workflows import AT_ONCE, TABLES
+from models.workflows import AT_ONCE, TABLES, by_hand
 
 BOOT_SOURCES: Final = ("pxe", "disk", "cd", "http", "bios")
 MEDIA_SOURCE: Final = "virtual-media"
@@ -28,7 +29,7 @@ def commission(
     order = Order(reason=reason, approval_id=approval_id)
     with database.atomic():
         machine = locked(machine_id)
-        _judge(machine, Event.COMMISSION)
+        _judge(machine, Kind.COMMISSION)
         return verbs.begun(caller, machine, Kind.COMMISSION, order)
 
 
@@ -83,7 +84,7 @@ def reprovision(
 
 
 def _provisioned(caller: Caller, machine: Machine, order: Order) -> UUID:
-    _judge(machine, Event.PROVISION)
+    _judge(machine, Kind.PROVISION)
     asked = order.parameters
     image = _image(asked["imageRef"], machine)
     profile: Profile | None = catalogue.referred(Profile, asked["profileRef"])
@@ -212,7 +213,7 @@ def release(
     order = Order(reason=reason, approval_id=approval_id)
     with database.atomic():
         machine = locked(machine_id)
-        _judge(machine, Event.RELEASE)
+        _judge(machine, Kind.RELEASE)
         return verbs.begun(caller, machine, Kind.RELEASE, order)
 
 
@@ -266,11 +267,11 @@ def _beside(
     order: Order,
     params: Mapping[str, Any] | None = None,
 ) -> UUID:
-    """Ask a BMC for what leaves the machine's state alone."""
+    """Ask for what leaves the machine's state alone."""
     with database.atomic():
         machine = locked(machine_id)
         _in_state(machine, kind)
-        _reachable(machine)
+        _reachable(machine, kind)
         _undisturbed(machine)
         return verbs.begun(caller, machine, kind, order, params)
 
@@ -292,15 +293,20 @@ def _legal(machine: Machine, event: Event) -> None:
     next_state(State(machine.state), event, came_from=came_from, commissioned=commissioned)
 
 
-def _judge(machine: Machine, event: Event) -> None:
+def _judge(machine: Machine, kind: Kind) -> None:
+    event = TABLES[kind].begins
+    assert event is not None  # noqa: S101 - for the type checker
     _legal(machine, event)
-    _reachable(machine)
+    _reachable(machine, kind)
 
 
-def _reachable(machine: Machine) -> None:
-    if not machine.bmc:
+def _reachable(machine: Machine, kind: Kind) -> None:
+    """Refuse what nobody could do there; without a BMC a person is asked, where he can do it."""
+    if Trait.BY_HAND in traits.of(machine, kind, {}):
+        if by_hand(kind):
+            return
         raise NotReady(
-            f"{machine.hostname} has no BMC",
+            f"{machine.hostname} has no BMC, and nobody can {kind} without one",
             field="/bmc",
             hint="Give the machine a BMC with its address and a reference to its password.",
         )

@@ -58,10 +58,15 @@ def begun(
     _told(machine, flow, kind, caller, reason=reason)
     told = {"workflow": str(flow.id), "kind": kind.value, "by": caller.name, "reason": reason}
     events.tell(machine, "workflow-begun", told, request_id=flow.request_id)
+    promise(flow)
+    return flow
+
+
+def promise(flow: Workflow) -> None:
+    """Promise that the engine carries *flow* on; the caller holds the lock of its machine."""
     kwargs = {"workflow": str(flow.id), "request_id": flow.request_id}
     body = messages.encoded(Actor.ADVANCE, messages.CONTROL_QUEUE, kwargs, now=time.time())
-    outbox.promise(messages.CONTROL_QUEUE, body, machine=machine.id)
-    return flow
+    outbox.promise(messages.CONTROL_QUEUE, body, machine=flow.machine_id)
 
 
 def _params(machine: Machine, kind: Kind, asked: Mapping[str, Any]) -> dict[str, Any]:

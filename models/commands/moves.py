@@ -28,6 +28,9 @@ PHASE_AFTER: Final[Mapping[Event, Phase]] = MappingProxyType(
 )
 """What an event does to the phase; whatever ends a run in failure sets `failed`."""
 
+_SAID: Final = frozenset({Seen.ASKED, Seen.CONFIRMED})
+"""Kinds that a person causes, and not control."""
+
 CHANNEL: Final = "sprout_events"
 
 
@@ -115,7 +118,7 @@ def noted(
         site_id=machine.site_id,
         run_id=machine.run_id,
         workflow_id=None if flow is None else flow.id,
-        source=(Source.OPERATOR if kind is Seen.ASKED else Source.CONTROL).value,
+        source=(Source.OPERATOR if kind in _SAID else Source.CONTROL).value,
         kind=kind.value,
         at=now(),
         data=data,

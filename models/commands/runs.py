@@ -13,6 +13,7 @@ from models.commands.moves import now
 from models.database import database
 from models.errors import Denied, Invalid, NotReady, Unknown
 from models.phases import Phase
+from models.steps import HAND_S, Trait
 from models.tables import (
     Agent,
     Allocation,
@@ -34,7 +35,8 @@ _HELD: Final = "FOR KEY SHARE"
 """A lock on what must not go until the transaction ends, and may change."""
 
 VALID_FOR_S: Final = 6 * 3600
-"""How long an owner may serve an installer without a word from control."""
+"""Seconds that an owner may serve a run without a word from control; a person may take HAND_S more
+to boot the machine."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -214,7 +216,7 @@ def opened(machine: Machine, flow: Workflow, boot: Boot, render: Render) -> Boot
         owner=boots.id,
         documents=documents,
         files=_files(intent, boot.image.checksums),
-        valid_for=VALID_FOR_S,
+        valid_for=VALID_FOR_S + (HAND_S if Trait.BY_HAND in flow.params.get("traits", ()) else 0),
         loaders=dict(machine.loaders),
     )
     _recorded(flow, plan)
@@ -230,7 +232,7 @@ def _recorded(flow: Workflow, plan: BootPlan) -> None:
         epoch=plan.epoch,
         plan_version=plan.version,
         owner_id=plan.owner,
-        valid_for_s=VALID_FOR_S,
+        valid_for_s=plan.valid_for,
         phase=Phase.PXE_READY.value,
         receipts={d.name: d.receipt for d in plan.documents},
     )

@@ -10,9 +10,10 @@ import pytest
 
 from actors.site import enrolment
 from models import queries
-from models.commands import seals
+from models.commands import seals, walks
 from models.database import borrowed
 from models.observations import Seen
+from models.tables import Machine
 from tests.conftest import copied
 from tests.edge.conftest import ROOT, TOKEN, serving, variables
 from tests.edge.make import MAC
@@ -365,6 +366,22 @@ def test_waiting_ends_with_the_workflow_and_its_reason(sprout, asked):
     assert done.returncode == 1
     assert "wrong one" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_what_a_person_is_asked_for_is_confirmed_by_the_name_of_the_step(sprout, asked):
+    with borrowed():
+        Machine.update(bmc=None).where(Machine.hostname == asked).execute()
+    flow = sprout("machines", "power-off", asked).stdout.strip()
+    early = sprout("workflows", "confirm", flow)
+    with borrowed():
+        walks.advance(UUID(flow), domain.render)
+
+    wrong = sprout("workflows", "confirm", flow, "--step", "power-on")
+    done = sprout("workflows", "confirm", flow, "--reason", "pulled the plug")
+
+    assert (early.returncode, wrong.returncode, done.returncode) == (3, 3, 0), done.stderr
+    assert "switch it off, and confirm it" in wrong.stderr
+    assert "confirmed power-off" in done.stderr
 
 
 def test_an_enrolment_is_the_file_that_a_site_reads(sprout, inventory, tmp_path):

@@ -5,11 +5,11 @@ import re
 import pytest
 
 from models import queries
-from models.commands import approvals
-from models.kinds import Progress
+from models.commands import approvals, asks, walks
+from models.kinds import Kind, Progress
 from models.lifecycle import State
 from models.observations import Seen
-from models.tables import Audit, PolicyDecision, Workflow
+from models.tables import Audit, Machine, PolicyDecision, Workflow
 from tests.edge.signed_in import Browser, text
 from tests.models import make as domain
 
@@ -139,6 +139,23 @@ def test_a_verb_that_the_state_does_not_allow_is_refused_with_what_it_can(person
     assert Workflow.select().count() == 0
 
 
+def test_what_a_person_is_asked_for_is_confirmed_on_its_page(person, scene):
+    Machine.update(bmc=None).execute()
+    flow = asks.power(domain.ADA, scene.machine, Kind.POWER_OFF)
+    walks.advance(flow, domain.render)
+
+    shown = person.get(f"/workflows/{flow}").text
+    wrong = person.post(f"/workflows/{flow}/confirm", __step="power-on")
+    answer = person.post(f"/workflows/{flow}/confirm", __step="power-off", __reason="pulled")
+    walks.advance(flow, domain.render)
+
+    assert "A person is asked: switch it off, and confirm it." in shown
+    assert 'name="/step" value="power-off"' in shown
+    assert (wrong.status_code, answer.status_code) == (409, 303)
+    assert queries.workflow(flow).progress is Progress.SUCCEEDED
+    assert "Is it done?" not in person.get(f"/workflows/{flow}").text
+
+
 def test_a_running_workflow_is_cancelled_with_a_reason(person, scene):
     flow = scene.provision()
     assert "Cancel provision" in text(person.get(f"/workflows/{flow}"))
@@ -242,5 +259,5 @@ def test_no_form_does_anything_without_this_sessions_token(app, person, active):
     answers = {path: person.post(path, csrf="wrong").status_code for path in paths}
 
     assert set(answers.values()) == {403}
-    assert len(answers) == 20
+    assert len(answers) == 21
     assert active.view == before

@@ -18,7 +18,7 @@ from models.observations import Seen
 from models.steps import Party, Step, StepKind, Task, Trait, errand, where
 from models.workflows import LIFECYCLE, TABLES, of_params, table_of
 
-PROVISION = TABLES[Kind.PROVISION]
+PROVISION = table_of(Kind.PROVISION)
 STEPS = [(kind, step) for kind, table in TABLES.items() for step in table.steps]
 
 
@@ -130,6 +130,8 @@ def test_a_step_is_walked_only_by_the_workflows_that_have_its_traits():
     (without,) = where(kept, unless=by_hand)
 
     assert [s.only for s in (with_it, without)] == [by_hand, frozenset()]
-    plain = tuple(step for step in PROVISION.steps if not step.only)
-    assert table_of(Kind.PROVISION, ()).steps == plain
-    assert of_params(Kind.PROVISION, {"traits": ["a-trait-of-tomorrow"]}).steps == plain
+    whole = TABLES[Kind.PROVISION].steps
+    assert PROVISION.steps == tuple(each for each in whole if not each.only)
+    walked = table_of(Kind.PROVISION, by_hand).steps
+    assert walked == tuple(s for s in whole if s.only <= by_hand and not s.unless)
+    assert of_params(Kind.PROVISION, {"traits": ["a-trait-of-tomorrow"]}) == PROVISION
