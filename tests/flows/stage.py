@@ -14,7 +14,7 @@ import requests
 
 ROOT = Path(__file__).parents[2]
 SPROUT = ROOT / ".venv" / "bin" / "sprout"
-LIMIT_S = 480
+LIMIT_S = 600
 LOOK_S = 0.1
 ENDED = {"succeeded", "failed", "cancelled"}
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.machines
 
 ROOT = Path(__file__).parents[2]
 SPROUT = ROOT / ".venv" / "bin" / "sprout"
-LIMIT_S = 480
+LIMIT_S = 600
 STOP_S = 60
 END = 4000
 """Characters of each log that a failure shows."""
