@@ -64,8 +64,9 @@ run-agent: setup ## the site of the working copy
 bootstrap: setup ## set up, and make .env from .env.example
 	@[ -e .env ] || { cp .env.example .env && echo 'made .env'; }
 
-image: setup ## the deployable Debian image, kernel and initramfs
+image: setup ## the deployable Debian image, kernel and initramfs; and those that take inventory
 	$(BIN)/python -m deploy.image
+	$(BIN)/python -m deploy.image --inventory
 
 # --- tests; a missing tool is a failure, never a skip ---
 

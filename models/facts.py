@@ -1,38 +1,12 @@
-"""What a BMC tells of a machine, held against what a person entered."""
+"""What was found of a machine: its sizes, and the one disk that is written."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from models.errors import NotReady
 
 _MOST_MIB: Final = 2**31 - 1
 _MOST_BYTES: Final = 2**63 - 1
-
-
-def differences(
-    facts: Mapping[str, Any],
-    *,
-    macs: Collection[str],
-    pxe_macs: Collection[str],
-    memory_mib: int | None,
-    disk_bytes: int | None,
-) -> list[dict[str, Any]]:
-    """Return {severity, what, entered, found} for each thing that does not agree."""
-    known = {str(nic.get("mac", "")).lower() for nic in facts.get("nics", ())}
-    found = [
-        _difference("warning" if mac in pxe_macs else "info", "mac", mac, sorted(known))
-        for mac in sorted(macs)
-        if known and mac not in known
-    ]
-    memory, largest = sizes(facts)
-    for what, entered, seen in (
-        ("memoryMib", memory_mib, memory),
-        ("diskBytes", disk_bytes, largest),
-    ):
-        if entered is not None and seen is not None and seen != entered:
-            severity = "warning" if seen < entered else "info"
-            found.append(_difference(severity, what, entered, seen))
-    return found
 
 
 def sizes(facts: Mapping[str, Any]) -> tuple[int | None, int | None]:
@@ -47,10 +21,6 @@ def _size(told: Any, most: int) -> int | None:
     return told if isinstance(told, int) and 0 < told <= most else None
 
 
-def _difference(severity: str, what: str, entered: Any, seen: Any) -> dict[str, Any]:
-    return {"severity": severity, "what": what, "entered": entered, "found": seen}
-
-
 def root_disk(chosen: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return {serial, wwn, min_bytes} of the one disk to write.
 
@@ -59,7 +29,7 @@ def root_disk(chosen: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> dic
     """
     disks = [d for d in facts.get("disks", ()) if d.get("serial") or d.get("wwn")]
     wanted = dict(chosen or {})
-    matching = [d for d in disks if _is(d, wanted)]
+    matching = [d for d in disks if is_disk(d, wanted)]
     if wanted and not disks:
         return _selector(wanted)
     if len(matching) == 1:
@@ -72,7 +42,8 @@ def root_disk(chosen: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> dic
     )
 
 
-def _is(disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+def is_disk(disk: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Whether *disk* has the serial and the WWN of *wanted*, of these those that are named."""
     return all(
         str(disk.get(key) or "").lower() == str(wanted[key]).lower()
         for key in ("serial", "wwn")

@@ -6,12 +6,12 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.image import apt, disk, grub, initramfs, key, recipe, rootfs
+from deploy.image import apt, disk, grub, initramfs, inventory_image, key, recipe, rootfs
 
 FACTS: Final = "image.json"
 
@@ -27,35 +27,57 @@ class Built:
     folder: Path
     fresh: bool
 
+    @property
+    def mib(self) -> float:
+        """What its kernel and initramfs have, in MiB: so much a machine fetches before it runs."""
+        files = (self.folder / "vmlinuz", self.folder / "initrd.img")
+        return sum(path.stat().st_size for path in files) / recipe.MIB
 
-def build(output: Path, cache: Path) -> Built:
-    """Leave the files of recipe.OUTPUTS and image.json in *output*, made only when needed.
 
-    Raises apt.Unavailable when this machine's apt lacks something, and Failed.
+@dataclass(frozen=True, slots=True)
+class Product:
+    """One thing that is built: of *packages*, into files *outputs* of the cache's *folder*.
+
+    *make* leaves them in its first folder, has the second to work in, and returns what image.json
+    says of them.
     """
+
+    folder: str
+    packages: tuple[str, ...]
+    outputs: tuple[str, ...]
+    make: Callable[[Path, Path], Mapping[str, Any]]
+
+
+def build(output: Path, cache: Path, product: Product | None = None) -> Built:
+    """Leave the outputs of *product*, by default DEBIAN's, and image.json in *output*.
+
+    They are made only when needed.  Raises apt.Unavailable when this machine's apt lacks
+    something, and Failed.
+    """
+    product = product or DEBIAN
     cache.mkdir(parents=True, exist_ok=True)
-    packages = _closure(cache)
+    packages = _closure(cache, product)
     name = key.content_key(key.recipe_files(), packages)
     made = cache / name
     fresh = not (made / FACTS).exists()
     if fresh:
-        _make(made, cache, packages, name)
-    _place(made, output)
+        _make(made, cache, product, name)
+    _place(made, output, product)
     return Built(output, fresh)
 
 
-def _closure(cache: Path) -> list[str]:
+def _closure(cache: Path, product: Product) -> list[str]:
     """Every package that goes in.  Asking apt takes a second, so the answer is kept."""
-    asked = " ".join((*recipe.PACKAGES, *recipe.UNPACKED, recipe.KERNEL))
+    asked = " ".join(product.packages)
     known = cache / f"packages-{hashlib.sha256((asked + key.index_digest()).encode()).hexdigest()}"
     if known.exists():
         return known.read_text().splitlines()
-    found = apt.closure([*recipe.PACKAGES, *recipe.UNPACKED, recipe.KERNEL])
+    found = apt.closure(product.packages)
     _write_whole(known, "".join(f"{package}\n" for package in found))
     return found
 
 
-def _make(made: Path, cache: Path, packages: Sequence[str], name: str) -> None:
+def _make(made: Path, cache: Path, product: Product, name: str) -> None:
     # apt and mmdebstrap drop their rights in places: the folder must be passable for others.
     with tempfile.TemporaryDirectory(dir=cache, prefix="building-") as scratch:
         folder = Path(scratch)
@@ -63,10 +85,10 @@ def _make(made: Path, cache: Path, packages: Sequence[str], name: str) -> None:
         finished = folder / "finished"
         finished.mkdir()
         try:
-            _make_files(finished, folder)
+            said = product.make(finished, folder)
         except subprocess.CalledProcessError as exc:
             raise Failed(f"'{exc.cmd[0]}' ended with {exc.returncode}") from exc
-        facts = describe(finished, rootfs.packages(folder / "root"), name)
+        facts = {**said, "key": name, "files": _files(finished, product.outputs)}
         (finished / FACTS).write_text(json.dumps(facts, indent=2) + "\n")
         try:
             finished.rename(made)
@@ -75,7 +97,7 @@ def _make(made: Path, cache: Path, packages: Sequence[str], name: str) -> None:
                 raise
 
 
-def _make_files(finished: Path, scratch: Path) -> None:
+def _debian(finished: Path, scratch: Path) -> Mapping[str, Any]:
     kernel, parts, root = scratch / "kernel", scratch / "parts", scratch / "root"
     apt.unpack([apt.kernel_package()], kernel)
     apt.unpack(recipe.UNPACKED, parts)
@@ -88,10 +110,6 @@ def _make_files(finished: Path, scratch: Path) -> None:
     rootfs.build(root, kernel, scratch)
     rootfs.add_boot_files(root, vmlinuz)
     disk.build(finished / recipe.IMAGE, root, parts)
-
-
-def describe(folder: Path, packages: Iterable[str], name: str) -> dict[str, Any]:
-    """Return the facts of the outputs in *folder*: what image.json holds."""
     return {
         "name": "debian-12",
         "architecture": "x86_64",
@@ -100,10 +118,26 @@ def describe(folder: Path, packages: Iterable[str], name: str) -> dict[str, Any]
         "kernel": "vmlinuz",
         "initrd": "initrd.img",
         "kernel_args": " ".join(recipe.KERNEL_ARGS),
-        "key": name,
-        "files": {output: _file_facts(folder / output) for output in recipe.OUTPUTS},
-        "packages": sorted(packages),
+        "packages": sorted(rootfs.packages(root)),
     }
+
+
+DEBIAN: Final = Product(
+    folder="current",
+    packages=(*recipe.PACKAGES, *recipe.UNPACKED, recipe.KERNEL),
+    outputs=recipe.OUTPUTS,
+    make=_debian,
+)
+INVENTORY: Final = Product(
+    folder="inventory",
+    packages=(*recipe.INVENTORY_PACKAGES, recipe.INVENTORY_KERNEL),
+    outputs=recipe.INVENTORY_OUTPUTS,
+    make=inventory_image.make,
+)
+
+
+def _files(folder: Path, outputs: Sequence[str]) -> dict[str, Any]:
+    return {output: _file_facts(folder / output) for output in outputs}
 
 
 def _file_facts(path: Path) -> dict[str, Any]:
@@ -112,10 +146,10 @@ def _file_facts(path: Path) -> dict[str, Any]:
     return {"sha256": digest, "size": path.stat().st_size}
 
 
-def _place(made: Path, output: Path) -> None:
+def _place(made: Path, output: Path, product: Product) -> None:
     """Link, or else copy, each file into *output*; the facts come last, and so vouch for all."""
     output.mkdir(parents=True, exist_ok=True)
-    for name in (*recipe.OUTPUTS, FACTS):
+    for name in (*product.outputs, FACTS):
         source, target = made / name, output / name
         if target.exists() and target.samefile(source):
             continue

@@ -21,7 +21,7 @@ def build(busybox: Path, modules: Path, wanted: Iterable[str]) -> bytes:
     files = {path.stem.replace("-", "_"): path for path in modules.rglob("*.ko")}
     order = load_order(wanted, lambda name: depends(files[name].read_bytes()))
     loaded = {f"{name}.ko": files[name].read_bytes() for name in order}
-    return cpio.archive([*_system(busybox), *_scripts(), *_modules(loaded)])
+    return cpio.archive([*system(busybox), *_scripts(), *_modules(loaded)])
 
 
 def load_order(wanted: Iterable[str], needs: Callable[[str], Iterable[str]]) -> list[str]:
@@ -46,7 +46,8 @@ def depends(module: bytes) -> list[str]:
     return [name.replace("-", "_") for name in names if name]
 
 
-def _system(busybox: Path) -> list[cpio.Entry]:
+def system(busybox: Path) -> list[cpio.Entry]:
+    """Return what every system of ours begins with: one program, under all of its names."""
     return [
         cpio.program("bin/busybox", busybox.read_bytes()),
         cpio.link("bin/sh", "busybox"),

@@ -26,6 +26,43 @@ DEPLOY_MODULES: Final = (
 )
 """NVMe and ext4 are built into this kernel; e1000e, igb and AHCI are not made for it at all."""
 
+INVENTORY_KERNEL: Final = "linux-image-amd64"
+"""For metal: the cloud's kernel has no drivers for it."""
+
+INVENTORY_PACKAGES: Final = (
+    *("busybox-static", "smartmontools", "dmidecode", "ethtool", "memtester"),
+    *("libc6", "libgcc-s1", "libstdc++6", "libselinux1", "libpcre2-8-0", "libmnl0"),
+)
+"""Only taken apart: the tools of the inventory system, and the libraries that they name."""
+
+INVENTORY_TOOLS: Final = (
+    *("usr/sbin/smartctl", "usr/sbin/dmidecode", "sbin/ethtool", "usr/sbin/memtester"),
+)
+
+_NET: Final = "drivers/net/ethernet"
+INVENTORY_DRIVERS: Final = (
+    *(f"{_NET}/{maker}" for maker in ("amazon/ena", "aquantia", "broadcom", "cisco/enic")),
+    *(f"{_NET}/{maker}" for maker in ("chelsio/cxgb4", "emulex", "google/gve", "huawei")),
+    *(f"{_NET}/{maker}" for maker in ("intel/e1000", "intel/e1000e", "intel/igb", "intel/igc")),
+    *(f"{_NET}/{maker}" for maker in ("intel/ixgbe", "intel/i40e", "intel/ice", "mellanox/mlx4")),
+    *(f"{_NET}/{maker}" for maker in ("mellanox/mlx5/core", "realtek", "qlogic/qede", "sfc")),
+    *("drivers/net/virtio_net", "drivers/net/vmxnet3", "drivers/net/phy", "drivers/virtio"),
+    *("drivers/block/virtio_blk", "drivers/nvme/host/nvme", "drivers/ata"),
+    *("drivers/scsi/sd_mod", "drivers/scsi/sg", "drivers/scsi/virtio_scsi"),
+    *("drivers/scsi/vmw_pvscsi", "drivers/scsi/hv_storvsc", "drivers/scsi/aacraid"),
+    *("drivers/scsi/hpsa", "drivers/scsi/megaraid", "drivers/scsi/mpi3mr"),
+    *("drivers/scsi/mpt3sas", "drivers/scsi/smartpqi", "drivers/scsi/isci"),
+    *("drivers/usb/host", "drivers/usb/storage/usb-storage", "drivers/hv", "drivers/net/hyperv"),
+    *("drivers/char/ipmi", "drivers/char/hw_random/virtio-rng", "fs/efivarfs"),
+    *("lib/crc-t10dif", "crypto/crct10dif_generic", "crypto/crc32c_generic"),
+)
+"""Folders of drivers, or single ones; what they need comes along.  Cards that want firmware which
+is not free are seen, and have no link."""
+
+INVENTORY_OUTPUTS: Final = ("vmlinuz", "initrd.img")
+INVENTORY_MOST: Final = 60 * 1024 * 1024
+"""Bytes of both together: what every commissioned machine fetches."""
+
 # Shortest useful command line.  Consoles are not here: whoever boots the machine knows them.
 _UNATTENDED: Final = ("quiet", "panic=10", "no_timer_check")
 """A kernel that panics starts again after ten seconds, for nobody is there to press a button.  It

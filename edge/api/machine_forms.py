@@ -226,17 +226,25 @@ class RootDisk(Answer):
 
 
 class Difference(Answer):
-    """What was entered, and what the BMC tells."""
+    """What was found, and what it is held against; critical ones fail a commissioning."""
 
-    severity: Literal["info", "warning"]
+    severity: Literal["critical", "warning", "info"]
     what: Annotated[
-        Literal["mac", "memoryMib", "diskBytes"],
-        Field(description="Which: a MAC, the memory, or the largest disk."),
+        str,
+        Field(
+            description="What differs: architecture, mac, memoryMib, diskBytes, rootDisk, serial, "
+            "uuid, processors, disk, firmware, or `test` and its name.",
+            examples=["memoryMib"],
+        ),
     ]
-    entered: Annotated[Any, Field(description="What a person entered: a text or a number.")]
-    found: Annotated[
-        Any, Field(description="What the BMC tells, and what counts: a number, or all its MACs.")
+    entered: Annotated[
+        Any, Field(description="What was entered, or the BMC tells, or what was tested.")
     ]
+    found: Annotated[Any, Field(description="What was found, and what counts.")]
+    against: Annotated[
+        Literal["entered", "bmc", "test"],
+        Field(description="What a person entered, what the BMC tells, or a test of the hardware."),
+    ] = "entered"
 
 
 class Machine(Answer):
@@ -293,7 +301,9 @@ class Machine(Answer):
     failed_from: str | None
     commissioned_at: datetime | None
     power: str
-    facts: Annotated[dict[str, Any], Field(description="What its BMC tells.")]
+    facts: Annotated[
+        dict[str, Any], Field(description="What its BMC tells, and what it found itself.")
+    ]
     differences: list[Difference]
     ssh_host_keys: list[str]
     image_ref: str | None

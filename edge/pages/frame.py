@@ -15,6 +15,7 @@ from edge import access, auth
 from edge.wording import age, duration, size
 from models import lists
 from models.commands import policy_source
+from models.differences import sentence
 from models.paging import Ask
 from models.views import SiteView
 
@@ -141,6 +142,6 @@ def _age(at: datetime) -> str:
 
 
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
-    {"age": _age, "exact": exact, "duration": duration, "size": size}
+    {"age": _age, "exact": exact, "duration": duration, "size": size, "difference": sentence}
 )
 """What templates turn values into words with."""

@@ -6,7 +6,8 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-from models import audit, facts
+from models import audit
+from models import differences as rules
 from models.audit import Caller
 from models.commands import conflicts, discoveries, events
 from models.commands.inventory import NewInterface, macs_of
@@ -49,13 +50,15 @@ _AT_REST_ONLY: Final = ("bmc", "root_disk", "interfaces")
 def differences(machine: Machine) -> list[dict[str, Any]]:
     """Return where what was entered and what was found of *machine* do not agree."""
     rows = list(Interface.select().where(Interface.machine_id == machine.id))
-    return facts.differences(
-        machine.facts or {},
-        macs=[row.mac for row in rows],
-        pxe_macs=[row.mac for row in rows if row.pxe_enabled],
+    entered = rules.Entered(
+        architecture=machine.architecture,
+        macs=tuple(row.mac for row in rows),
+        pxe_macs=tuple(row.mac for row in rows if row.pxe_enabled),
         memory_mib=machine.memory_mib,
         disk_bytes=machine.disk_bytes,
+        root_disk=machine.root_disk,
     )
+    return rules.differences(entered, machine.facts or {})
 
 
 def update_machine(

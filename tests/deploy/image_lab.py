@@ -106,6 +106,7 @@ class Site:
     url: str
     files: dict[str, bytes | Path] = field(default_factory=dict)
     said: list[tuple[str, dict[str, str], float]] = field(default_factory=list)
+    bodies: dict[str, bytes] = field(default_factory=dict)
     changed: threading.Condition = field(default_factory=threading.Condition)
     begun: float = field(default_factory=time.monotonic)
 
@@ -140,8 +141,10 @@ def site(name: str) -> Iterator[Site]:
             answer(self, told)
 
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"])).decode()
-            told.record(self.path.rpartition("/")[2], dict(parse_qsl(body)))
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            event = self.path.rpartition("/")[2]
+            told.bodies[event] = body
+            told.record(event, dict(parse_qsl(body.decode())))
             self.send_response(200)
             self.end_headers()
 

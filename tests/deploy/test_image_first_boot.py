@@ -69,7 +69,8 @@ def _long_key(value):
 
 SHELL = sorted(
     path
-    for path in [*(ROOT / "initramfs").iterdir(), *(ROOT / "rootfs").rglob("*")]
+    for folder in ("initramfs", "inventory", "rootfs")
+    for path in (ROOT / folder).rglob("*")
     if path.is_file() and (path.suffix == ".sh" or path.read_bytes().startswith(b"#!/bin/sh"))
 )
 

@@ -482,7 +482,7 @@ def test_what_was_found_wins_over_what_is_entered_and_the_difference_is_shown(sc
     view = scene.view
     assert (view.memory_mib, view.disk_bytes) == (512, 100)
     told = {(d["what"], d["severity"], d["entered"], d["found"]) for d in view.differences}
-    assert {("memoryMib", "warning", 1024, 512), ("diskBytes", "info", 90, 100)} <= told
+    assert {("memoryMib", "critical", 1024, 512), ("diskBytes", "info", 90, 100)} <= told
 
 
 def test_interfaces_swap_names_and_keep_the_address_of_a_mac_that_stays(scene):

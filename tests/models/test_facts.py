@@ -46,19 +46,3 @@ def test_a_choice_stands_while_no_inventory_was_taken():
         "wwn": "",
         "min_bytes": 5,
     }
-
-
-def test_a_mac_that_the_bmc_does_not_know_is_told():
-    found = facts.differences(
-        {"nics": [{"mac": "AA:00:00:00:00:01"}], "memory_mib": 512, "disks": [{"bytes": 10}]},
-        macs=["aa:00:00:00:00:01", "aa:00:00:00:00:02"],
-        pxe_macs=["aa:00:00:00:00:02"],
-        memory_mib=1024,
-        disk_bytes=20,
-    )
-
-    assert [(d["severity"], d["what"]) for d in found] == [
-        ("warning", "mac"),
-        ("warning", "memoryMib"),
-        ("warning", "diskBytes"),
-    ]

@@ -57,7 +57,8 @@ serial_of() {
     for path in "/sys/block/$1/device/serial" "/sys/block/$1/serial"; do
         if [ -s "$path" ]; then trimmed <"$path"; fi
     done
-    if [ -s "/sys/block/$1/device/vpd_pg80" ]; then
+    # Its size is said to be 0, whatever it holds.
+    if [ -r "/sys/block/$1/device/vpd_pg80" ]; then
         tail -c +5 "/sys/block/$1/device/vpd_pg80" | trimmed
     fi
 }
