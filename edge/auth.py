@@ -8,8 +8,10 @@ every other route refuses.
 import hmac
 import re
 import secrets
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from enum import StrEnum
 from functools import partial
 from ipaddress import ip_address
@@ -175,15 +177,22 @@ def recognized() -> bool:
 
 
 def sign_in(
-    name: str, subject: str = ADMIN, grants: Iterable[Grant] = EVERYTHING, *, owner: str = ""
+    name: str,
+    subject: str = ADMIN,
+    grants: Iterable[Grant] = EVERYTHING,
+    *,
+    owner: str = "",
+    until: datetime | None = None,
 ) -> None:
-    """Give the browser of the current request a new session."""
+    """Give the browser of the current request a new session, which ends with *until* at last."""
+    ends = datetime.now(UTC) + sessions.LIFE
     stored().begin(
         **{sessions.WHO: name},
         subject=subject,
         owner=owner,
         grants=[[grant.role.value, grant.site] for grant in grants],
         csrf=secrets.token_urlsafe(32),
+        until=min(ends, until or ends).timestamp(),
     )
 
 
@@ -280,7 +289,8 @@ def _by_api_token(token: str) -> Operator | None:
         if found is None:
             return None
         came = placed(f"token:{found.name}", Way.API_TOKEN, f"token:{found.id}", found.grants)
-        return replace(came, owner=found.person, proof=Proof(token=str(found.id)))
+        proof = Proof(token=str(found.id), until=found.expires_at.timestamp())
+        return replace(came, owner=found.person, proof=proof)
 
 
 def placed(name: str, way: Way, subject: str, grants: Iterable[Grant]) -> Operator:
@@ -302,12 +312,13 @@ def placed(name: str, way: Way, subject: str, grants: Iterable[Grant]) -> Operat
 
 def _by_session() -> Operator | None:
     name = session.get(sessions.WHO)
-    if not isinstance(name, str):
+    until = session.get("until")
+    if not isinstance(name, str) or (until is not None and until <= time.time()):
         return None
     grants = [Grant(Role(role), site) for role, site in session.get("grants", ())]
     came = placed(name, Way.SESSION, session.get("subject", name), grants)
     owner = str(session.get("owner", ""))
-    return replace(came, proof=Proof(session=stored().hash), owner=owner)
+    return replace(came, proof=Proof(stored().hash, until=until), owner=owner)
 
 
 def demand_csrf_token() -> None:

@@ -76,12 +76,14 @@ def _none(why: str) -> NoStream:
 def _caller() -> dict[str, Any]:
     operator, sites = auth.operator(), visible_sites()
     until = operator.proof.until
+    if until is not None and operator.way is auth.Way.ISSUER:
+        until = min(until, time.time() + ISSUERS_WORD_S)
     return {
         "subject": operator.subject,
         "sites": None if sites is None else tuple(map(str, sites)),
         "session": operator.proof.session,
         "token": operator.proof.token,
-        "until": None if until is None else min(until, time.time() + ISSUERS_WORD_S),
+        "until": until,
     }
 
 

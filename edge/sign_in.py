@@ -81,7 +81,8 @@ def redeem() -> ResponseReturnValue:
         return _by_password(wanted)
     with borrowed():
         came = commands.redeem(auth.caller(), code_hash(request.form.get("code", "")))
-    auth.sign_in(came.name, came.subject, came.grants, owner=came.owner)
+    who = came.caller
+    auth.sign_in(who.name, who.subject, who.grants, owner=who.owner, until=came.until)
     return redirect(wanted, 303)
 
 

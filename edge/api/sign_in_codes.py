@@ -49,6 +49,8 @@ def create() -> Response:
     """Make a URL that lets one browser in, once, within 15 minutes."""
     code = secrets.token_urlsafe(32)
     expires_at = datetime.now(UTC) + LIFE
-    sign_in.issue(auth.caller(), code_hash(code), expires_at=expires_at)
+    ends = auth.operator().proof.until
+    until = None if ends is None else datetime.fromtimestamp(ends, UTC)
+    sign_in.issue(auth.caller(), code_hash(code), expires_at=expires_at, until=until)
     url = f"{current_app.extensions['sprout'].public_url}/sign-in?code={code}"
     return answered(SignInCode(url=url, expires_at=expires_at), HTTPStatus.CREATED)

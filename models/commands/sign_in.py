@@ -1,6 +1,6 @@
 """One-time codes by which a person's browser is let in: kept hashed, good once, for a while."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,8 +15,18 @@ from models.tables import SignInCode
 _KEPT: Final = timedelta(days=1)
 
 
-def issue(caller: Caller, code_hash: str, *, expires_at: datetime) -> None:
-    """Record a code by its SHA-256 (hex), which signs in as *caller*.
+@dataclass(frozen=True, slots=True)
+class Came:
+    """Who came in by a code; *until*: when whoever asked for it is in no longer, None: never."""
+
+    caller: Caller
+    until: datetime | None
+
+
+def issue(
+    caller: Caller, code_hash: str, *, expires_at: datetime, until: datetime | None = None
+) -> None:
+    """Record a code by its SHA-256 (hex), which signs in as *caller*, and no longer than *until*.
 
     What expired a day ago is forgotten.
     """
@@ -29,11 +39,12 @@ def issue(caller: Caller, code_hash: str, *, expires_at: datetime) -> None:
             subject=caller.subject or caller.name,
             owner=caller.owner,
             grants=[[grant.role.value, grant.site] for grant in caller.grants],
+            until=until,
         )
         audit.record(caller, "sign-in-code.create", kind="sign-in-code")
 
 
-def redeem(nobody: Caller, code_hash: str) -> Caller:
+def redeem(nobody: Caller, code_hash: str) -> Came:
     """Use up the code that *nobody* in particular shows; return who he is then.
 
     Raises NotFound when it is unknown, used or expired: which, is not told.
@@ -45,6 +56,7 @@ def redeem(nobody: Caller, code_hash: str) -> Caller:
                 (SignInCode.hash == code_hash)
                 & SignInCode.used_at.is_null()
                 & (SignInCode.expires_at > now())
+                & (SignInCode.until.is_null() | (SignInCode.until > now()))
             )
             .returning(SignInCode)
             .execute()
@@ -60,4 +72,4 @@ def redeem(nobody: Caller, code_hash: str) -> Caller:
         whose = {"name": code.name, "subject": code.subject, "owner": code.owner}
         caller = replace(nobody, **whose, grants=grants)
         audit.record(caller, "session.create", kind="session")
-    return caller
+    return Came(caller, code.until)

@@ -51,6 +51,7 @@ class SignInCode(Table):
     grants = jsonb()
     expires_at = DateTimeTZField()
     used_at = DateTimeTZField(null=True)
+    until = DateTimeTZField(null=True)
 
     class Meta:
         table_name = "sign_in_codes"

@@ -1,6 +1,7 @@
 """Deny by default: who is let in, and who is not."""
 
 import re
+import time
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +12,7 @@ from edge.sign_in import code_hash
 from models.audit import Caller
 from models.commands import sign_in
 from models.database import borrowed
+from models.tables import ApiToken, Session, SignInCode
 from tests.edge import make
 from tests.edge.conftest import TOKEN, TOKEN_HASH, Api, config
 
@@ -245,3 +247,59 @@ def test_a_call_by_nobody_is_audited(api, client):
     assert (row["actor"], row["action"]) == ("anonymous", "site.create")
     assert (row["outcome"], row["data"]["code"]) == ("refused", "unauthenticated")
     assert (row["requestId"], row["sourceIp"]) == ("stranger", "127.0.0.1")
+
+
+# --- nobody stays longer than what he came by ---
+
+
+def signed_in_by(app, token):
+    """Return a browser that a code of *token*'s let in."""
+    url = Api(app, token).post("/v1/sign-in-codes").json["url"]
+    browser, code = app.test_client(), url.partition("code=")[2]
+    assert browser.post("/sign-in", data={"code": code}).status_code == 303
+    return browser
+
+
+@pytest.fixture
+def token(api):
+    return api.made("/v1/api-tokens", {"name": "ci", "role": "admin", "days": 1})["token"]
+
+
+def expiring(**delta):
+    ApiToken.update(expires_at=datetime.now(UTC) + timedelta(**delta)).execute()
+
+
+@pytest.mark.services
+def test_a_session_of_a_token_ends_when_the_token_does(app, db, token):
+    expiring(seconds=2)
+    browser = signed_in_by(app, token)
+    assert browser.get("/v1/sites").status_code == 200
+    (row,) = Session.select()
+
+    Session.update(data={**row.data, "until": time.time() - 1}).execute()
+
+    assert row.data["until"] == ApiToken.get().expires_at.timestamp()
+    assert browser.get("/v1/sites").status_code == 401
+
+
+@pytest.mark.services
+def test_a_code_is_worth_nothing_once_its_token_has_expired(app, db, token):
+    url = Api(app, token).post("/v1/sign-in-codes").json["url"]
+    SignInCode.update(until=datetime.now(UTC) - timedelta(seconds=1)).execute()
+
+    answer = app.test_client().post("/sign-in", data={"code": url.partition("code=")[2]})
+
+    assert answer.status_code == 404
+
+
+@pytest.mark.services
+def test_a_code_that_a_session_asks_for_makes_it_no_longer(app, db, token):
+    expiring(hours=1)
+    first = signed_in_by(app, token)
+    (row,) = Session.select()
+    headers = {"X-CSRF-Token": row.data["csrf"]}
+
+    first.post("/v1/sign-in-codes", headers=headers)
+
+    codes = SignInCode.select().where(SignInCode.used_at.is_null())
+    assert [each.until.timestamp() for each in codes] == [row.data["until"]]
