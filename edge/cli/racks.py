@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -189,7 +190,7 @@ def _free_ports(count: int, folder: str) -> int:
     """
     bases = range(21_000, 31_000, max(count, 10))
     first = int(folder, 16) % len(bases)
-    for base in (*bases[first:], *bases[:first]):
+    for base in chain(bases[first:], bases[:first]):
         held = [socket.socket() for _ in range(count)]
         try:
             for number, one in enumerate(held):
