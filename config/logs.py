@@ -39,6 +39,13 @@ def never_write(values: Iterable[str]) -> None:
     _known.update(value for value in values if len(value) >= shortest)
 
 
+def without_known(text: str) -> str:
+    """Return *text* without what `never_write` was told of."""
+    for value in tuple(_known):
+        text = text.replace(value, REDACTED)
+    return text
+
+
 def configure(level: str, fmt: str, process: str, stream: TextIO = sys.stderr) -> None:
     """Send every log line of this process, vendors' too, to *stream*.
 
@@ -122,9 +129,7 @@ def _cleaned(key: object, value: Any) -> Any:
 
 
 def _without_secrets(text: str) -> str:
-    for value in _known:
-        text = text.replace(value, REDACTED)
-    return _shortened(_IN_URL.sub(_masked, text))
+    return _shortened(_IN_URL.sub(_masked, without_known(text)))
 
 
 def _shortened(text: str) -> str:

@@ -94,6 +94,7 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
         Seen.TASK_DONE: _said("The agent has done", " {kind}", " (power {result[power]})"),
         Seen.TASK_FAILED: _said("The agent failed", " {kind}", ": {reason}"),
         Seen.TASK_PROGRESS: _said("The agent is busy", " with {kind}", ": {stage}"),
+        Seen.TASK_OUTPUT: _said("It says", " on {stream}", ": {text:.200}"),
         Seen.EVIDENCE_KEPT: _said("Evidence is kept", ": {name}", ", {size} bytes"),
         Seen.EVIDENCE_DROPPED: _said("Evidence is lost", ": {name}", ", {reason}"),
         Seen.BMC_CALL: _said("BMC: {verb}", ", {status}", " in {ms:.0f} ms"),

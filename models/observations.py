@@ -64,6 +64,7 @@ class Seen(StrEnum):
     TASK_DONE = "task-done"
     TASK_FAILED = "task-failed"
     TASK_PROGRESS = "task-progress"
+    TASK_OUTPUT = "task-output"
     EVIDENCE_KEPT = "evidence-kept"
     EVIDENCE_DROPPED = "evidence-dropped"
     SITE_CHECKED = "site-checked"

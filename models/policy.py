@@ -14,8 +14,10 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
+from models import remote_commands
 from models.lifecycle import State
 from models.policy_time import Freeze, Window
+from models.remote_commands import Allowed
 from models.roles import Role, enough
 
 EXPIRES_S: Final = 3600
@@ -71,6 +73,7 @@ class SiteRules:
 
     rules: Mapping[str, Rule] = field(default_factory=dict)
     at_once: int | None = None
+    commands: Allowed | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +86,7 @@ class Policy:
     freezes: tuple[Freeze, ...] = ()
     destructive: frozenset[str] = frozenset()
     at_once: int | None = None
+    commands: Allowed = remote_commands.DEFAULT
     digest: str = ""
     source: str = ""
 
@@ -91,6 +95,11 @@ class Policy:
         own = self.sites.get(site)
         mine = None if own is None else own.rules.get(action)
         return mine or self.rules.get(action)
+
+    def commands_at(self, site: str) -> Allowed:
+        """Return what machines of the site with the slug *site* may be asked to run."""
+        own = self.sites.get(site)
+        return (own and own.commands) or self.commands
 
     def limit(self, action: str, site: str) -> tuple[int, str] | None:
         """Return how many destructive actions may run at *site*, and the rule's place."""

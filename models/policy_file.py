@@ -24,6 +24,7 @@ from models.errors import Invalid
 from models.lifecycle import State
 from models.policy import EXPIRES_S, Binding, Consent, Policy, Rule, SiteRules
 from models.policy_time import DAYS, Freeze, Window
+from models.remote_commands import MOST_S, READ_ONLY, Allowed, Entry
 from models.roles import Role
 
 DEFAULT: Final[Mapping[str, Any]] = {
@@ -59,6 +60,19 @@ def _action(name: str) -> str:
     return name
 
 
+def _command(text: str) -> str:
+    return Entry.parse(text).text
+
+
+def _limit(text: object) -> int:
+    seconds = _seconds(text)
+    if seconds > MOST_S:
+        raise ValueError(f"a command may take {MOST_S} seconds at most")
+    return seconds
+
+
+_Command = Annotated[str, AfterValidator(_command)]
+_Limit = Annotated[int, BeforeValidator(_limit)]
 _Action = Annotated[str, AfterValidator(_action)]
 _Span = Annotated[int, BeforeValidator(_seconds)]
 _Zone = Annotated[ZoneInfo, BeforeValidator(_zone)]
@@ -110,13 +124,24 @@ class _Freeze(_Form):
     because: Annotated[str, Field(max_length=300)] = ""
 
 
+class _Commands(_Form):
+    reads: Annotated[list[_Command], Field(max_length=200)] = list(READ_ONLY)
+    changes: Annotated[list[_Command], Field(max_length=200)] = []
+    limit: _Limit = MOST_S
+
+    def allowed(self) -> Allowed:
+        return Allowed.of(self.reads, self.changes, self.limit)
+
+
 class _Site(_Form):
     actions: dict[_Action, _Rule] = {}
+    remote_tasks: _Commands | None = None
     at_once: Annotated[int, Field(ge=0, le=100_000)] | None = None
 
 
 class _File(_Form):
     version: Literal["1"]
+    remote_tasks: _Commands = _Commands()
     time_zone: _Zone = ZoneInfo("UTC")
     actions: dict[_Action, _Rule] = {}
     sites: dict[_Name, _Site] = {}
@@ -161,7 +186,9 @@ def parse(document: Any, *, source: str = "") -> Policy:
         rules=_rules(found.actions, "actions"),
         sites={
             slug: SiteRules(
-                rules=_rules(site.actions, f"sites/{slug}/actions"), at_once=site.at_once
+                rules=_rules(site.actions, f"sites/{slug}/actions"),
+                at_once=site.at_once,
+                commands=None if site.remote_tasks is None else site.remote_tasks.allowed(),
             )
             for slug, site in found.sites.items()
         },
@@ -169,6 +196,7 @@ def parse(document: Any, *, source: str = "") -> Policy:
         freezes=tuple(_freeze(each, found.time_zone) for each in found.freezes),
         destructive=frozenset(found.destructive),
         at_once=found.at_once,
+        commands=found.remote_tasks.allowed(),
         digest=hashlib.sha256(text.encode()).hexdigest(),
         source=source,
     )

@@ -79,6 +79,8 @@ class Trait(StrEnum):
     EXTERNAL_IPAM = "external-ipam"
     EXTERNAL_DHCP = "external-dhcp"
     EXTERNAL_DNS = "external-dns"
+    READS = "reads"
+    """A command that only reads: where nobody knows whether it was run, it is run again."""
 
 
 class Decision(StrEnum):

@@ -150,10 +150,13 @@ _IMAGE: Final = Table(
     ),
 )
 
+_COMMAND: Final = assign("command-run", Task.REMOTE_TASK, "the command to end, and its output", 900)
+
 _REMOTE_TASK: Final = Table(
     steps=(
         able(Task.REMOTE_TASK),
-        assign("command-run", Task.REMOTE_TASK, "the command to end, and its output", 900),
+        *where(_COMMAND, only={Trait.READS}),
+        *where(replace(_COMMAND, tries=1), unless={Trait.READS}),
     ),
 )
 

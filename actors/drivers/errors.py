@@ -9,15 +9,27 @@
   x Refused              the peer says no, and will say so again
     + NoSuchSystem       the BMC does not govern the machine that is meant
     + NotAllowed         our own rules say no; nothing was sent
+    + NotLetIn           the host takes no login by our key
+    + HostKeyChanged     another key than the one that is pinned; nothing was sent
+    + Unsuccessful       it was done, and says itself that it failed
+  x Interrupted          it was begun, and nobody knows how it ended
 """
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class DriverError(Exception):
-    """Base class.  Its text is shown to operators and holds no secret."""
+    """Base class.  Its text is shown to operators and holds no secret.
+
+    *result* is what was found all the same.
+    """
 
     retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str = "", *, result: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.result = result
 
 
 class Unreachable(DriverError):
@@ -56,3 +68,19 @@ class NoSuchSystem(Refused):
 
 class NotAllowed(Refused):
     """Our own rules forbid the call; nothing was sent."""
+
+
+class NotLetIn(Refused):
+    """The host takes no login by our key; nothing was sent."""
+
+
+class HostKeyChanged(Refused):
+    """The host shows another key than the one that is pinned; nothing was sent."""
+
+
+class Unsuccessful(Refused):
+    """It was done, and says itself that it failed."""
+
+
+class Interrupted(DriverError):
+    """It was begun, and nobody knows how it ended."""

@@ -252,6 +252,7 @@ def _setup(settings: Settings, enrolled: Enrolment, where: Place, tls: "Tls | No
         cache_bytes=settings.cache_bytes,
         canary_interval_s=settings.canary_interval_s,
         tls=tls,
+        netns=where.netns,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import metadata
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -20,13 +21,15 @@ from dramatiq.middleware import CurrentMessage
 
 from actors import broker
 from actors.broker_contract import DETAIL_LIMIT, ConnectionLost, Unworkable
+from actors.drivers import dial
 from actors.drivers.edge_line import Edge, Tls
 from actors.drivers.elsewhere import Elsewhere
 from actors.drivers.reach import Rules, integration
-from actors.site import hold, networks, supervisor
+from actors.site import authority, commands, hold, networks, supervisor
 from actors.site.artifacts import Artifacts
 from actors.site.cache import Cache
 from actors.site.checks import Checks
+from actors.site.commands import Commands
 from actors.site.control_clock import Age, ControlClock
 from actors.site.desk import Desk, Snapshot
 from actors.site.enrolment import Enrolment
@@ -39,9 +42,11 @@ from actors.site.syncs import Syncs
 from actors.site.tasks import Bench
 from actors.site.uplink import Uplink, Voice
 from config import secrets
+from models import ssh_access
 from models.bootplan import BootPlan
 from models.errors import Denied, DomainError, Invalid
 from models.messages import SPOKEN, Actor, Envelope, Kind, agent_queue, opened
+from models.remote_commands import Allowed
 from models.steps import CAPABILITY, REDFISH, Task
 from pxe_stack.store import JOURNAL, PLANS, JournalStore, PlanStore, Range
 
@@ -68,7 +73,8 @@ class Setup:
 
     *rules* say where BMCs may be, *reach* where artifacts may come from; *cache_bytes* bounds the
     cache of these; *tls* is how it speaks to an edge by https; every *canary_interval_s* seconds it
-    plays firmware against the site, never when that is 0.
+    plays firmware against the site, never when that is 0.  Machines are reached from *netns*, and
+    run what *commands* hold, where it says anything, of what control allows.
     """
 
     enrolment: Enrolment
@@ -84,6 +90,8 @@ class Setup:
     reach: Rules = field(default_factory=lambda: integration(()))
     tls: Tls | None = None
     sign: Sign | None = None
+    netns: str | None = None
+    commands: Allowed | None = None
     canary_interval_s: int = 0
 
 
@@ -105,7 +113,14 @@ class Agent:
         syncs = Syncs(artifacts, cache)
         self.desk = Desk(self.store, self.plans, self.journal, artifacts, setup.services)
         self.leases = Leases()
-        bench = Bench(setup.rules, setup.resolvers, apart={Task.SYNC: syncs.perform})
+        self.authority = authority.opened(setup.directory, setup.enrolment.signing_key)
+        runs = Commands(
+            authority=self.authority,
+            dial=dial.within(self._networks, setup.netns),
+            own=setup.commands,
+        )
+        apart = {Task.SYNC: syncs.perform}
+        bench = Bench(setup.rules, setup.resolvers, apart=apart, commands=runs)
         self.evidence = Evidence(setup.directory / EVIDENCE, self.journal, edge)
         self.runner = Runner(self.store, self.journal, bench, self.leases, keep=self.evidence.keep)
 
@@ -149,8 +164,8 @@ class Agent:
             "hostname": socket.gethostname(),
             "version": _version(),
             "speaks": sorted(SPOKEN),
-            "capabilities": [*self._setup.drives, *sorted(self._setup.services), SYNCS],
-            "advertise": {"boot_base_url": self._setup.boot_base_url},
+            "capabilities": self._capabilities(),
+            "advertise": {"boot_base_url": self._setup.boot_base_url, **self._certifies()},
             "incarnation": str(self.journal.incarnation),
             "asked": self.clock.ask(),
         }
@@ -182,6 +197,17 @@ class Agent:
             greeting=self.greeting,
             pulse=self.pulse,
         )
+
+    def _capabilities(self) -> list[str]:
+        runs = [] if self.authority is None else [commands.CAPABILITY]
+        return [*self._setup.drives, *sorted(self._setup.services), SYNCS, *runs]
+
+    def _certifies(self) -> dict[str, str]:
+        known = self.authority
+        return {} if known is None else {ssh_access.ADVERTISED: known.public}
+
+    def _networks(self) -> list[IPv4Network]:
+        return [network.cidr for network in self.plans.networks()]
 
     def _needed(self) -> set[str]:
         """Return the SHA-256 of every file of a plan that is here, or on its way in."""

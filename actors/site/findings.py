@@ -8,6 +8,9 @@ from typing import Any, Final
 RECORD: Final = "record"
 """The part of a result that never crosses in a message: what a peer said, word for word."""
 
+FILES: Final = "files"
+"""The part of a result that goes up apart as it is: contents by name."""
+
 MOST: Final = 64 * 1024
 """Bytes of a result in a message: the site's journal and control's timeline hold it too."""
 
@@ -17,8 +20,8 @@ _STEPS: Final = ((256, 256), (128, 128), (32, 128), (8, 64), (2, 32))
 
 def divided(kind: str, result: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Return what of *result* goes into a message, and by name what goes up apart."""
-    apart: dict[str, bytes] = {}
-    small = {key: value for key, value in result.items() if key != RECORD}
+    apart: dict[str, bytes] = dict(result.get(FILES) or {})
+    small = {key: value for key, value in result.items() if key not in {RECORD, FILES}}
     if RECORD in result:
         apart[f"{kind}-record.json"] = _readable(result[RECORD])
     if _size(small) > MOST:

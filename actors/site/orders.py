@@ -29,7 +29,7 @@ class Bmc:
 
 
 NO_BMC: Final = Bmc(address="")
-WITHOUT_BMC: Final = frozenset({Task.SYNC})
+WITHOUT_BMC: Final = frozenset({Task.SYNC, Task.REMOTE_TASK})
 """Tasks that are done at no BMC; their *machine* is what they are fenced by, a sync job's id."""
 
 
@@ -53,8 +53,15 @@ class Order:
 
     @property
     def lane(self) -> str:
-        """What it is done one after another with: the machine's BMC, or the site's files."""
+        """What it is done one after another with: a BMC, a system, or the site's files."""
+        if self.at_system:
+            return str(self.machine)
         return self.bmc.board if self.bmc.address else self.kind.value
+
+    @property
+    def at_system(self) -> bool:
+        """Whether it is for the machine's system, and not for its BMC."""
+        return self.kind is Task.REMOTE_TASK
 
     @classmethod
     def parse(cls, body: Mapping[str, Any]) -> Self:

@@ -32,6 +32,9 @@ from pxe_stack.store import JournalStore
 THREADS: Final = 16
 """Tasks that run at once; each waits for a BMC most of its time."""
 
+SYSTEM_THREADS: Final = 16
+"""Commands on machines that run at once: they may take minutes, and no BMC is to wait for them."""
+
 FORGET_S: Final = 3600.0
 """How often it is looked for tasks that ended long ago."""
 
@@ -83,7 +86,7 @@ class Runner:
         self._work = work
         self._leases = leases
         self._keep = keep
-        self._lanes = Lanes(THREADS)
+        self._lanes = {False: Lanes(THREADS), True: Lanes(SYSTEM_THREADS)}
         self._forgot_at = float("-inf")
         self._closing = threading.Event()
 
@@ -116,14 +119,15 @@ class Runner:
         for accepted in self._store.unfinished():
             order = Order.parse(accepted.body)
             if _outcome_is_unknown(order, accepted):
-                self._lanes.put(order.lane, partial(self._run, order, accepted))
+                self._put(order, partial(self._run, order, accepted))
             else:
                 self._line_up(order, accepted)
 
     def close(self) -> None:
         """Let what runs end, and start nothing more."""
         self._closing.set()
-        self._lanes.close()
+        for lanes in self._lanes.values():
+            lanes.close()
 
     def _forget(self) -> None:
         if time.monotonic() - self._forgot_at > FORGET_S:
@@ -139,9 +143,12 @@ class Runner:
 
     def _line_up(self, order: Order, accepted: Accepted) -> None:
         def ready() -> None:
-            self._lanes.put(order.lane, lambda: self._run(order, accepted))
+            self._put(order, lambda: self._run(order, accepted))
 
         self._leases.hold(order.task, order.epoch, ready)
+
+    def _put(self, order: Order, work: Callable[[], None]) -> None:
+        self._lanes[order.at_system].put(order.lane, work)
 
     def _run(self, order: Order, accepted: Accepted) -> None:
         with structlog.contextvars.bound_contextvars(
@@ -180,9 +187,11 @@ class Runner:
                 return self._unknown(order, Deadline.after(max(seconds, READ_BACK_S)))
             return self._begun(order, seconds)
         except LeaseLost as exc:
-            return _gone(str(exc), self._leases.gone(order.task, order.epoch) or Gone.LOST)
+            kind, data = _gone(str(exc), self._leases.gone(order.task, order.epoch) or Gone.LOST)
+            return kind, data | self._found(order, exc)
         except DriverError as exc:
-            return _failed(str(exc), retryable=exc.retryable)
+            kind, data = _failed(str(exc), retryable=exc.retryable)
+            return kind, data | self._found(order, exc)
         except sqlite3.Error as exc:  # nothing is done that cannot be written down first
             return _failed(f"the agent's store cannot be written: {exc}", retryable=True)
         except Exception as exc:
@@ -206,6 +215,14 @@ class Runner:
         result = self._work.perform(order, deadline, self._teller(order), warrant)
         return Seen.TASK_DONE, self._reported(order, result)
 
+    def _found(self, order: Order, exc: DriverError) -> dict[str, Any]:
+        """Return what of a task that failed is there all the same."""
+        try:
+            return {} if exc.result is None else self._reported(order, exc.result)
+        except sqlite3.Error as lost:
+            log.warning("task.result-lost", why=str(lost))
+            return {}
+
     def _reported(self, order: Order, result: Mapping[str, Any]) -> dict[str, Any]:
         """Return what a message says of *result*, with all that it does not hold kept apart."""
         small, apart = findings.divided(order.kind.value, result)
@@ -224,7 +241,7 @@ class Runner:
 
     def _teller(self, order: Order) -> Tell:
         def tell(at: float, data: Mapping[str, Any]) -> None:
-            self._append(order, Seen.BMC_CALL, Source.BMC, at, data)
+            self._append(order, *_TOLD[order.at_system], at, data)
 
         return tell
 
@@ -245,6 +262,10 @@ class Runner:
                 data={**ids, **data},
             )
         )
+
+
+_TOLD: Final = {False: (Seen.BMC_CALL, Source.BMC), True: (Seen.TASK_OUTPUT, Source.AGENT)}
+"""As what it is kept that a task tells of itself: by whether it is for a machine's system."""
 
 
 def _outcome_is_unknown(order: Order, accepted: Accepted) -> bool:

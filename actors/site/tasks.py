@@ -13,6 +13,7 @@ from actors.drivers.errors import LeaseLost, Refused, Unreachable
 from actors.drivers.outbound import Call
 from actors.drivers.reach import Rules
 from actors.drivers.systems import Identity, Target
+from actors.site.commands import Commands
 from actors.site.findings import RECORD
 from actors.site.orders import Order
 from actors.site.warrant import Warrant
@@ -29,7 +30,7 @@ Apart = Callable[[Order, Deadline, Warrant], dict[str, Any]]
 """Does a task away from any BMC; returns its result."""
 
 Tell = Callable[[float, Mapping[str, Any]], None]
-"""Takes the time (seconds since the epoch) and the data of a `bmc-call`."""
+"""Takes the time (seconds since the epoch) and the data of a `bmc-call`, or of a `task-output`."""
 
 
 class Restart(StrEnum):
@@ -76,6 +77,10 @@ def _media(machine: "Machine", params: Mapping[str, Any]) -> dict[str, Any]:
     return machine.insert_media(url) if url else machine.eject_media()
 
 
+def _not_at_bmc(_machine: "Machine", _params: Mapping[str, Any]) -> dict[str, Any]:
+    raise Refused("this is not done at a BMC")
+
+
 JOBS: Final[Mapping[Task, Job]] = MappingProxyType(
     {
         Task.INVENTORY: Job(_inventory),
@@ -84,6 +89,7 @@ JOBS: Final[Mapping[Task, Job]] = MappingProxyType(
         Task.REBOOT: Job(_reboot, Restart.UNKNOWN),
         Task.BOOT_SOURCE: Job(_boot_source, Restart.UNKNOWN),
         Task.VIRTUAL_MEDIA: Job(_media, Restart.UNKNOWN),
+        Task.REMOTE_TASK: Job(_not_at_bmc, Restart.UNKNOWN),
     }
 )
 
@@ -107,6 +113,7 @@ class Bench:
     circuits: Circuits = field(default_factory=Circuits)
     apart: Mapping[Task, Apart] = field(default_factory=dict)
     """What does the tasks that are done at no BMC."""
+    commands: Commands | None = None
 
     def perform(
         self, order: Order, deadline: Deadline, tell: Tell, warrant: Warrant
@@ -114,14 +121,23 @@ class Bench:
         """Do *order* and return its result.  Raises DriverError."""
         if (does := self.apart.get(order.kind)) is not None:
             return does(order, deadline, warrant)
+        if order.at_system:
+            return self._system().run(order, deadline, tell, warrant)
         calls = _Calls(tell, warrant.answered)
         how = {"permit": warrant.permit, "pause": warrant.pause, "doing": warrant.progress}
         return self._at_bmc(order, deadline, calls, JOBS[order.kind].do, **how)
 
     def read_back(self, order: Order, deadline: Deadline, tell: Tell) -> dict[str, Any]:
         """Return what can be seen now of a task whose outcome is unknown.  Raises DriverError."""
+        if order.at_system:
+            raise Refused("what came of a command cannot be read back")
         calls = _Calls(tell, lambda _: None)
         return self._at_bmc(order, deadline, calls, _look, permit=_forbid)
+
+    def _system(self) -> Commands:
+        if self.commands is None:
+            raise Refused("this agent runs no commands on machines")
+        return self.commands
 
     def _at_bmc(
         self, order: Order, deadline: Deadline, calls: "_Calls", do: Do, **how: Any

@@ -133,11 +133,20 @@ def boot_source(path: MachineRef, body: BootSource) -> Response:
 
 @_verb(Kind.REMOTE_TASK, "runMachineTask")
 def remote_task(path: MachineRef, body: RemoteTask) -> Response:
-    """Run a command on the machine's system; its output becomes evidence.
+    """Run a command on the machine's system, as root over SSH; its output becomes evidence.
 
-    Ends failed where no agent of the site can run commands.
+    Only a command of the site's list is run (`remote-tasks` in the policy file): words, no shell's
+    text.  One that ends with another status than 0 ends the workflow failed.
     """
-    return _begun(asks.remote_task(auth.caller(), _asked_of(path), body.command, **_why(body)))
+    return _begun(
+        asks.remote_task(
+            auth.caller(),
+            _asked_of(path),
+            body.command,
+            limit_s=body.time_limit_s,
+            **_why(body),
+        )
+    )
 
 
 @_verb(Kind.RELEASE, "releaseMachine")

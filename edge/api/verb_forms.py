@@ -21,6 +21,7 @@ from edge.api.fields import (
 from edge.api.images import Architecture
 from models import actions
 from models.kinds import Kind
+from models.remote_commands import LIMIT_S, MOST_S
 
 _APPROVAL: Final = "018f6f48-6172-7384-8596-a70819304152"
 _SITE: Final = "018f6f3e-7d2a-7c11-9a55-0d6f5f3e2b10"
@@ -95,7 +96,16 @@ class RemoteTask(Ask):
         )
     )
 
-    command: Annotated[Line, Field(description="What is run.", examples=["uptime"])]
+    command: Annotated[
+        Line,
+        Field(
+            description="A program and its words, as the site's list has them; no shell reads it.",
+            examples=["uptime"],
+        ),
+    ]
+    time_limit_s: Annotated[int, Field(ge=1, le=MOST_S)] | None = Field(
+        default=None, description=f"Seconds that it may take; {LIMIT_S} where nothing is said."
+    )
 
 
 class WantedMachines(Body):

@@ -71,6 +71,14 @@ def out(text: str) -> None:
     _write(sys.stdout, clean(text, lines=True))
 
 
+def piece(stream: TextIO, text: str) -> None:
+    """Write a piece of somebody's text to *stream*, which may end within a line."""
+    coding = stream.encoding or "utf-8"
+    coded = clean(text, lines=True).encode(coding, "backslashreplace")
+    stream.write(coded.decode(coding))
+    stream.flush()
+
+
 def tell(text: str) -> None:
     """Tell the person how it goes, on standard error, at once."""
     _write(sys.stderr, clean(text, lines=True))

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from edge.cli import follow, options, show, terminal
+from edge.cli import follow, options, remote, show, terminal
 from edge.cli.client import Api, Told, api
 from edge.cli.completing import words
 from edge.cli.machines import MACHINES, Reason, Wait
@@ -152,13 +152,22 @@ def image(
 @MACHINES.command("remote-task")
 def remote_task(
     machine: MachineName,
-    command: Annotated[str, typer.Option(help="What is run on its system.")],
+    command: Annotated[str, typer.Option(help="A program and its words; no shell reads it.")],
+    time_limit_s: Annotated[int | None, typer.Option(help="Seconds that it may take.")] = None,
     approval_id: Approved = "",
     reason: Reason = "",
+    followed: Annotated[
+        bool, typer.Option("--follow", help="Print what it says, while it says it.")
+    ] = False,
     wait: Wait = False,
 ) -> None:
-    """Run a command on its system; the output is evidence."""
-    _ask(machine, "remote-task", {"command": command, **_why(reason, approval_id)}, wait=wait)
+    """Run a command of the site's list on its system, as root; what it says is evidence."""
+    body = {"command": command, "timeLimitS": time_limit_s, **_why(reason, approval_id)}
+    if followed:
+        client = api()
+        remote.followed(client, ask(client, machine, "remote-task", body))
+    else:
+        _ask(machine, "remote-task", body, wait=wait)
 
 
 def _plain(verb: str, words: str) -> None:

@@ -82,9 +82,17 @@ def _to_confirm(flow: WorkflowView) -> Step | None:
     return step if running and may("workflow.confirm", flow.site_id) else None
 
 
+_OURS: Final = frozenset({"argv", "allowed", "only_reads", "traits"})
+"""What a workflow keeps for itself of what it was asked with."""
+
+
 def _told(params: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Return what a workflow was asked with, for a person: names, and no ids of what has one."""
-    named = {name: each for name, each in params.items() if each and not name.endswith("_id")}
+    named = {
+        name: each
+        for name, each in params.items()
+        if each and not name.endswith("_id") and name not in _OURS
+    }
     disk = named.get("disk")
     if isinstance(disk, dict):
         named["disk"] = ", ".join(f"{name} {each}" for name, each in disk.items() if each)

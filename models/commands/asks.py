@@ -7,7 +7,7 @@ from uuid import UUID
 from models import audit, facts, names
 from models.actions import ACTIONS
 from models.audit import Caller
-from models.commands import agents, catalogue, runs, tasks, traits, verbs, walks
+from models.commands import agents, catalogue, remote, runs, tasks, traits, verbs, walks
 from models.commands.moves import locked
 from models.commands.policy import Order
 from models.database import database
@@ -194,16 +194,22 @@ def remote_task(
     machine_id: UUID,
     command: str,
     *,
+    limit_s: int | None = None,
     reason: str = "",
     approval_id: UUID | None = None,
 ) -> UUID:
-    """Ask for *command* to be run on the machine's system.  Raises DomainError."""
-    order = Order(reason=reason, approval_id=approval_id, parameters={"command": command})
+    """Ask for *command* to be run on the machine's system, in *limit_s* seconds at most.
+
+    Raises DomainError; NotListed where the site's list does not hold it.
+    """
+    asked = {"command": command, "timeLimitS": limit_s}
+    order = Order(reason=reason, approval_id=approval_id, parameters=asked)
     with database.atomic():
         machine = locked(machine_id)
         _in_state(machine, Kind.REMOTE_TASK)
         _undisturbed(machine)
-        return verbs.begun(caller, machine, Kind.REMOTE_TASK, order, {"command": command})
+        params = remote.judged(machine, command, limit_s)
+        return verbs.begun(caller, machine, Kind.REMOTE_TASK, order, params)
 
 
 def release(

@@ -1,5 +1,6 @@
 """What a site reports: kept once each, in any order; some of it carries a workflow on."""
 
+import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -27,7 +28,7 @@ from models.kinds import Progress
 from models.messages import Envelope
 from models.observations import URGENT, Observation, Seen, read
 from models.phases import REACHED_BY
-from models.tables import Interface, Machine, Plan, Run, Workflow
+from models.tables import Interface, Machine, Plan, Run, Task, Workflow
 from models.tables import Observation as Row
 from models.workflows import INSTALLS, TABLES
 
@@ -47,6 +48,8 @@ AHEAD_S: Final = 300
 
 BATCH: Final = 50
 """Reports of one transaction: fewer commits, and no lock that is held for long."""
+
+_ID: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 Report = tuple[int, Observation]
 """What was seen, with its number in the agent's journal."""
@@ -200,7 +203,7 @@ def _kept(
             machine_id=machine_id,
             site_id=letter.envelope.site,
             run_id=None if run is None else run.id,
-            workflow_id=None if run is None else run.workflow_id,
+            workflow_id=_flow_of(letter, seen, run),
             agent_id=letter.envelope.agent,
             incarnation=letter.incarnation,
             seq=seq,
@@ -214,6 +217,20 @@ def _kept(
         .execute()
     )
     return next((int(row.id) for row in inserted), None)
+
+
+def _flow_of(letter: Letter, seen: Observation, run: Run | None) -> UUID | None:
+    """Return the workflow whose log the row belongs in: of its run, or of what its task says."""
+    if run is not None:
+        return UUID(str(run.workflow_id))
+    task = str(seen.data.get("task", ""))
+    if seen.kind is not Seen.TASK_OUTPUT or not _ID.fullmatch(task):
+        return None
+    own = (Task.id == task) & (Task.machine_id == seen.machine)
+    row: Task | None = (
+        Task.select(Task.workflow_id).where(own & (Task.agent_id == letter.envelope.agent)).first()
+    )
+    return None if row is None else row.workflow_id
 
 
 def _time(at: float) -> datetime:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from models import facts
 from models.bootplan import Action, Addressing, BootPlan, Document, File
-from models.commands import addresses, agents
+from models.commands import addresses, agents, remote
 from models.commands.moves import now
 from models.database import database
 from models.errors import Denied, Invalid, NotReady, Unknown
@@ -273,7 +273,7 @@ def _written(machine: Machine, prefix: str, image: Image, profile: Profile) -> d
         "image_sha256": image.checksums[image.image_path],
         "image_bytes": image.image_bytes,
         "cloud_config_template": profile.cloud_config_template,
-        "ssh_keys": tuple(profile.ssh_keys),
+        "ssh_keys": (*profile.ssh_keys, *remote.lets_in(machine)),
         "disk": facts.root_disk(machine.root_disk, machine.facts),
     }
 

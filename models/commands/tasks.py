@@ -13,7 +13,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from models import engine
-from models.commands import agents, blobs, contact
+from models.commands import agents, blobs, contact, remote
 from models.commands.moves import now
 from models.engine import Outcome
 from models.errors import NotReady
@@ -97,7 +97,7 @@ def _made(machine: Machine, flow: Workflow, step: Step, agent: UUID) -> Task:
         site_id=machine.site_id,
         agent_id=agent,
         kind=step.task.value if step.task else "",
-        params=dict(step.params) | dict(flow.params) | _identity(machine),
+        params=dict(step.params) | dict(flow.params) | _identity(machine) | remote.host(flow),
         epoch=machine.fence,
         attempt=flow.attempt,
         state="granted",
@@ -200,7 +200,8 @@ def lose(machine: Machine, task: Task) -> Workflow | None:
         return None
     flow = _waiting(task)
     if flow is not None:
-        regrant(flow, f"agent {contact.of(task.agent_id).hostname} lost its lease")
+        why = f"agent {contact.of(task.agent_id).hostname} lost its lease"
+        _again(flow, task, why, begun=task.state != "granted")
     return flow
 
 
@@ -222,6 +223,15 @@ def _if_lapsed(task: Task, **values: Any) -> bool:
     """Set *values* unless the lease was renewed meanwhile; whether it was not."""
     lapsed_still = Task.state.in_(HELD) & (Task.lease_expires_at < now())
     return bool(Task.update(**values).where((Task.id == task.id) & lapsed_still).execute())
+
+
+def _again(flow: Workflow, task: Task, why: str, *, begun: bool) -> None:
+    """Have the step granted anew, unless that could do twice what is to be done once at most."""
+    if not (begun and remote.once(task)):
+        regrant(flow, why)
+        return
+    flow.outcome, flow.detail = Outcome.REFUSED.value, f"nobody knows whether it was run: {why}"
+    flow.save()
 
 
 def regrant(flow: Workflow, why: str) -> None:
@@ -282,14 +292,14 @@ def reported(machine: Machine, agent: UUID, kind: Seen, data: Mapping[str, Any])
             (Task.id == task.id) & (Task.state == "granted")
         ).execute()
         return _waiting(task)
-    held = task.state in HELD
+    held, begun = task.state in HELD, task.state != "granted"
     task.state = ("done" if kind is Seen.TASK_DONE else "failed") if held else task.state
     task.result = dict(data.get("result") or {})
     task.finished_at = now()
     task.save()
     _see_power(machine, task)
     _wake(machine)
-    return _outcome(task, kind, data) if held else None
+    return _outcome(task, kind, data, begun=begun) if held else None
 
 
 def _waiting(task: Task) -> Workflow | None:
@@ -316,14 +326,14 @@ def _wake(machine: Machine) -> None:
     ).execute()
 
 
-def _outcome(task: Task, kind: Seen, data: Mapping[str, Any]) -> Workflow | None:
+def _outcome(task: Task, kind: Seen, data: Mapping[str, Any], *, begun: bool) -> Workflow | None:
     flow = _waiting(task)
     if flow is None:
         return None
     if kind is Seen.TASK_DONE:
         flow.outcome = Outcome.DONE.value
     elif _says_nothing(data):
-        regrant(flow, str(data.get("reason", "")))
+        _again(flow, task, str(data.get("reason", "")), begun=begun)
         return flow
     else:
         again = bool(data.get("retryable"))

@@ -9,7 +9,8 @@ from models.steps import Trait
 from models.tables import Machine
 
 
-def of(machine: Machine, _kind: Kind, _asked: Mapping[str, Any]) -> frozenset[Trait]:
+def of(machine: Machine, _kind: Kind, asked: Mapping[str, Any]) -> frozenset[Trait]:
     """Return the traits of a workflow that begins now; it keeps them, whatever changes later."""
+    held = {Trait.BY_HAND: not machine.bmc, Trait.READS: bool(asked.get("only_reads"))}
     external = providing.chosen().traits
-    return external if machine.bmc else external | {Trait.BY_HAND}
+    return external | {trait for trait, has in held.items() if has}

@@ -10,6 +10,7 @@ from actors.drivers.reach import Rules
 from actors.site.agent import Agent, Setup, patient
 from actors.site.control_clock import Age
 from actors.site.enrolment import Enrolment
+from models import ssh_access
 from models.bootnet import BootNetwork
 from models.errors import Denied, Invalid
 from models.messages import Envelope, Kind, sealed
@@ -108,8 +109,9 @@ def test_an_agent_keeps_its_id_over_restarts(live):
 def test_a_registration_says_what_control_needs(agent):
     said = agent.greeting()
 
-    assert said["capabilities"] == ["redfish", "http", "sync"]
-    assert said["advertise"] == {"boot_base_url": "http://10.0.0.1:8081"}
+    assert said["capabilities"] == ["redfish", "http", "sync", "remote-task"]
+    assert said["advertise"]["boot_base_url"] == "http://10.0.0.1:8081"
+    assert ssh_access.public_key(said["advertise"]["ssh_ca"])
     assert said["incarnation"] == str(agent.journal.incarnation)
 
 

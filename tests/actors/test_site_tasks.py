@@ -8,7 +8,7 @@ from actors.drivers.circuits import FIRST_REST_S, MOST_SILENT, Circuits
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import LeaseLost, NoEffect, NotAllowed, Refused, Resting, Unreachable
 from actors.drivers.reach import Rules
-from actors.site import warrant
+from actors.site import commands, warrant
 from actors.site.leases import LEASE_S, Leases
 from actors.site.orders import Order
 from actors.site.tasks import JOBS, Bench, Restart
@@ -81,7 +81,7 @@ def perform(
 
 
 def test_every_kind_of_task_that_an_agent_announces_has_a_job():
-    can = {REDFISH, *bmcs.capabilities()}
+    can = {REDFISH, *bmcs.capabilities(), commands.CAPABILITY}
 
     assert set(JOBS) == {task for task in Task if CAPABILITY.get(task, REDFISH) in can}
 
