@@ -83,7 +83,7 @@ def measure(folder: Path) -> bool:
         database.configure(database_url, connections=8)
         runner.migrate()
         machines = _fleet(RATE * SECONDS)
-        url = stack.enter_context(_processes(folder, database_url, rabbit.url))
+        url = stack.enter_context(processes(folder, database_url, rabbit.url))
         load, samples, stop = Load(machines, url), [], threading.Event()
         watching = threading.Thread(target=_watch, args=(rabbit.url, samples, stop))
         watching.start()
@@ -174,7 +174,7 @@ def _keep_beating(site: UUID, agent: UUID) -> None:
 
 
 @contextmanager
-def _processes(folder: Path, database_url: str, broker_url: str) -> Iterator[str]:
+def processes(folder: Path, database_url: str, broker_url: str) -> Iterator[str]:
     """An edge of two workers and two controls; yields the edge's URL."""
     [port] = process.free_ports(1)
     env = os.environ | {
