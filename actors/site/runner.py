@@ -29,7 +29,7 @@ from models.observations import Observation, Seen, Source
 from models.steps import Task
 from pxe_stack.store import JournalStore
 
-THREADS: Final = 16
+THREADS: Final = 32
 """Tasks that run at once; each waits for a BMC most of its time."""
 
 SYSTEM_THREADS: Final = 16
