@@ -37,7 +37,7 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "machine.power-on": _verb(),
         "machine.power-off": _verb(),
         "machine.reboot": _verb(),
-        "machine.boot-source": _verb("bootSource", may=("persistent",)),
+        "machine.boot-source": _verb("bootSource", may=("persistent", "httpBootUri")),
         "machine.remote-task": _verb("command"),
         "machine.release": _verb(),
         "machine.retire": _verb(),

@@ -76,6 +76,9 @@ class Trait(StrEnum):
     BY_HAND = "by-hand"
     """No BMC: a person switches it on and off, or a packet wakes it."""
 
+    EJECT = "eject"
+    """What is inserted as virtual media is taken out, and nothing is inserted."""
+
     EXTERNAL_IPAM = "external-ipam"
     EXTERNAL_DHCP = "external-dhcp"
     EXTERNAL_DNS = "external-dns"

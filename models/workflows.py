@@ -145,8 +145,15 @@ _CLEAN_UP: Final = Table(
 _IMAGE: Final = Table(
     steps=(
         able(Task.VIRTUAL_MEDIA),
-        assign("media-inserted", Task.VIRTUAL_MEDIA, "the BMC to show the media as inserted"),
-        assign("boot-override", Task.BOOT_SOURCE, "the BMC to keep the override", source="cd"),
+        *where(
+            assign("media-inserted", Task.VIRTUAL_MEDIA, "the BMC to show the media as inserted"),
+            assign("boot-override", Task.BOOT_SOURCE, "the BMC to keep the override", source="cd"),
+            unless={Trait.EJECT},
+        ),
+        *where(
+            assign("media-ejected", Task.VIRTUAL_MEDIA, "the BMC to show no media as inserted"),
+            only={Trait.EJECT},
+        ),
     ),
 )
 

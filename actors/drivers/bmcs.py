@@ -34,7 +34,12 @@ class Machine(Protocol):
     def insert_media(self, url: str) -> dict[str, Any]: ...
     def eject_media(self) -> dict[str, Any]: ...
     def set_boot_source(
-        self, source: str, *, persistent: bool = False, mode: str | None = None
+        self,
+        source: str,
+        *,
+        persistent: bool = False,
+        mode: str | None = None,
+        http_boot_uri: str = "",
     ) -> dict[str, Any]: ...
 
 

@@ -91,9 +91,16 @@ class Machine(Powered):
         """What the last inventory was made of."""
 
     def set_boot_source(
-        self, source: str, *, persistent: bool = False, mode: str | None = None
+        self,
+        source: str,
+        *,
+        persistent: bool = False,
+        mode: str | None = None,
+        http_boot_uri: str = "",
     ) -> dict[str, Any]:
         """Override where the machine boots from.  See `redfish.Machine.set_boot_source`."""
+        if http_boot_uri:
+            raise Refused(f"{self._address}: IPMI boots from no URI, from {http_boot_uri} or other")
         device = SOURCES.get(source)
         if device is None or mode not in {None, "bios", "uefi"}:
             raise Refused(f"{self._address}: IPMI has no such boot source: {source}, {mode}")

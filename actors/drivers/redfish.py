@@ -2,21 +2,21 @@
 
 Rule: a system is acted on for what it is, never for its place in a list.
 
-sushy has two owners: this module, and `redfish_line`, which does its exchanges.
+sushy has three owners: this module, `redfish_line`, which does its exchanges, and `redfish_boot`.
 """
 
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from types import MappingProxyType
 from typing import Any, Final
 
 import sushy
 
 from actors.drivers import inventory, outbound, reach, systems
 from actors.drivers.deadline import Deadline
-from actors.drivers.errors import DriverError, Garbled, NoEffect, Refused, Unreachable
+from actors.drivers.errors import DriverError, Garbled, Refused
 from actors.drivers.power import Powered
+from actors.drivers.redfish_boot import Boot
 from actors.drivers.redfish_line import Line, Login, Permit, log_out, translated
 from actors.drivers.redfish_media import Disc
 from actors.drivers.systems import Target
@@ -24,25 +24,8 @@ from actors.drivers.systems import Target
 MOST_MEMBERS: Final = 256
 """Members of one collection that are read."""
 
-_READ_BACK_S: Final = 10.0
 _LOGOUT_S: Final = 3.0
 
-SOURCES: Final[Mapping[str, sushy.BootSource]] = MappingProxyType(
-    {
-        "pxe": sushy.BootSource.PXE,
-        "disk": sushy.BootSource.HDD,
-        "cd": sushy.BootSource.CD,
-        "usb": sushy.BootSource.USB,
-        "http": sushy.BootSource.UEFI_HTTP,
-        "bios": sushy.BootSource.BIOS_SETUP,
-        "none": sushy.BootSource.NONE,
-    }
-)
-"""Boot sources in our words."""
-
-_MODES: Final = MappingProxyType(
-    {"bios": sushy.BootSourceOverrideMode.LEGACY, "uefi": sushy.BootSourceOverrideMode.UEFI}
-)
 _ON: Final = (sushy.ResetType.ON, sushy.ResetType.FORCE_ON, sushy.ResetType.PUSH_POWER_BUTTON)
 _SHUTDOWN: Final = (sushy.ResetType.GRACEFUL_SHUTDOWN,)
 _CUT: Final = (sushy.ResetType.FORCE_OFF, sushy.ResetType.GRACEFUL_SHUTDOWN)
@@ -100,22 +83,16 @@ class Machine(Powered):
             self._system = root.get_system(path)
 
     def set_boot_source(
-        self, source: str, *, persistent: bool = False, mode: str | None = None
+        self,
+        source: str,
+        *,
+        persistent: bool = False,
+        mode: str | None = None,
+        http_boot_uri: str = "",
     ) -> dict[str, Any]:
-        """Override where the machine boots from, for its next boot or for good.
-
-        *source* is of SOURCES, *mode* bios, uefi or None (as it is).  Returns what reading back
-        shows: {source, enabled, mode}; *enabled* is the BMC's word, and some keep Once for good.
-        """
-        target = SOURCES.get(source)
-        if target is None or mode not in {None, *_MODES}:
-            raise Refused(f"no such boot source or mode: {source}, {mode}")
-        kept = _duration(source, persistent=persistent)
-        with translated(self._target):
-            self._system.set_system_boot_options(
-                target=target, enabled=kept, mode=_MODES.get(mode or "")
-            )
-        return self._read_back(source, kept)
+        """Override where the machine boots from.  See `redfish_boot.Boot.set`."""
+        boot = Boot(self._system, self._target, self._deadline, self._pause, self._doing)
+        return boot.set(source, persistent=persistent, mode=mode, http_boot_uri=http_boot_uri)
 
     def insert_media(self, url: str) -> dict[str, Any]:
         """Have the image at *url* in the machine's virtual CD.  Returns {image, changed}."""
@@ -200,32 +177,6 @@ class Machine(Powered):
             if self.power() != wanted:
                 raise
 
-    def _read_back(self, source: str, kept: sushy.BootSourceOverrideEnabled) -> dict[str, Any]:
-        until = self._deadline.within(_READ_BACK_S)
-        shown: tuple[Any, ...] = (None, None, None)
-        while True:
-            with suppress(Unreachable):
-                shown = self._override()
-            target, enabled, mode = shown
-            is_off = enabled in {None, sushy.BootSourceOverrideEnabled.DISABLED}
-            wants_off = kept is sushy.BootSourceOverrideEnabled.DISABLED
-            if is_off if wants_off else (target is SOURCES[source] and not is_off):
-                return {"source": source, "enabled": _value(enabled), "mode": _value(mode)}
-            if until.left <= 0:
-                raise NoEffect(
-                    f"{self._target.address}: took the boot source {source}, and keeps "
-                    f"{_value(target)}, {_value(enabled)}"
-                )
-            self._doing(f"waiting for the boot source {source}")
-            self._pause(min(0.5, until.left))
-
-    def _override(self) -> tuple[Any, ...]:
-        """Return the target, duration and mode of the boot override as they are now."""
-        with translated(self._target):
-            self._system.refresh()
-            boot = self._system.boot
-            return boot.target, boot.enabled, boot.mode
-
     def _drives(self) -> tuple[Any, ...]:
         system = self._system.json
         if "Storage" in system:
@@ -259,14 +210,6 @@ class Machine(Powered):
         return document
 
 
-def _duration(source: str, *, persistent: bool) -> sushy.BootSourceOverrideEnabled:
-    if source == "none":
-        return sushy.BootSourceOverrideEnabled.DISABLED
-    if persistent:
-        return sushy.BootSourceOverrideEnabled.CONTINUOUS
-    return sushy.BootSourceOverrideEnabled.ONCE
-
-
 def _link(document: Mapping[str, Any], name: str) -> str:
     return next(iter(_links([document.get(name)])), "")
 
@@ -276,7 +219,3 @@ def _links(references: Any) -> list[str]:
     entries = references if isinstance(references, list) else []
     paths = (each.get("@odata.id") for each in entries if isinstance(each, Mapping))
     return [path for path in paths if isinstance(path, str)][:MOST_MEMBERS]
-
-
-def _value(member: Any) -> str | None:
-    return None if member is None else str(member.value)

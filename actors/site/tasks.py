@@ -53,6 +53,7 @@ def _boot_source(machine: "Machine", params: Mapping[str, Any]) -> dict[str, Any
         str(params.get("source", "pxe")),
         persistent=bool(params.get("persistent", False)),
         mode=params.get("mode"),
+        http_boot_uri=str(params.get("http_boot_uri") or ""),
     )
 
 

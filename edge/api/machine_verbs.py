@@ -92,11 +92,14 @@ def reprovision(path: MachineRef, body: Reprovision) -> Response:
 
 @_verb(Kind.IMAGE, "bootMachineImage")
 def image(path: MachineRef, body: BootImage) -> Response:
-    """Insert an image as virtual media, and have the machine boot from it next.
+    """Insert an image as virtual media, and have the machine boot from it next; or eject it.
 
     Ends failed where no agent of the site can insert media.
     """
-    return _begun(asks.media(auth.caller(), _asked_of(path), body.media_url, **_why(body)))
+    machine = _asked_of(path)
+    if body.media_url is None:
+        return _begun(asks.eject(auth.caller(), machine, **_why(body)))
+    return _begun(asks.media(auth.caller(), machine, body.media_url, **_why(body)))
 
 
 @_verb(Kind.POWER_ON, "powerOnMachine")
@@ -126,6 +129,7 @@ def boot_source(path: MachineRef, body: BootSource) -> Response:
             _asked_of(path),
             body.boot_source,
             persistent=body.persistent,
+            http_boot_uri=body.http_boot_uri or "",
             **_why(body),
         )
     )

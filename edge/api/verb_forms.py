@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from edge.api.fields import (
     WHOLE,
@@ -24,6 +24,8 @@ from models.kinds import Kind
 from models.remote_commands import LIMIT_S, MOST_S
 
 _APPROVAL: Final = "018f6f48-6172-7384-8596-a70819304152"
+_ISO: Final = "https://images.example/rescue.iso"
+_WEB: Final = r"^https?://[^\x00-\x1f\x7f]*$"
 _SITE: Final = "018f6f3e-7d2a-7c11-9a55-0d6f5f3e2b10"
 
 
@@ -67,26 +69,52 @@ class BootSource(Ask):
         json_schema_extra=example({"bootSource": "pxe", "persistent": False, "reason": ""})
     )
 
-    boot_source: Literal["pxe", "disk", "cd", "http", "bios"]
+    boot_source: Literal["pxe", "disk", "cd", "http", "bios", "none"]
     persistent: bool = Field(default=False, description="Always, instead of at the next boot.")
+    http_boot_uri: Annotated[
+        Line | None,
+        Field(
+            description="What UEFI fetches with bootSource http; left out: what DHCP says.",
+            json_schema_extra={"pattern": _WEB},
+        ),
+    ] = None
+
+
+def _one_of_two(schema: dict[str, Any]) -> None:
+    example({"mediaUrl": _ISO, "bootSource": "virtual-media"})(schema)
+    schema["oneOf"] = [
+        {
+            "required": ["mediaUrl"],
+            "properties": {"eject": {"const": False}, "mediaUrl": {"type": "string"}},
+        },
+        {
+            "required": ["eject"],
+            "properties": {"eject": {"const": True}, "mediaUrl": {"type": "null"}},
+        },
+    ]
 
 
 class BootImage(Ask):
-    model_config = ConfigDict(
-        json_schema_extra=example(
-            {"mediaUrl": "https://images.example/rescue.iso", "bootSource": "virtual-media"}
-        )
-    )
+    """Media to insert, or to take out."""
+
+    model_config = ConfigDict(json_schema_extra=_one_of_two)
 
     media_url: Annotated[
-        Line,
+        Line | None,
         Field(
             description="Where the BMC fetches the media: http:// or https://.",
-            examples=["https://images.example/rescue.iso"],
-            json_schema_extra={"pattern": r"^https?://[^\x00-\x1f\x7f]*$"},
+            examples=[_ISO],
+            json_schema_extra={"pattern": _WEB},
         ),
-    ]
+    ] = None
     boot_source: Literal["virtual-media"] = "virtual-media"
+    eject: bool = Field(default=False, description="Take out what is inserted, and insert nothing.")
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> Self:
+        if (self.media_url is None) is not self.eject:
+            raise ValueError("want a mediaUrl to insert, or eject: true")
+        return self
 
 
 class RemoteTask(Ask):

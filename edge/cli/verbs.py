@@ -98,18 +98,26 @@ def boot_source(
     boot_source: Annotated[
         str,
         typer.Option(
-            help="pxe, disk, cd, http or bios.",
-            autocompletion=words("pxe", "disk", "cd", "http", "bios"),
+            help="pxe, disk, cd, http or bios; none takes it back.",
+            autocompletion=words("pxe", "disk", "cd", "http", "bios", "none"),
         ),
     ],
     persistent: Annotated[bool, typer.Option("--persistent", help="Not only once.")] = False,
+    http_boot_uri: Annotated[
+        str, typer.Option(help="What UEFI fetches, with http; else what DHCP says.")
+    ] = "",
     approval_id: Approved = "",
     reason: Reason = "",
     wait: Wait = False,
 ) -> None:
     """Set what it boots from next."""
-    body = {"bootSource": boot_source, "persistent": persistent or None}
-    _ask(machine, "boot-source", body | _why(reason, approval_id), wait=wait)
+    body = {
+        "bootSource": boot_source,
+        "persistent": persistent or None,
+        "httpBootUri": http_boot_uri,
+        **_why(reason, approval_id),
+    }
+    _ask(machine, "boot-source", body, wait=wait)
 
 
 @MACHINES.command("reprovision")
@@ -138,15 +146,16 @@ def reprovision(
 @MACHINES.command("image")
 def image(
     machine: MachineName,
-    media_url: Annotated[str, typer.Option(help="Where its BMC fetches the media.")],
+    media_url: Annotated[str, typer.Option(help="Where its BMC fetches the media.")] = "",
     boot_source: Annotated[str, typer.Option(help="virtual-media.")] = "virtual-media",
+    eject: Annotated[bool, typer.Option("--eject", help="Take out what is inserted.")] = False,
     approval_id: Approved = "",
     reason: Reason = "",
     wait: Wait = False,
 ) -> None:
-    """Insert an image as virtual media, and boot from it next."""
-    body = {"mediaUrl": media_url, "bootSource": boot_source, **_why(reason, approval_id)}
-    _ask(machine, "image", body, wait=wait)
+    """Insert an image as virtual media, and boot from it next; or eject it."""
+    what = {"mediaUrl": media_url, "bootSource": boot_source, "eject": eject or None}
+    _ask(machine, "image", what | _why(reason, approval_id), wait=wait)
 
 
 @MACHINES.command("remote-task")

@@ -120,10 +120,14 @@ def _fields(machine: MachineView, verb: str) -> Sequence[Field]:
             return (
                 Field(pointer="/bootSource", label="Boot from", kind="select", options=sources),
                 Field(pointer="/persistent", label="Always, not only next", kind="check"),
+                Field(pointer="/httpBootUri", label="URI, with http", hint="Empty: DHCP says it."),
             )
         case Kind.IMAGE:
             hint = "Where its BMC fetches the image: http:// or https://."
-            return (Field(pointer="/mediaUrl", label="Image URL", hint=hint, required=True),)
+            return (
+                Field(pointer="/mediaUrl", label="Image URL", hint=hint),
+                Field(pointer="/eject", label="Take out what is inserted instead", kind="check"),
+            )
         case Kind.REMOTE_TASK:
             return (Field(pointer="/command", label="Command", required=True),)
         case _:

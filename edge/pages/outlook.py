@@ -26,7 +26,8 @@ _HAPPENS: Final[Mapping[str, str]] = MappingProxyType(
         Kind.COMMISSION: "Asks its BMC for processors, memory, disks and NICs. Writes nothing.",
         Kind.PROVISION: _WIPES,
         Kind.REPROVISION: _WIPES,
-        Kind.IMAGE: "Its BMC inserts the image and boots from it next: what that does is its own.",
+        Kind.IMAGE: "Its BMC inserts the image and boots from it next: what that does is its own."
+        " Or its BMC takes out what is inserted.",
         Kind.POWER_ON: "Switches it on.",
         Kind.POWER_OFF: "Switches it off, whatever runs on it.",
         Kind.REBOOT: "Switches it off, then on, whatever runs on it.",

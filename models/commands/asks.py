@@ -18,8 +18,10 @@ from models.steps import Trait
 from models.tables import Image, Machine, Profile, Workflow
 from models.workflows import AT_ONCE, TABLES, by_hand
 
-BOOT_SOURCES: Final = ("pxe", "disk", "cd", "http", "bios")
+BOOT_SOURCES: Final = ("pxe", "disk", "cd", "http", "bios", "none")
+HTTP_SOURCE: Final = "http"
 MEDIA_SOURCE: Final = "virtual-media"
+_WEB_HINT: Final = "Write http://HOST/PATH or https://HOST/PATH, and no password."
 
 
 def commission(
@@ -151,10 +153,14 @@ def boot_source(
     source: str,
     *,
     persistent: bool = False,
+    http_boot_uri: str = "",
     reason: str = "",
     approval_id: UUID | None = None,
 ) -> UUID:
-    """Ask the BMC to boot from *source* next, or always.  Raises DomainError."""
+    """Ask the BMC to boot from *source* next, or always.  Raises DomainError.
+
+    *none* takes an override back.  *http_boot_uri* is what UEFI fetches, where DHCP is not to say.
+    """
     if source not in BOOT_SOURCES:
         raise Invalid(
             f"{source!r} is no boot source",
@@ -162,9 +168,23 @@ def boot_source(
             hint=f"Choose one of {', '.join(BOOT_SOURCES)}.",
         )
     asked = {"bootSource": source, "persistent": persistent}
-    order = Order(reason=reason, approval_id=approval_id, parameters=asked)
     params = {"source": source, "persistent": persistent}
+    if http_boot_uri:
+        _fetchable(http_boot_uri, source)
+        asked["httpBootUri"] = params["http_boot_uri"] = http_boot_uri
+    order = Order(reason=reason, approval_id=approval_id, parameters=asked)
     return _beside(caller, machine_id, Kind.BOOT_SOURCE, order, params)
+
+
+def _fetchable(uri: str, source: str) -> None:
+    field = "/httpBootUri"
+    if source != HTTP_SOURCE:
+        raise Invalid(
+            f"a URI is booted from {HTTP_SOURCE}, not from {source}",
+            field=field,
+            hint=f"Leave it out, or ask for {HTTP_SOURCE}.",
+        )
+    names.service(uri, field=field, hint=_WEB_HINT)
 
 
 def media(
@@ -181,12 +201,19 @@ def media(
         raise Invalid(
             f"an image is booted from {MEDIA_SOURCE}, not from {source!r}", field="/bootSource"
         )
-    names.service(
-        url, field="/mediaUrl", hint="Write http://HOST/PATH or https://HOST/PATH, and no password."
-    )
+    names.service(url, field="/mediaUrl", hint=_WEB_HINT)
     asked = {"mediaUrl": url, "bootSource": source}
     order = Order(reason=reason, approval_id=approval_id, parameters=asked)
     return _beside(caller, machine_id, Kind.IMAGE, order, {"url": url})
+
+
+def eject(
+    caller: Caller, machine_id: UUID, *, reason: str = "", approval_id: UUID | None = None
+) -> UUID:
+    """Ask the BMC to take out what is inserted; it may be nothing.  Raises DomainError."""
+    asked = {"eject": True}
+    order = Order(reason=reason, approval_id=approval_id, parameters=asked)
+    return _beside(caller, machine_id, Kind.IMAGE, order, asked)
 
 
 def remote_task(

@@ -107,6 +107,7 @@ def _boot_source(caller: Caller, machine: UUID, command: Command) -> UUID:
         machine,
         command.params["bootSource"],
         persistent=command.params.get("persistent", False),
+        http_boot_uri=command.params.get("httpBootUri", ""),
         **_why(command),
     )
 

@@ -11,6 +11,10 @@ from models.tables import Machine
 
 def of(machine: Machine, _kind: Kind, asked: Mapping[str, Any]) -> frozenset[Trait]:
     """Return the traits of a workflow that begins now; it keeps them, whatever changes later."""
-    held = {Trait.BY_HAND: not machine.bmc, Trait.READS: bool(asked.get("only_reads"))}
+    held = {
+        Trait.BY_HAND: not machine.bmc,
+        Trait.READS: bool(asked.get("only_reads")),
+        Trait.EJECT: bool(asked.get("eject")),
+    }
     external = providing.chosen().traits
     return external | {trait for trait, has in held.items() if has}

@@ -1,5 +1,6 @@
 """The Redfish driver against a BMC that errs, stalls, lies and forgets."""
 
+import re
 import socket
 import ssl
 import threading
@@ -176,6 +177,59 @@ def test_an_override_can_be_taken_back(bmc):
 def test_a_boot_source_that_the_bmc_does_not_have_is_refused(bmc):
     with pytest.raises(Refused), machine_at(bmc) as machine:
         machine.set_boot_source("http")
+
+
+URI = "http://boot.example/uefi-x64.efi"
+ALLOWED = "BootSourceOverrideTarget@Redfish.AllowableValues"
+
+
+def test_uefi_is_told_what_to_fetch_and_later_to_heed_dhcp_again(bmc):
+    bmc.boot |= {ALLOWED: ["None", "Pxe", "UefiHttp"], "HttpBootUri": None}
+
+    with machine_at(bmc) as machine:
+        result = machine.set_boot_source("http", http_boot_uri=URI)
+        told = bmc.boot["HttpBootUri"]
+        machine.set_boot_source("http")
+
+    assert (result["uri"], result["enabled"], told) == (URI, "Once", URI)
+    assert (bmc.boot["BootSourceOverrideTarget"], bmc.boot["HttpBootUri"]) == ("UefiHttp", None)
+
+
+@pytest.mark.parametrize("source", ["http", "pxe"])
+def test_a_bmc_that_takes_no_uri_or_is_not_to_is_refused_before_anything_is_written(bmc, source):
+    bmc.boot |= {ALLOWED: ["None", "Pxe", "UefiHttp"]}
+
+    with machine_at(bmc) as machine, pytest.raises(Refused, match="URI"):
+        machine.set_boot_source(source, http_boot_uri=URI)
+
+    assert bmc.count("PATCH", SYSTEM) == 0
+
+
+def test_a_uri_that_is_not_kept_is_found_out(bmc):
+    bmc.boot |= {ALLOWED: ["None", "UefiHttp"], "HttpBootUri": "http://old.example/"}
+
+    def half(handler):
+        bmc.boot |= handler.body["Boot"] | {"HttpBootUri": "http://old.example/"}
+        handler.answer(200, {})
+
+    bmc.faults.append(on("PATCH", SYSTEM, half))
+
+    with machine_at(bmc, seconds=1) as machine, pytest.raises(NoEffect, match=re.escape("old.e")):
+        machine.set_boot_source("http", http_boot_uri=URI)
+
+
+def test_a_virtual_cd_that_a_maker_calls_a_usb_cd_counts_as_one(bmc):
+    bmc.boot |= {ALLOWED: ["None", "Cd", "UsbCd"]}
+
+    def supermicro(handler):
+        handler.answer(200, bmc.documents()[SYSTEM] | {"Manufacturer": "Supermicro"})
+
+    bmc.faults.append(on("GET", SYSTEM, supermicro))
+
+    with machine_at(bmc) as machine:
+        assert machine.set_boot_source("cd")["enabled"] == "Once"
+
+    assert bmc.boot["BootSourceOverrideTarget"] == "UsbCd"
 
 
 def test_a_busy_bmc_is_asked_again_but_only_for_reads(bmc):

@@ -99,6 +99,7 @@ def test_only_what_writes_nothing_is_repeated_after_a_restart():
         ("boot-source", {"source": "pxe"}, {"source": "pxe", "enabled": "Once", "mode": "Legacy"}),
         ("virtual-media", {"url": "http://i/a.iso"}, {"image": "http://i/a.iso", "changed": True}),
         ("virtual-media", {}, {"image": "", "changed": False}),
+        ("virtual-media", {"eject": True}, {"image": "", "changed": False}),
     ],
 )
 def test_a_task_does_at_the_bmc_what_it_is_called(bmc, kind, params, result):

@@ -320,6 +320,27 @@ BAD_ASKS = {
     "unknown profile": ("provision", ASKED | {"profileRef": "fancy"}, 422, "/profileRef"),
     "unknown network": ("provision", ASKED | {"networkId": NOWHERE}, 422, "/networkId"),
     "boot source of no kind": ("boot-source", {"bootSource": "tape"}, 422, "/bootSource"),
+    "boot URI without http": (
+        "boot-source",
+        {"bootSource": "pxe", "httpBootUri": "http://boot.example/x.efi"},
+        422,
+        "/httpBootUri",
+    ),
+    "boot URI that is none": (
+        "boot-source",
+        {"bootSource": "http", "httpBootUri": "file:///etc/passwd"},
+        422,
+        "/httpBootUri",
+    ),
+    "boot URI with a password": (
+        "boot-source",
+        {"bootSource": "http", "httpBootUri": "http://a:b@boot.example/x.efi"},
+        422,
+        "/httpBootUri",
+    ),
+    "neither media nor eject": ("image", {}, 422, ""),
+    "media and eject": ("image", {"mediaUrl": "http://x.example/a.iso", "eject": True}, 422, ""),
+    "media that is no URL": ("image", {"mediaUrl": "smb://x.example/a.iso"}, 422, "/mediaUrl"),
     "reason too long": ("power-on", {"reason": "x" * 1001}, 422, "/reason"),
     "typing error": ("reboot", {"reson": "x"}, 422, "/reson"),
 }

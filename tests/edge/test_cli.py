@@ -342,7 +342,9 @@ def test_what_can_be_looked_at_can_be_read_by_programs_and_people(sprout, invent
         ),
         ("power-on", "--reason", "new"),
         ("power-off",),
-        ("boot-source", "--boot-source", "pxe"),
+        ("boot-source", "--boot-source", "none"),
+        ("boot-source", "--boot-source", "http", "--http-boot-uri", "http://boot.example/x.efi"),
+        ("image", "--eject"),
     ],
     ids=" ".join,
 )

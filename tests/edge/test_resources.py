@@ -330,6 +330,7 @@ VERBS = {
     "power-off": {},
     "reboot": {},
     "boot-source": {"bootSource": "pxe", "persistent": True},
+    "image": {"eject": True},
 }
 
 
