@@ -6,6 +6,8 @@ read_manifest() {
     [ -n "$1" ] || fail "the kernel command line has no sprout.manifest"
     try 5 fetch "$1" "$WORK/manifest" || fail "the manifest could not be fetched: $(cat "$WORK/wget")"
     version=
+    task=install
+    want_disks=all
     image=
     image_size=
     image_sha256=
@@ -24,6 +26,8 @@ read_manifest() {
 take() {
     case $1 in
         version) version=$2 ;;
+        task) task=$2 ;;
+        disks) want_disks=$2 ;;
         image) image=$2 ;;
         image-size) image_size=$2 ;;
         image-sha256) image_sha256=$2 ;;
@@ -39,6 +43,23 @@ take() {
 check_manifest() {
     [ "$version" = 1 ] || fail "the manifest has version '$version', this system reads 1"
     [ -n "$callback" ] || fail "the manifest names no callback"
+    case $task in
+        install) check_install ;;
+        wipe) check_wipe ;;
+        *) fail "the manifest asks for '$task', which this system cannot do" ;;
+    esac
+}
+
+check_wipe() {
+    image_size=0
+    case $want_disks in
+        all) ;;
+        root) [ -n "$want_serial$want_wwn" ] || fail "the manifest identifies no root disk" ;;
+        *) fail "disks is '$want_disks', neither all nor root" ;;
+    esac
+}
+
+check_install() {
     [ -n "$seed" ] || fail "the manifest names no seed"
     [ -n "$want_serial$want_wwn" ] || fail "the manifest identifies no disk by serial or WWN"
     is_number "$want_bytes" || fail "disk-min-bytes is '$want_bytes', not a number"
