@@ -85,6 +85,9 @@ class Trait(StrEnum):
     READS = "reads"
     """A command that only reads: where nobody knows whether it was run, it is run again."""
 
+    INSTALLER = "installer"
+    """A distribution's own installer: it loads its medium first, and installs by packages."""
+
 
 class Decision(StrEnum):
     """Verbs that the engine runs inside its transaction."""

@@ -98,7 +98,7 @@ class ArtifactView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageView:
-    """*checksums* maps each path to its SHA-256 (hexadecimal); *image_bytes*: the disk's size."""
+    """*checksums* maps each path to its SHA-256 (hexadecimal); *image_bytes*: the medium's size."""
 
     id: UUID
     ref: str
@@ -110,9 +110,12 @@ class ImageView:
     kernel_path: str
     initrd_path: str
     image_path: str
+    iso_path: str
     kernel_args: tuple[str, ...]
     checksums: Mapping[str, str]
     image_bytes: int
+    initrd_bytes: int
+    older_media: bool
     version: int
     created_at: datetime
     updated_at: datetime

@@ -81,6 +81,31 @@ def _netboot(failed: Seen) -> tuple[Step, ...]:
     return driven + by_hand
 
 
+def _installing(expects: str, deadline_s: int) -> Step:
+    return expect(
+        "installing",
+        Seen.INSTALL_STARTED,
+        expects,
+        deadline_s,
+        Seen.INSTALL_FAILED,
+        Seen.BOOT_FAILED,
+        party=_MACHINE,
+        heeds=Seen.BOOT_TROUBLE,
+    )
+
+
+def _installed(expects: str, deadline_s: int) -> Step:
+    return expect(
+        "installed",
+        Seen.INSTALLED,
+        expects,
+        deadline_s,
+        Seen.INSTALL_FAILED,
+        party=_MACHINE,
+        settles=True,
+    )
+
+
 _PROVISION: Final = Table(
     begins=Event.PROVISION,
     ends=Event.PROVISIONED,
@@ -101,24 +126,16 @@ _PROVISION: Final = Table(
             heeds=Seen.ARTIFACT_AWAITED,
         ),
         *_netboot(Seen.INSTALL_FAILED),
-        expect(
-            "installing",
-            Seen.INSTALL_STARTED,
-            "its deploy kernel to start and report",
-            900,
-            Seen.INSTALL_FAILED,
-            Seen.BOOT_FAILED,
-            party=_MACHINE,
-            heeds=Seen.BOOT_TROUBLE,
+        *where(
+            _installing("its deploy kernel to start and report", 900),
+            _installed("the image to be written and verified", 2700),
+            unless=[Trait.INSTALLER],
         ),
-        expect(
-            "installed",
-            Seen.INSTALLED,
-            "the image to be written and verified",
-            2700,
-            Seen.INSTALL_FAILED,
-            party=_MACHINE,
-            settles=True,
+        *where(
+            # Kernel, initramfs and then a whole ISO come over the network before it can report.
+            _installing("the installer to be loaded, to start and to report", 3600),
+            _installed("the installer to install the system and report", 3 * 3600),
+            only=[Trait.INSTALLER],
         ),
         expect(
             "phoned-home",

@@ -11,7 +11,7 @@ from models.errors import Invalid
 LONGEST: Final = 1500
 """Characters of a command line with its slots still empty; x86 kernels take 2047."""
 
-_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_./-]*")
 _VALUE: Final = re.compile(r"[A-Za-z0-9_.,:/@%+=~\[\]-]*")
 _REFUSED: Final = ("||", "${")
 
@@ -45,9 +45,41 @@ class Part:
         return cls(key, value if equals else None)
 
 
-def line(parts: Iterable[Part]) -> str:
-    """Return the command line of *parts*.  Raises Invalid when it is too long for a kernel."""
-    text = " ".join(map(str, parts))
+@dataclass(frozen=True, slots=True)
+class NoCloud:
+    """cloud-init's data source: the one word with a semicolon, which is no operator's to write.
+
+    *url* ends in a slash: cloud-init puts names of documents behind it.  *older*: one that fetches
+    seeds from a network under another name (cloud-init before 23.2).
+    """
+
+    url: str
+    older: bool = False
+
+    def __post_init__(self) -> None:
+        word = Part("s", self.url)
+        if not self.url.endswith("/"):
+            raise _refused(str(word))
+
+    def __str__(self) -> str:
+        return f"ds=nocloud{'-net' if self.older else ''};s={self.url}"
+
+    @property
+    def quoted(self) -> str:
+        """The word for GRUB, to which a semicolon ends the command."""
+        return f"'{self}'"
+
+
+Word = Part | NoCloud
+
+
+def line(parts: Iterable[Word], *, grub: bool = False) -> str:
+    """Return the command line of *parts*, for iPXE or for *grub*.
+
+    Raises Invalid when it is too long for a kernel.
+    """
+    words = (part.quoted if grub and isinstance(part, NoCloud) else str(part) for part in parts)
+    text = " ".join(words)
     if len(text) > LONGEST:
         raise Invalid(
             f"the kernel command line has {len(text)} characters, over {LONGEST}",

@@ -25,10 +25,11 @@ LARGEST: Final = 64 * 1024
 """Characters of one document, and of a template; all of a plan must fit in one message."""
 
 CONSOLE: Final = "ttyS0,115200"
+VENDOR_DATA: Final = "#cloud-config\n{}\n"
 
-_BASE: Final = slot("boot.base_url")
+BASE: Final = slot("boot.base_url")
 _PATH: Final = f"/boot/{slot('run.id')}"
-_RUN: Final = f"{_BASE}{_PATH}"
+_RUN: Final = f"{BASE}{_PATH}"
 SEED_URL: Final = f"{_RUN}/{slot('run.token.seed')}"
 CALLBACK_URL: Final = f"{_RUN}/{slot('run.token.callback')}/"
 
@@ -67,6 +68,8 @@ class Order:
     image_sha256: str
     image_size: int
     instance_id: str
+    iso_path: str = ""
+    older_media: bool = False
     disk_serial: str | None = None
     disk_wwn: str | None = None
     disk_min_bytes: int = 0
@@ -81,7 +84,7 @@ class Order:
         return self.hostname if "." in self.hostname or not domain else f"{self.hostname}.{domain}"
 
 
-_ORDINARY: Final = Order(
+ORDINARY: Final = Order(
     hostname="node-01",
     mac="52:54:00:12:34:56",
     addressing=Addressing(
@@ -98,6 +101,7 @@ _ORDINARY: Final = Order(
     image_sha256="0" * 64,
     image_size=1,
     instance_id="i-0",
+    iso_path="live-server.iso",
     disk_serial="S1",
 )
 """What templates are tried with before there is a machine."""
@@ -108,63 +112,78 @@ def documents(order: Order) -> tuple[Document, ...]:
 
     Raises Invalid, with the field, for a template or a kernel argument that does not fit.
     """
-    made = (
-        _document("script", Access.SCRIPT, script(order)),
-        _document("script.grub", Access.SCRIPT, grub_script(order)),
-        _document("manifest", Access.SEED, manifest(order)),
-        _document("seed/meta-data", Access.SEED, meta_data(order)),
-        _document("seed/user-data", Access.SEED, user_data(order)),
-        _document("seed/vendor-data", Access.SEED, "#cloud-config\n{}\n"),
-        _document("seed/network-config", Access.SEED, network_config(order)),
+    return bounded(
+        document("script", Access.SCRIPT, script(order)),
+        document("script.grub", Access.SCRIPT, grub_script(order)),
+        document("manifest", Access.SEED, manifest(order)),
+        document("seed/meta-data", Access.SEED, meta_data(order)),
+        document("seed/user-data", Access.SEED, user_data(order)),
+        document("seed/vendor-data", Access.SEED, VENDOR_DATA),
+        document("seed/network-config", Access.SEED, network_config(order)),
     )
-    for document in made:
-        if len(document.body) > LARGEST:
+
+
+def bounded(*made: Document) -> tuple[Document, ...]:
+    """Return *made*, if each fits in a message.  Raises Invalid."""
+    for each in made:
+        if len(each.body) > LARGEST:
             raise Invalid(
-                f"{document.name} would have {len(document.body)} characters, over {LARGEST}",
+                f"{each.name} would have {len(each.body)} characters, over {LARGEST}",
                 field=seeds.FIELD,
                 hint="Fetch large files at first boot instead of writing them in cloud-config.",
             )
     return made
 
 
-def _document(name: str, access: Access, body: str) -> Document:
+def document(name: str, access: Access, body: str) -> Document:
+    """Return a document of plain text."""
     return Document(name=name, access=access, media_type="text/plain", body=body)
 
 
 def script(order: Order) -> str:
     """Return the iPXE script that starts the deploy kernel, or says why it could not."""
+    return ipxe_script(order, _arguments(order, Part("initrd", "initrd.img")))
+
+
+def ipxe_script(order: Order, arguments: str) -> str:
+    """Return the iPXE script that starts *order*'s kernel with *arguments*."""
     return _script(
         "ipxe/install.ipxe",
         order,
-        kernel_url=f"{_BASE}{_artifact(order.kernel_path, field='/kernelPath')}",
-        initrd_url=f"{_BASE}{_artifact(order.initrd_path, field='/initrdPath')}",
-        arguments=_arguments(order, Part("initrd", "initrd.img")),
+        kernel_url=f"{BASE}{artifact(order.kernel_path, field='/kernelPath')}",
+        initrd_url=f"{BASE}{artifact(order.initrd_path, field='/initrdPath')}",
+        arguments=arguments,
         callback_url=CALLBACK_URL,
     )
 
 
-def grub_script(order: Order) -> str:
-    """Return the same for a GRUB, in paths of the server that it came from by TFTP or HTTP."""
+def grub_script(order: Order, arguments: str | None = None) -> str:
+    """Return the same for a GRUB, in paths of the server that it came from by TFTP or HTTP.
+
+    *arguments* are the deploy kernel's where none are given.
+    """
     return _script(
         "grub/install.cfg",
         order,
-        kernel_path=_artifact(order.kernel_path, field="/kernelPath"),
-        initrd_path=_artifact(order.initrd_path, field="/initrdPath"),
-        arguments=_arguments(order),
+        kernel_path=artifact(order.kernel_path, field="/kernelPath"),
+        initrd_path=artifact(order.initrd_path, field="/initrdPath"),
+        arguments=_arguments(order) if arguments is None else arguments,
         trouble_path=f"{_PATH}/{slot('run.token.callback')}/trouble",
     )
 
 
 def _script(template: str, order: Order, **values: str) -> str:
-    return (
-        _ours()
-        .get_template(template)
-        .render(
-            hostname=names.hostname(order.hostname, field="/hostname"),
-            mac=names.mac(order.mac, field="/mac"),
-            **values,
-        )
+    return ours(
+        template,
+        hostname=names.hostname(order.hostname, field="/hostname"),
+        mac=names.mac(order.mac, field="/mac"),
+        **values,
     )
+
+
+def ours(template: str, **values: str) -> str:
+    """Return a template of ours with *values* in it, each checked for its dialect before."""
+    return _ours().get_template(template).render(values)
 
 
 def _arguments(order: Order, *first: Part) -> str:
@@ -182,7 +201,7 @@ def _arguments(order: Order, *first: Part) -> str:
 
 def manifest(order: Order) -> str:
     """Return what the deploy system is to do: a key, one space and a value on each line."""
-    image = f"{_BASE}{_artifact(order.image_path, field='/imagePath')}"
+    image = f"{BASE}{artifact(order.image_path, field='/imagePath')}"
     lines = {
         "version": "1",
         "run": slot("run.id"),
@@ -191,8 +210,8 @@ def manifest(order: Order) -> str:
         "image-size": str(order.image_size),
         "image-sha256": order.image_sha256,
         "chunks": f"{image}.chunks",
-        "disk-serial": _plain(order.disk_serial, field="/rootDisk/serial"),
-        "disk-wwn": _plain(order.disk_wwn, field="/rootDisk/wwn"),
+        "disk-serial": disk_name(order.disk_serial, field="/rootDisk/serial"),
+        "disk-wwn": disk_name(order.disk_wwn, field="/rootDisk/wwn"),
         "disk-min-bytes": str(order.disk_min_bytes),
         "seed": f"{SEED_URL}/seed/",
         "callback": CALLBACK_URL,
@@ -200,7 +219,8 @@ def manifest(order: Order) -> str:
     return "".join(f"{key} {value}\n" for key, value in lines.items() if value)
 
 
-def _plain(value: str | None, *, field: str) -> str:
+def disk_name(value: str | None, *, field: str) -> str:
+    """Return the serial number or WWN of a disk, or nothing.  Raises Invalid."""
     text = (value or "").strip()
     if not text.isprintable() or SLOT_MARK in text:
         raise Invalid(f"{text!r} cannot name a disk", field=field, hint="Copy it from the BMC.")
@@ -235,7 +255,7 @@ def check_template(template: str) -> None:
 
     Raises Invalid with the line that is wrong.
     """
-    user_data(replace(_ORDINARY, cloud_config_template=template))
+    user_data(replace(ORDINARY, cloud_config_template=template))
 
 
 def variables(order: Order) -> dict[str, str]:
@@ -289,7 +309,8 @@ def _check(tree: nodes.Template, values: Mapping[str, str]) -> None:
             )
 
 
-def _artifact(path: str, *, field: str) -> str:
+def artifact(path: str, *, field: str) -> str:
+    """Return the path of the URL under which an artifact is served."""
     return f"/artifacts/{names.path(path, field=field)}"
 
 

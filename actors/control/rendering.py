@@ -2,12 +2,14 @@
 
 from models.bootplan import Document
 from models.commands.runs import Intent
-from pxe_stack import render
+from models.installers import Installer
+from pxe_stack import installers, render
 
 
 def documents(intent: Intent) -> tuple[Document, ...]:
     """Return what *intent*'s machine is served.  Raises Invalid where a template does not fit."""
-    return render.documents(
+    return installers.of(
+        Installer(intent.installer),
         render.Order(
             hostname=intent.hostname,
             mac=intent.mac,
@@ -15,6 +17,8 @@ def documents(intent: Intent) -> tuple[Document, ...]:
             kernel_path=intent.kernel_path,
             initrd_path=intent.initrd_path,
             image_path=intent.image_path,
+            iso_path=intent.iso_path,
+            older_media=intent.older_media,
             image_sha256=intent.image_sha256,
             image_size=intent.image_bytes,
             kernel_args=intent.kernel_args,
@@ -24,5 +28,5 @@ def documents(intent: Intent) -> tuple[Document, ...]:
             disk_wwn=intent.disk["wwn"],
             disk_min_bytes=intent.disk["min_bytes"] or intent.image_bytes,
             instance_id=str(intent.run),
-        )
+        ),
     )

@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from deploy.image import cpio
+from pxe_stack import scripts
 
 SCRIPTS: Final = Path(__file__).with_name("initramfs")
+SHARED: Final = "installers/disks.sh"
+"""What the deploy system has in common with other installers, among the templates."""
 _PROGRAMS: Final = frozenset({"deploy", "lease"})
 _DEPENDS: Final = re.compile(rb"\0depends=([^\0]*)\0")
 
@@ -67,7 +70,12 @@ def _scripts() -> list[cpio.Entry]:
         if path.name != "init":
             make = cpio.program if path.name in _PROGRAMS else cpio.plain
             entries.append(make(f"lib/sprout/{path.name}", path.read_bytes()))
-    return entries
+    return [*entries, disks()]
+
+
+def disks() -> cpio.Entry:
+    """Return what knows disks by their identity, for systems that are built of these scripts."""
+    return cpio.plain("lib/sprout/disks.sh", scripts.template(SHARED).encode())
 
 
 def _modules(loaded: Mapping[str, bytes]) -> list[cpio.Entry]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 from deploy.image import apt, cpio, elf, initramfs, recipe
 
 SCRIPTS: Final = Path(__file__).with_name("inventory")
-SHARED: Final = ("report.sh", "network.sh", "disk.sh", "lease")
+SHARED: Final = ("report.sh", "network.sh", "lease")
 """Of the deploy system: how to speak with the site, and what a disk is called."""
 
 _PROGRAMS: Final = frozenset({"inventory", "core", "places", "lease"})
@@ -51,7 +51,7 @@ def _scripts() -> list[cpio.Entry]:
     for path in sorted((*own, *(initramfs.SCRIPTS / name for name in SHARED))):
         make_entry = cpio.program if path.name in _PROGRAMS else cpio.plain
         entries.append(make_entry(f"lib/sprout/{path.name}", path.read_bytes()))
-    return entries
+    return [*entries, initramfs.disks()]
 
 
 def _tools(parts: Path) -> list[cpio.Entry]:

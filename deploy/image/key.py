@@ -5,7 +5,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from pxe_stack import scripts
+
 RECIPE_FOLDER: Final = Path(__file__).parent
+TEMPLATES: Final = ("installers/disks.sh", "grub/local-boot.cfg")
+"""What of the boot plane's templates goes in, too."""
 
 
 def content_key(files: Iterable[tuple[str, bytes]], packages: Iterable[str]) -> str:
@@ -22,9 +26,10 @@ def content_key(files: Iterable[tuple[str, bytes]], packages: Iterable[str]) -> 
 
 
 def recipe_files(folder: Path = RECIPE_FOLDER) -> list[tuple[str, bytes]]:
-    """Return each file of the recipe: this package's code, the scripts and the overlay."""
+    """Return each file of the recipe: this package's code, the scripts, the overlay, templates."""
     paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
-    return [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths]
+    own = [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths]
+    return [*own, *((f"templates/{name}", scripts.template(name).encode()) for name in TEMPLATES)]
 
 
 def index_digest(lists: Path = Path("/var/lib/apt/lists")) -> str:

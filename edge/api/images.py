@@ -33,6 +33,7 @@ from models.commands import catalogue, inventory
 api: Final = resource("images", "Operating systems that machines can be given.")
 
 Architecture = Literal["x86_64", "arm64"]
+InstallerName = Literal["image", "autoinstall", "preseed"]
 
 _EXAMPLE: Final = {
     "ref": "debian-12",
@@ -53,7 +54,7 @@ Checksums = Annotated[
     dict[Line, Sha256],
     Field(
         max_length=64,
-        description="SHA-256 by path: of all three files, with imagePath.",
+        description="SHA-256 by path: of all files, where the installer has all that it wants.",
         json_schema_extra=CLOSED,
     ),
 ]
@@ -80,16 +81,36 @@ class NewImage(Body):
     artifact_ref: Ref
     kernel_path: RelativePath
     initrd_path: RelativePath
+    installer: Annotated[
+        InstallerName,
+        Field(
+            description="What puts the system on the disk: `image` writes imagePath, `autoinstall`"
+            " is Ubuntu's from isoPath, `preseed` is Debian's, which needs no more than its kernel."
+        ),
+    ] = "image"
     image_path: Annotated[
         RelativePath | None,
         Field(description="The raw disk image; without it nothing can be provisioned yet."),
     ] = None
+    iso_path: Annotated[
+        RelativePath | None,
+        Field(
+            description="For autoinstall: the live server's ISO, which kernel and initrd are of."
+        ),
+    ] = None
     checksums: Checksums = Field(default_factory=dict)
     image_bytes: Annotated[
-        Int64 | None, Field(description="Bytes of the raw disk image; needed with imagePath.")
+        Int64 | None,
+        Field(description="Bytes of the raw disk image or of the ISO; needed with it."),
     ] = None
+    initrd_bytes: Annotated[
+        Int64 | None,
+        Field(description="Bytes of the initrd, of which is known whether memory suffices."),
+    ] = None
+    older_media: Annotated[
+        bool, Field(description="The ISO's kernel is told of it by `url=`, not yet by `iso-url=`.")
+    ] = False
     kernel_args: KernelArgs = Field(default_factory=list)
-    installer: Literal["image"] = "image"
 
 
 class ChangedImage(Change):
@@ -103,8 +124,11 @@ class ChangedImage(Change):
     kernel_path: RelativePath = Field(default_factory=str)
     initrd_path: RelativePath = Field(default_factory=str)
     image_path: RelativePath = Field(default_factory=str)
+    iso_path: RelativePath = Field(default_factory=str)
     checksums: Checksums = Field(default_factory=dict)
     image_bytes: Int64 = Field(default_factory=int)
+    initrd_bytes: Int64 = Field(default_factory=int)
+    older_media: bool = Field(default_factory=bool)
     kernel_args: KernelArgs = Field(default_factory=list)
 
 
@@ -114,6 +138,9 @@ class Image(Answer):
             {
                 "id": "018f6f43-1c2d-7e3f-8041-526374859607",
                 **_EXAMPLE,
+                "isoPath": "",
+                "initrdBytes": 0,
+                "olderMedia": False,
                 "version": 1,
                 "createdAt": "2025-06-01T12:00:00Z",
                 "updatedAt": "2025-06-01T12:00:00Z",
@@ -128,11 +155,14 @@ class Image(Answer):
     artifact_ref: str
     kernel_path: str
     initrd_path: str
+    installer: str
     image_path: Annotated[str, Field(description="Empty: not named yet.")]
+    iso_path: Annotated[str, Field(description="Empty: not named yet.")]
     checksums: dict[str, str]
     image_bytes: int
+    initrd_bytes: Annotated[int, Field(description="0: not told.")]
+    older_media: bool
     kernel_args: list[str]
-    installer: str
     version: int
     created_at: datetime
     updated_at: datetime

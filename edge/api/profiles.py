@@ -26,7 +26,7 @@ from edge.api.fields import (
 )
 from models import lists, queries
 from models.commands import catalogue, inventory
-from pxe_stack import render
+from pxe_stack import installers
 
 api: Final = resource("profiles", "Templates of what a system is told at its first boot.")
 
@@ -115,7 +115,7 @@ class Profiles(Page):
 )
 def create(body: NewProfile) -> Response:
     """Create a profile."""
-    render.check_template(body.cloud_config_template)
+    installers.check_template(body.cloud_config_template)
     profile_id = inventory.create_profile(auth.caller(), **body.model_dump())
     made = Profile.of(queries.profile(profile_id))
     return answered(made, HTTPStatus.CREATED, location=f"/v1/profiles/{profile_id}")
@@ -151,7 +151,7 @@ def update(path: ProfileRef, body: ChangedProfile) -> Response:
     version = conditions.expected(body.version)
     changes = body.asked()
     if "cloud_config_template" in changes:
-        render.check_template(body.cloud_config_template)
+        installers.check_template(body.cloud_config_template)
     catalogue.update(auth.caller(), "profile", profile.id, changes, version=version)
     return answered(Profile.of(queries.profile(profile.id)))
 

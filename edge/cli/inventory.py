@@ -23,7 +23,14 @@ InitrdPath = Annotated[str, typer.Option(help="Below the artifact's prefix.")]
 ImagePath = Annotated[
     str, typer.Option(help="Raw disk image, below the artifact's prefix; needed to provision.")
 ]
-ImageBytes = Annotated[int | None, typer.Option(help="Size of the disk image.")]
+IsoPath = Annotated[
+    str, typer.Option(help="For autoinstall: Ubuntu's ISO, below the artifact's prefix.")
+]
+ImageBytes = Annotated[int | None, typer.Option(help="Size of the disk image, or of the ISO.")]
+InitrdBytes = Annotated[int | None, typer.Option(help="Size of the initrd, to judge memory by.")]
+OlderMedia = Annotated[
+    bool | None, typer.Option(help="The ISO's kernel wants url=, and knows no iso-url= yet.")
+]
 Checksum = Annotated[list[str] | None, typer.Option(help="PATH=SHA256; once for each path.")]
 KernelArg = Annotated[list[str] | None, typer.Option(help="May be repeated.")]
 
@@ -94,8 +101,14 @@ def create_image(
     artifact_ref: ArtifactRef,
     kernel_path: KernelPath,
     initrd_path: InitrdPath,
+    installer: Annotated[
+        str, typer.Option(help="image, autoinstall (Ubuntu) or preseed (Debian).")
+    ] = "",
     image_path: ImagePath = "",
+    iso_path: IsoPath = "",
     image_bytes: ImageBytes = None,
+    initrd_bytes: InitrdBytes = None,
+    older_media: OlderMedia = None,
     checksum: Checksum = None,
     kernel_arg: KernelArg = None,
 ) -> None:
@@ -107,8 +120,12 @@ def create_image(
         "artifactRef": artifact_ref,
         "kernelPath": kernel_path,
         "initrdPath": initrd_path,
+        "installer": installer,
         "imagePath": image_path,
+        "isoPath": iso_path,
         "imageBytes": image_bytes,
+        "initrdBytes": initrd_bytes,
+        "olderMedia": older_media,
         "checksums": _checksums(checksum or []),
         "kernelArgs": kernel_arg or [],
     }
@@ -135,7 +152,10 @@ def update_image(
     kernel_path: KernelPath = "",
     initrd_path: InitrdPath = "",
     image_path: ImagePath = "",
+    iso_path: IsoPath = "",
     image_bytes: ImageBytes = None,
+    initrd_bytes: InitrdBytes = None,
+    older_media: OlderMedia = None,
     checksum: Checksum = None,
     kernel_arg: KernelArg = None,
 ) -> None:
@@ -145,7 +165,10 @@ def update_image(
         "kernelPath": kernel_path,
         "initrdPath": initrd_path,
         "imagePath": image_path,
+        "isoPath": iso_path,
         "imageBytes": image_bytes,
+        "initrdBytes": initrd_bytes,
+        "olderMedia": older_media,
         "checksums": checksum,
         "kernelArgs": kernel_arg,
     }

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from models import audit, facts, names
+from models import audit, facts, installers, names
 from models.actions import ACTIONS
 from models.audit import Caller
 from models.commands import agents, catalogue, remote, runs, tasks, traits, verbs, walks
@@ -12,6 +12,7 @@ from models.commands.moves import locked
 from models.commands.policy import Order
 from models.database import database
 from models.errors import IllegalTransition, Invalid, NotFound, NotReady, Unknown
+from models.installers import Installer
 from models.kinds import Kind, Progress
 from models.lifecycle import Event, State, next_state
 from models.steps import Trait
@@ -100,8 +101,10 @@ def _provisioned(caller: Caller, machine: Machine, order: Order) -> UUID:
     named = asked.get("networkId")
     network = runs.provisioning_network(machine, None if named is None else UUID(named))
     disk = facts.root_disk(machine.root_disk, machine.facts)
+    _fits(image, machine)
     runs.owner(machine)
     params = {
+        "installer": image.installer,
         "image_id": str(image.id),
         "profile_id": str(profile.id),
         "network_id": str(network.id),
@@ -126,13 +129,23 @@ def _image(ref: str, machine: Machine) -> Image:
             field="/imageRef",
             hint="Choose an image of the machine's architecture.",
         )
-    if not image.image_path:
+    row = installers.INSTALLERS[Installer(image.installer)]
+    if not all(getattr(image, column) for column in row.files.values()):
         raise NotReady(
-            f"image {ref} names no disk image to write",
+            f"image {ref} does not name {row.called} yet",
             field="/imageRef",
-            hint="Give it imagePath, imageBytes and checksums: sprout images update IMAGE …",
+            hint="Give it that, imageBytes and checksums: sprout images update IMAGE …",
         )
     return image
+
+
+def _fits(image: Image, machine: Machine) -> None:
+    """Raise NotReady where the machine is known to have less memory than its installer takes."""
+    need = installers.memory_mib(
+        image.installer, medium_bytes=image.image_bytes, initrd_bytes=image.initrd_bytes
+    )
+    known = (machine.memory_mib, machine.found_memory_mib)
+    installers.demand_memory(image.ref, need, known)
 
 
 def power(

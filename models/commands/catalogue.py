@@ -8,11 +8,12 @@ from uuid import UUID
 
 from peewee import SQL
 
-from models import audit, names
+from models import audit, installers, names
 from models.audit import Caller
 from models.bootplan import SLOT_MARK
 from models.commands.records import NAMED, demand_version, edited, recorded, shown, unused
 from models.errors import Invalid, NotFound
+from models.installers import Installer
 from models.tables import Artifact, Image, Machine, Profile, Site, SyncJob, Workflow
 
 _Columns = Mapping[str, Any]
@@ -27,23 +28,47 @@ _PATHS: Final = {
     "kernel_path": "/kernelPath",
     "initrd_path": "/initrdPath",
     "image_path": "/imagePath",
+    "iso_path": "/isoPath",
 }
-_BOOTED: Final = frozenset({"kernel_path", "initrd_path"})
+_TOLD: Final = ("checksums", "image_bytes", "initrd_bytes", "older_media", "kernel_args")
 
 
 def judged_image(new: _Columns) -> dict[str, Any]:
     """Return the columns of an image that may be, in canonical form.  Raises Invalid.
 
-    One that names no disk image yet may be, too; provisioning refuses it.
+    One that does not name its installer's medium yet may be, too; provisioning refuses it.
     """
-    named = {column: field for column, field in _PATHS.items() if new[column] or column in _BOOTED}
-    paths = {column: names.path(new[column], field=field) for column, field in named.items()}
-    if new["image_path"]:
-        _verifiable(new, paths.values())
+    row = _installer(new)
+    wanted = {column for column in row.files.values() if new[column] or column in _BOOTED}
+    paths = {column: names.path(new[column], field=_PATHS[column]) for column in sorted(wanted)}
+    if wanted == set(row.files.values()):
+        _verifiable(new, paths.values(), sized=row.medium is not None)
     return {**new, **paths}
 
 
-def _verifiable(new: _Columns, paths: Iterable[str]) -> None:
+_BOOTED: Final = frozenset(installers.BOOTED.values())
+
+
+def _installer(new: _Columns) -> installers.Row:
+    """Return the row of the image's installer.  Raises Invalid for what that has no use for."""
+    row = installers.INSTALLERS[Installer(new["installer"])]
+    for column in installers.MEDIA.values():
+        if new[column] and column not in row.files.values():
+            raise Invalid(
+                f"the installer {new['installer']} has no use for this: it wants {row.called}",
+                field=_PATHS[column],
+                hint="Leave it out, or name the installer that it is for.",
+            )
+    if new["older_media"] and row.medium != "iso":
+        raise Invalid(
+            f"the installer {new['installer']} loads no ISO",
+            field="/olderMedia",
+            hint="Leave it out: it says by which word an ISO's kernel is told the ISO's URL.",
+        )
+    return row
+
+
+def _verifiable(new: _Columns, paths: Iterable[str], *, sized: bool) -> None:
     """Raise Invalid unless all that leads to a written disk can be verified first."""
     for path in paths:
         if path not in new["checksums"]:
@@ -52,11 +77,11 @@ def _verifiable(new: _Columns, paths: Iterable[str]) -> None:
                 field="/checksums",
                 hint="Give the SHA-256 of each file; nothing is written that was not verified.",
             )
-    if not new["image_bytes"]:
+    if sized and not new["image_bytes"]:
         raise Invalid(
-            "the disk image has no size",
+            "the disk image, or the ISO, has no size",
             field="/imageBytes",
-            hint="Give the bytes of the raw disk image.",
+            hint="Give the bytes of the raw disk image, or of the ISO.",
         )
 
 
@@ -121,7 +146,7 @@ _KINDS: Final[Mapping[str, _Kind]] = MappingProxyType(
         ),
         "image": _Kind(
             table=Image,
-            columns=("name", *_PATHS, "checksums", "image_bytes", "kernel_args"),
+            columns=("name", "installer", *_PATHS, *_TOLD),
             judged=judged_image,
             users=lambda image: machines_with("image_id", image),
             remedy="Give the machines another image, or release them.",

@@ -59,7 +59,9 @@ def create_artifact(
 class NewImage:
     """What an image is made of; *checksums* maps paths to SHA-256s.
 
-    With *image_path*, what is written to disks, the checksum of all three and its size are needed.
+    *installer* is one of models.installers; with its medium, the disk image or the ISO, the
+    checksum of all files and the medium's size are needed.  *older_media*: an ISO whose casper
+    knows `url=` and not yet `iso-url=`.
     """
 
     ref: str
@@ -69,8 +71,11 @@ class NewImage:
     kernel_path: str
     initrd_path: str
     image_path: str | None = None
+    iso_path: str | None = None
     checksums: Mapping[str, str] = field(default_factory=dict)
     image_bytes: int | None = None
+    initrd_bytes: int | None = None
+    older_media: bool = False
     kernel_args: Sequence[str] = ()
     installer: str = "image"
 
@@ -85,9 +90,12 @@ def create_image(caller: Caller, new: NewImage) -> UUID:
             "kernel_path": new.kernel_path,
             "initrd_path": new.initrd_path,
             "image_path": new.image_path or "",
+            "iso_path": new.iso_path or "",
             "kernel_args": list(new.kernel_args),
             "checksums": dict(new.checksums),
             "image_bytes": new.image_bytes or 0,
+            "initrd_bytes": new.initrd_bytes or 0,
+            "older_media": new.older_media,
         }
     )
     with recorded():

@@ -12,6 +12,7 @@ from models.commands import addresses, agents, remote
 from models.commands.moves import now
 from models.database import database
 from models.errors import Denied, Invalid, NotReady, Unknown
+from models.installers import BOOTED, INSTALLERS, MEDIA, Installer
 from models.phases import Phase
 from models.steps import HAND_S, Trait
 from models.tables import (
@@ -56,6 +57,9 @@ class Intent:
     image_path: str = ""
     image_sha256: str = ""
     image_bytes: int = 0
+    installer: str = Installer.IMAGE
+    iso_path: str = ""
+    older_media: bool = False
     cloud_config_template: str = ""
     ssh_keys: tuple[str, ...] = ()
     disk: Mapping[str, Any] = field(default_factory=dict)
@@ -268,10 +272,14 @@ def _intent(
 
 def _written(machine: Machine, prefix: str, image: Image, profile: Profile) -> dict[str, Any]:
     """Return what of an intent is for an install alone."""
+    medium = INSTALLERS[Installer(image.installer)].medium
+    media = {} if medium is None else {MEDIA[medium]: f"{prefix}/{getattr(image, MEDIA[medium])}"}
     return {
-        "image_path": f"{prefix}/{image.image_path}",
-        "image_sha256": image.checksums[image.image_path],
+        **media,
+        "image_sha256": image.checksums.get(image.image_path, ""),
         "image_bytes": image.image_bytes,
+        "installer": image.installer,
+        "older_media": image.older_media,
         "cloud_config_template": profile.cloud_config_template,
         "ssh_keys": (*profile.ssh_keys, *remote.lets_in(machine)),
         "disk": facts.root_disk(machine.root_disk, machine.facts),
@@ -279,18 +287,14 @@ def _written(machine: Machine, prefix: str, image: Image, profile: Profile) -> d
 
 
 def _files(intent: Intent, checksums: Mapping[str, str]) -> tuple[File, ...]:
-    roles = {
-        "kernel": intent.kernel_path,
-        "initrd": intent.initrd_path,
-        "image": intent.image_path,
-    }
+    roles = {role: getattr(intent, column) for role, column in {**BOOTED, **MEDIA}.items()}
     cut = len(intent.prefix) + 1
     return tuple(
         File(
             role=role,
             path=path,
             sha256=checksums[path[cut:]],
-            size=intent.image_bytes if role == "image" else 0,
+            size=intent.image_bytes if role in MEDIA else 0,
         )
         for role, path in roles.items()
         if path

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from models.commands import providing
+from models.installers import INSTALLERS, Installer
 from models.kinds import Kind
 from models.steps import Trait
 from models.tables import Machine
@@ -16,5 +17,7 @@ def of(machine: Machine, _kind: Kind, asked: Mapping[str, Any]) -> frozenset[Tra
         Trait.READS: bool(asked.get("only_reads")),
         Trait.EJECT: bool(asked.get("eject")),
     }
+    installer = asked.get("installer")
+    installs = frozenset() if installer is None else INSTALLERS[Installer(installer)].traits
     external = providing.chosen().traits
-    return external | {trait for trait, has in held.items() if has}
+    return external | installs | {trait for trait, has in held.items() if has}

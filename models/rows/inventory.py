@@ -126,9 +126,12 @@ class Image(Stamped):
     kernel_path = TextField()
     initrd_path = TextField()
     image_path = TextField()
+    iso_path = TextField()
     kernel_args = jsonb()
     checksums = jsonb()
     image_bytes = BigIntegerField()
+    initrd_bytes = BigIntegerField()
+    older_media = BooleanField()
 
     class Meta:
         table_name = "images"

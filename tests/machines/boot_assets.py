@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 
 from deploy.image import apt, initramfs
 from deploy.rack.hardware import Card
+from pxe_stack import scripts
 
 BUSYBOX = Path("/bin/busybox")
 
@@ -51,6 +52,7 @@ def _key(kind: Kind, package: str) -> str:
     digest = hashlib.sha256(f"{package} {kind}".encode())
     for path in (BUSYBOX, *sorted(initramfs.SCRIPTS.iterdir()), Path(initramfs.__file__)):
         digest.update(path.read_bytes())
+    digest.update(scripts.template(initramfs.SHARED).encode())
     return digest.hexdigest()
 
 

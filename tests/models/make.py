@@ -51,12 +51,12 @@ def image(ref="debian-12", base_url="", **more):
     )
     sums = {"vmlinuz": "0" * 64, "initrd.img": "1" * 64, "disk.raw": "2" * 64}
     fields = {"name": "Debian", "architecture": "x86_64", "checksums": sums, "image_bytes": 1 << 30}
+    fields |= {"image_path": "disk.raw"}
     new = inventory.NewImage(
         ref=ref,
         artifact_ref=artifact,
         kernel_path="vmlinuz",
         initrd_path="initrd.img",
-        image_path="disk.raw",
         **fields | more,
     )
     inventory.create_image(ADA, new)

@@ -1,0 +1,74 @@
+"""What documents of different installers are made of."""
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from models import names
+from models.bootplan import Access, Document
+from pxe_stack import kernel_args, render, seeds
+from pxe_stack import scripts as constants
+from pxe_stack.kernel_args import Part, Word
+from pxe_stack.render import Order
+
+STAND_IN: Final = "/dev/sprout-root-disk"
+"""What stands for the disk in an autoinstall until the installer's first commands have found it."""
+
+
+def scripts(
+    order: Order, arguments: Callable[[Order], Sequence[Word]]
+) -> tuple[Document, Document]:
+    """Return the boot scripts, for iPXE and for GRUB, that start the kernel with *arguments*."""
+    words = arguments(order)
+    ipxe = kernel_args.line((Part("initrd", "initrd.img"), *words))
+    grub = kernel_args.line(words, grub=True)
+    return (
+        render.document("script", Access.SCRIPT, render.ipxe_script(order, ipxe)),
+        render.document("script.grub", Access.SCRIPT, render.grub_script(order, grub)),
+    )
+
+
+def seed(order: Order, user_data: str, *, vendor_data: bool = False) -> tuple[Document, ...]:
+    """Return what cloud-init asks for below a NoCloud seed."""
+    bodies = {
+        "meta-data": render.meta_data(order),
+        "user-data": user_data,
+        **({"vendor-data": render.VENDOR_DATA} if vendor_data else {}),
+        "network-config": render.network_config(order),
+    }
+    return tuple(
+        render.document(f"seed/{name}", Access.SEED, body) for name, body in bodies.items()
+    )
+
+
+def bootif(order: Order) -> str:
+    """Return the MAC that was booted from, as PXELINUX writes it."""
+    return f"01-{names.mac(order.mac, field='/mac').replace(':', '-')}"
+
+
+def system(order: Order, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the installed system's cloud-config: *config* with what every machine gets."""
+    return seeds.user_data(
+        config,
+        hostname=order.hostname,
+        fqdn=order.fqdn,
+        ssh_keys=order.ssh_keys,
+        home_url=f"{render.CALLBACK_URL}phone-home",
+    )
+
+
+def installer(order: Order) -> str:
+    """Return the script by which an installer finds its disk and reports."""
+    return render.ours(
+        "installers/installer.sh",
+        callback=render.CALLBACK_URL,
+        serial=_shell(order.disk_serial, field="/rootDisk/serial"),
+        wwn=_shell(order.disk_wwn, field="/rootDisk/wwn"),
+        min_bytes=str(order.disk_min_bytes),
+        stand_in=STAND_IN,
+        disks=constants.template("installers/disks.sh"),
+    )
+
+
+def _shell(value: str | None, *, field: str) -> str:
+    return shlex.quote(render.disk_name(value, field=field))

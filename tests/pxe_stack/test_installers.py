@@ -1,0 +1,253 @@
+"""What machines are served by the installers of distributions."""
+
+import re
+
+import pytest
+import yaml
+
+from models.bootplan import SLOT, Access, slot_values
+from models.errors import Invalid
+from models.installers import INSTALLERS, Installer
+from pxe_stack import autoinstall, installers
+from pxe_stack.kernel_args import NoCloud
+from tests.pxe_stack import installed, make
+from tests.pxe_stack.installed import callback_url, filled, order, seed_url
+
+UBUNTU, DEBIAN = Installer.AUTOINSTALL, Installer.PRESEED
+OF_DISTRIBUTIONS = (UBUNTU, DEBIAN)
+
+
+def autoinstall_of(template="", **changes):
+    text = filled(UBUNTU, "seed/user-data", order(template, **changes))
+    assert text.startswith("#cloud-config\n")
+    return yaml.safe_load(text)["autoinstall"]
+
+
+def test_every_installer_has_a_row_and_documents():
+    assert set(INSTALLERS) == set(installers.DOCUMENTS) == set(Installer)
+
+
+def test_the_documents_are_those_that_each_installer_asks_for():
+    names = {kind: set(installed.documents(kind)) for kind in OF_DISTRIBUTIONS}
+    booted = {"script", "script.grub"}
+    seed = {"seed/meta-data", "seed/user-data", "seed/network-config", "seed/installer"}
+
+    assert names[UBUNTU] == booted | seed | {"seed/vendor-data"}
+    assert names[DEBIAN] == booted | seed | {"seed/preseed.cfg", "seed/debian"}
+
+
+@pytest.mark.parametrize("kind", OF_DISTRIBUTIONS)
+def test_what_bears_secrets_is_of_the_class_that_closes_first(kind):
+    for name, each in installed.documents(kind).items():
+        assert each.access is (Access.SCRIPT if name.startswith("script") else Access.SEED)
+
+
+@pytest.mark.parametrize("kind", Installer)
+def test_every_slot_that_is_rendered_can_be_filled(kind):
+    slots = {slot for d in installed.documents(kind).values() for slot in SLOT.findall(d.body)}
+
+    assert slots <= slot_values(make.plan(), make.KEY).keys()
+
+
+def test_ubuntus_kernel_is_told_of_its_iso_and_of_its_seed():
+    kernel = f"kernel {make.URL}/artifacts/ubuntu/vmlinuz initrd=initrd.img"
+    iso = f"{make.URL}/artifacts/ubuntu/live-server.iso"
+
+    assert (
+        f"{kernel} autoinstall ip=dhcp iso-url={iso} cloud-config-url=/dev/null"
+        f" ds=nocloud;s={seed_url()} BOOTIF=01-52-54-00-00-00-01 quiet || goto failed"
+    ) in filled(UBUNTU, "script").splitlines()
+
+
+def test_older_media_are_told_in_older_words():
+    text = filled(UBUNTU, "script", order(older_media=True))
+
+    assert f" url={make.URL}/artifacts/ubuntu/live-server.iso " in text
+    assert f" ds=nocloud-net;s={seed_url()} " in text
+
+
+def test_grub_is_given_the_semicolon_in_quotes():
+    assert f" 'ds=nocloud;s={seed_url()}' " in filled(UBUNTU, "script.grub")
+
+
+def test_debians_kernel_is_told_of_its_preseed_and_asks_nothing():
+    assert (
+        f" auto=true priority=critical url={seed_url()}preseed.cfg netcfg/choose_interface=auto"
+        " netcfg/get_hostname=node-01 netcfg/get_domain=rack.test"
+        " BOOTIF=01-52-54-00-00-00-01 quiet ||"
+    ) in filled(DEBIAN, "script")
+
+
+@pytest.mark.parametrize("url", ["http://s", "http://s/;x/", "http://s/ /", "a'/", "${x}/", ""])
+def test_the_semicolon_comes_of_the_typed_part_alone(url):
+    with pytest.raises(Invalid):
+        NoCloud(url)
+
+
+@pytest.mark.parametrize("kind", OF_DISTRIBUTIONS)
+@pytest.mark.parametrize("word", ["ds=nocloud;s=http://x/", "a||b", "a=${b}", "a\nb", "'a'", "a;"])
+def test_an_images_own_arguments_cannot_break_out_of_the_line(kind, word):
+    with pytest.raises(Invalid) as caught:
+        installed.documents(kind, order(kernel_args=(word,)))
+
+    assert caught.value.field == "/kernelArgs"
+
+
+def test_a_plain_profile_becomes_the_user_data_of_an_autoinstall():
+    made = autoinstall_of()
+
+    assert made["version"] == 1
+    assert made["identity"] == {"hostname": "node-01", "username": "ubuntu", "password": "*"}
+    assert made["ssh"] == {
+        "install-server": True,
+        "allow-pw": False,
+        "authorized-keys": ["ssh-ed25519 AAAA ops@sprout"],
+    }
+    assert made["network"]["ethernets"]["boot"]["match"] == {"macaddress": make.MAC}
+    assert made["storage"]["layout"]["match"] == {"path": "/dev/sprout-root-disk"}
+    assert made["user-data"]["packages"] == ["jq"]
+    assert made["user-data"]["phone_home"]["url"] == f"{callback_url()}phone-home"
+    assert made["user-data"]["fqdn"] == "node-01.rack.test"
+
+
+def test_the_installer_reports_first_finds_the_disk_and_reports_last():
+    made = autoinstall_of(
+        "autoinstall:\n  early-commands: [mine]\n  late-commands: [[my, own]]\n"
+        "  error-commands: [theirs]\n"
+    )
+
+    assert f"-o /run/sprout-installer {seed_url()}installer" in made["early-commands"][0]
+    assert made["early-commands"][1:] == [
+        "sh /run/sprout-installer started",
+        "sh /run/sprout-installer autoinstall /autoinstall.yaml",
+        "mine",
+    ]
+    assert made["late-commands"] == [["my", "own"], "sh /run/sprout-installer installed"]
+    assert made["error-commands"] == ["sh /run/sprout-installer failed", "theirs"]
+
+
+def test_a_profile_that_is_an_autoinstall_keeps_what_it_says():
+    made = autoinstall_of(
+        "autoinstall:\n  version: 1\n  locale: nl_NL.UTF-8\n  packages: [vim]\n"
+        "  storage: {layout: {name: lvm, match: {serial: '*{{ hostname }}'}}}\n"
+        "  identity: {username: ada, hostname: other, password: $6$x$y}\n"
+        "  user-data: {timezone: Europe/Amsterdam}\n"
+    )
+
+    assert (made["locale"], made["packages"]) == ("nl_NL.UTF-8", ["vim"])
+    assert made["storage"]["layout"] == {"name": "lvm", "match": {"serial": "*node-01"}}
+    assert made["identity"] == {"username": "ada", "hostname": "node-01", "password": "$6$x$y"}
+    assert made["user-data"]["timezone"] == "Europe/Amsterdam"
+    assert made["user-data"]["phone_home"]["post"][0] == "pub_key_ed25519"
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("autoinstall: [x]", "must be a mapping"),
+        ("autoinstall: {version: 2}", "version must be 1"),
+        ("autoinstall: {version: true}", "version cannot be bool"),
+        ("autoinstall: {late-command: [x]}", "late-command is no key"),
+        ("autoinstall: {1: x}", "1 is no key"),
+        ("autoinstall: {storage: [x]}", "storage cannot be list"),
+        ("autoinstall: {late-commands: [{a: b}]}", "must be commands"),
+        ("autoinstall: {late-commands: [[]]}", "must be commands"),
+        ("autoinstall: {interactive-sections: [network]}", "would wait for a person"),
+        ("autoinstall: {shutdown: poweroff}", "must be reboot"),
+        ("autoinstall: {identity: {username: x}}", "identity"),
+        ("autoinstall: {version: 1}\npackages: [x]", "stands beside autoinstall"),
+        ("autoinstall: {a: {{ nothing }}}", "there is no nothing"),
+        ("preseed: |\n  d-i a/b string c\n", "preseed is for the installer preseed"),
+        ("a: &a [x]\nb: *a", "aliases"),
+    ],
+)
+def test_what_would_not_install_is_refused_with_the_reason(template, why):
+    with pytest.raises(Invalid, match=re.escape(why)) as caught:
+        installed.documents(UBUNTU, order(template))
+
+    assert caught.value.field == "/cloudConfigTemplate"
+
+
+def test_the_disk_is_named_to_the_installer_as_one_word():
+    text = filled(UBUNTU, "seed/installer", order(disk_serial="S'; reboot; '", disk_wwn="0x5 c"))
+
+    assert "want_serial='S'\"'\"'; reboot; '\"'\"''\n" in text
+    assert "want_wwn='0x5 c'\n" in text
+    assert "want_bytes=2000\n" in text
+
+
+@pytest.mark.parametrize("serial", ["a\nb", "@@sprout:run.id@@", "\x00"])
+@pytest.mark.parametrize("kind", OF_DISTRIBUTIONS)
+def test_a_disk_that_cannot_be_named_is_refused(kind, serial):
+    with pytest.raises(Invalid) as caught:
+        installed.documents(kind, order(disk_serial=serial))
+
+    assert caught.value.field == "/rootDisk/serial"
+
+
+@pytest.mark.parametrize("name", ["no de", "a\nb", "a;b", "a'b", "a: b", "${x}", "-a", "", "a||b"])
+@pytest.mark.parametrize("kind", OF_DISTRIBUTIONS)
+def test_a_host_name_that_is_none_gets_nowhere(kind, name):
+    with pytest.raises(Invalid) as caught:
+        installed.documents(kind, order(hostname=name))
+
+    assert caught.value.field == "/hostname"
+
+
+def test_debians_own_answers_come_before_those_that_hold():
+    made = order("preseed: |\n  # mine\n  d-i time/zone string \\\n    Europe/Amsterdam\n")
+
+    lines = filled(DEBIAN, "seed/preseed.cfg", made).splitlines()
+
+    assert lines.index("d-i time/zone string Europe/Amsterdam") < lines.index(
+        "d-i partman/early_command string sh /tmp/sprout-installer partman"
+    )
+    assert "preseed:" not in filled(DEBIAN, "seed/user-data", made)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "preseed: [d-i]",
+        "preseed: d-i",
+        "preseed: d-i time/zone strings x",
+        "preseed: d-i preseed/late_command string reboot",
+        "preseed: d-i  partman-auto/disk  string /dev/sda",
+        'preseed: "d-i a/b string x\\u0085d-i partman-auto/disk string /dev/sda"',
+        'preseed: "d-i a/b string x\\ed"',
+        "autoinstall: {version: 1}",
+    ],
+)
+def test_answers_that_are_none_or_are_ours_are_refused(text):
+    with pytest.raises(Invalid):
+        installed.documents(DEBIAN, order(text))
+
+
+def test_debians_system_phones_home_by_a_service_of_its_own():
+    config = yaml.safe_load(filled(DEBIAN, "seed/user-data"))
+    late = filled(DEBIAN, "seed/debian")
+
+    assert "phone_home" not in config
+    assert config["ssh_deletekeys"] is False
+    assert f"callback={callback_url()}\n" in late
+    assert f"mac={make.MAC}\n" in late
+    assert "\n    address 10.77.0.21/24\n    gateway 10.77.0.1\n" in late
+
+
+def test_a_profile_is_tried_by_each_installer_that_it_may_be_for():
+    installers.check_template("#cloud-config\nautoinstall: {version: 1}\n")
+    installers.check_template("#cloud-config\npreseed: d-i a/b string c\n")
+    with pytest.raises(Invalid, match="no key of autoinstall"):
+        installers.check_template("#cloud-config\nautoinstall: {versions: 1}\n")
+    with pytest.raises(Invalid, match="is for the installer"):
+        installers.check_template("#cloud-config\nautoinstall: {version: 1}\npreseed: x\n")
+
+
+@pytest.mark.parametrize("kind", Installer)
+def test_a_profile_that_is_too_large_is_refused(kind):
+    with pytest.raises(Invalid):
+        installed.documents(kind, order(f"note: {'x' * 70_000}"))
+
+
+def test_every_key_of_autoinstall_has_a_type():
+    assert len(autoinstall.KEYS) == 32
