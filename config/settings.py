@@ -39,9 +39,6 @@ ENV_FILE: Final = ".env"
 _LATER: Final[Mapping[str, object]] = MappingProxyType(
     {
         "network_provider": "builtin",
-        "ipam_provider": "builtin",
-        "dhcp_provider": "builtin",
-        "dns_provider": "builtin",
         "hardware_testing_provider": "builtin",
         "allocation_provider": "builtin",
     }

@@ -71,11 +71,13 @@ def configured(settings: Settings) -> "EdgeConfig":
     """Return what the application is told, and point its connections to the database."""
     from edge.app import EdgeConfig  # noqa: PLC0415 - as above
     from models import database  # noqa: PLC0415 - the same
-    from models.commands import policy_source  # noqa: PLC0415 - the same
+    from models.commands import policy_source, providing  # noqa: PLC0415 - the same
 
     database_url = settings.database_url.get_secret_value()
     database.configure(database_url, connections=settings.database_pool)
     policy_source.follow_file(settings.policy_file)
+    externals = [each.capability for each in settings.externals()]
+    providing.choose(externals, settings.provisioning_domain)
     return EdgeConfig(
         public_url=settings.api_url,
         allowed_hosts=settings.allowed_hosts,

@@ -122,6 +122,10 @@ https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
 
+_ALONE: Final = 0x5B0A8
+"""The class of advisory locks by which processes keep each other from an outside system."""
+
+
 class Unavailable(Exception):
     """The database cannot be reached, or the connection broke in the middle."""
 
@@ -171,6 +175,22 @@ def _state(exc: Exception) -> str:
 def _discard() -> None:
     with suppress(Exception):
         database.manual_close()
+
+
+@contextmanager
+def alone(key: int) -> Iterator[bool]:
+    """Whether no other process does what *key* names: until the block ends, or its connection.
+
+    *key* is of 32 bits, signed.  A connection is held meanwhile.  Raises Unavailable.
+    """
+    with borrowed():
+        lock = "SELECT pg_try_advisory_lock(%s, %s)"
+        (mine,) = database.execute_sql(lock, (_ALONE, key)).fetchone()
+        try:
+            yield bool(mine)
+        finally:
+            if mine:
+                database.execute_sql("SELECT pg_advisory_unlock(%s, %s)", (_ALONE, key))
 
 
 def reachable() -> bool:

@@ -127,13 +127,18 @@ def cleans_up(table: Table, cursor: Cursor) -> bool:
 
     A step that was begun may have done its work, whatever was heard of it.
     """
-    begun = table.steps[: cursor.index + (1 if cursor.attempt else 0)]
     passed = table.steps[: cursor.index]
     return (
         table.clean_up is not None
-        and any(step.dirties for step in begun)
+        and dirtied(table, cursor)
         and not any(step.settles for step in passed)
     )
+
+
+def dirtied(table: Table, cursor: Cursor) -> bool:
+    """Whether a step was begun at *cursor* that does what must be undone."""
+    begun = table.steps[: cursor.index + (1 if cursor.attempt else 0)]
+    return any(step.dirties for step in begun)
 
 
 def after_deadline(step: Step, cursor: Cursor) -> Move:

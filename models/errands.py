@@ -26,6 +26,10 @@ LONGEST_REST_S: Final = 600.0
 class Errand(StrEnum):
     """The kinds of errand.  Stored: add, never rename."""
 
+    IPAM_ALLOCATE = "ipam-allocate"
+    IPAM_RELEASE = "ipam-release"
+    DHCP_RESERVE = "dhcp-reserve"
+    DHCP_REMOVE = "dhcp-remove"
     DNS_RECORD = "dns-record"
     DNS_REMOVE = "dns-remove"
     INTEGRATION_RUN = "integration-run"

@@ -29,6 +29,11 @@ class DomainError(Exception):
         self.field = field
         self.hint = hint
 
+    @property
+    def hinted(self) -> str:
+        """What is wrong and, where that is known, what to do."""
+        return f"{self}. {self.hint}" if self.hint else str(self)
+
 
 class Invalid(DomainError):
     """A value that can never be right."""

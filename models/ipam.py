@@ -1,6 +1,6 @@
 """Addresses are arithmetic; the caller holds the lock."""
 
-from collections.abc import Container, Sequence
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 
 from models.bootnet import Mode, Route
@@ -114,12 +114,32 @@ def check_routes(
         seen.add(route.to)
 
 
-def next_free(start: IPv4Address, end: IPv4Address, taken: Container[IPv4Address]) -> IPv4Address:
-    """Return the lowest address of the range that is not in *taken*, or raise Exhausted."""
-    for number in range(int(start), int(end) + 1):
-        if (address := IPv4Address(number)) not in taken:
-            return address
-    raise Exhausted(
+def demand_usable(
+    address: IPv4Address,
+    network: IPv4Network,
+    *,
+    gateway: IPv4Address | None,
+    pool: tuple[IPv4Address | None, IPv4Address | None],
+) -> None:
+    """Refuse an address, given by somebody else, that no machine of *network* can have.
+
+    Raises Invalid, which says what to mend where.
+    """
+    first, last = pool
+    if address not in network or address in (network.network_address, network.broadcast_address):
+        why, cure = f"is no host address of {network}", f"have it allocate from {network}"
+    elif address == gateway:
+        why, cure = f"is the gateway of {network}", "mark the gateway as used there"
+    elif first is not None and last is not None and first <= address <= last:
+        why, cure = f"lies in the dynamic pool {first} to {last}", "keep the pool out of it there"
+    else:
+        return
+    raise Invalid(f"the IPAM gave {address}, which {why}", hint=f"At the IPAM: {cure}.")
+
+
+def exhausted(start: str, end: str) -> Exhausted:
+    """Return the error that says that all addresses of a range are in use."""
+    return Exhausted(
         f"no address is free from {start} to {end}",
         hint="Release machines that are no longer used, or widen the network's range.",
     )

@@ -20,7 +20,7 @@ from models.rows.engine import (
     Task,
     Workflow,
 )
-from models.rows.errands import Errand
+from models.rows.errands import Errand, Holding
 from models.rows.inventory import (
     Agent,
     Allocation,
@@ -52,6 +52,7 @@ __all__ = [
     "DiscoveryDrop",
     "DomainEvent",
     "Errand",
+    "Holding",
     "IdempotencyKey",
     "Image",
     "IntegrationJob",
@@ -92,6 +93,7 @@ ALL: Final = (
     Plan,
     Task,
     Errand,
+    Holding,
     Observation,
     Audit,
     AuditSeal,

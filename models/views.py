@@ -225,6 +225,8 @@ class AllocationView:
     address: str
     mac: str
     state: str
+    provider: str
+    external_id: str | None
     created_at: datetime
     released_at: datetime | None
 

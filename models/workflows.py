@@ -112,6 +112,14 @@ _PROVISION: Final = Table(
     clean_up=Kind.CLEAN_UP,
     steps=(
         *where(
+            errand("address-given", Errand.IPAM_ALLOCATE, "the IPAM to give it an address"),
+            only={Trait.EXTERNAL_IPAM},
+        ),
+        *where(
+            errand("reserved", Errand.DHCP_RESERVE, "the DHCP server to reserve its address"),
+            only={Trait.EXTERNAL_DHCP},
+        ),
+        *where(
             errand("name-recorded", Errand.DNS_RECORD, "the DNS to hold its name"),
             only={Trait.EXTERNAL_DNS},
         ),
@@ -194,6 +202,14 @@ _RELEASE: Final = Table(
             unless=_HAND,
         ),
         *where(confirm("switched-off", "switch it off, and confirm it", power="off"), only=_HAND),
+        *where(
+            errand("name-removed", Errand.DNS_REMOVE, "the DNS to hold its name no more"),
+            only={Trait.EXTERNAL_DNS},
+        ),
+        *where(
+            errand("reservation-removed", Errand.DHCP_REMOVE, "the DHCP server to drop it"),
+            only={Trait.EXTERNAL_DHCP},
+        ),
         decide("let-go", Decision.LET_GO, "its address and its plan given back"),
         decide("released", Decision.FINISH, "the machine becomes available"),
     ),

@@ -17,13 +17,15 @@ import structlog
 
 from actors import broker, queue_postgres
 from actors.broker_contract import QueueError
+from actors.control.errand import Means
 from actors.drivers.vault import resolvers
 from config import logs
+from config.capabilities import External
 from config.policy import BadFile
 from config.secrets import Resolver
 from config.settings import BadSettings, Settings, environment
 from models import database, roles
-from models.commands import policy_source
+from models.commands import policy_source, providing
 from models.errors import Invalid
 from models.messages import CONTROL_QUEUE, LEASE_QUEUE, REPORT_QUEUE
 from models.postgres import Disconnected, Session
@@ -44,6 +46,7 @@ class Setup:
     admin_url: str = field(repr=False)
     grants: Mapping[str, Sequence[Grant]]
     allow: Sequence[str] = ()
+    externals: Sequence[External] = ()
     resolvers: Mapping[str, Resolver] = field(repr=False)
     metrics_bind: str = ""
 
@@ -68,6 +71,7 @@ def main() -> int:
         return 2
     database.configure(setup.database_url, connections=settings.control_threads + 12)
     policy_source.follow_file(settings.policy_file)
+    providing.choose([each.capability for each in setup.externals], settings.provisioning_domain)
     _work(setup, settings.control_threads, stop)
     return 0
 
@@ -90,6 +94,7 @@ def _setup(settings: Settings) -> Setup:
         admin_url=settings.broker_admin_url.get_secret_value(),
         grants=roles.parsed(settings.automation_users),
         allow=settings.outbound_allow,
+        externals=settings.externals(),
         resolvers=resolvers(
             environment(),
             settings.secret_env_prefix,
@@ -135,10 +140,13 @@ def _threads() -> tuple[Callable[[Setup, threading.Event], threading.Thread], ..
         lambda setup, stop: morgue.thread(setup.broker_url, stop),
         lambda setup, stop: accounts.thread(setup.broker_url, setup.admin_url, stop),
         lambda setup, stop: automation.thread(setup.broker_url, setup.grants, stop),
-        lambda setup, stop: errands.thread(
-            errands.Means(resolvers=setup.resolvers, allow=tuple(setup.allow)), stop
-        ),
+        lambda setup, stop: errands.thread(_means(setup), stop),
     )
+
+
+def _means(setup: Setup) -> Means:
+    by_capability = {each.capability: each for each in setup.externals}
+    return Means(resolvers=setup.resolvers, allow=tuple(setup.allow), externals=by_capability)
 
 
 def _prepare_queues(broker_url: str, stop: threading.Event) -> None:

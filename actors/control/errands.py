@@ -11,23 +11,24 @@ until some process has one, and what a dead process held is taken again when its
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
 import dramatiq
 import structlog
 
+from actors.control import provisions
 from actors.control.actors import patiently
+from actors.control.errand import Doer, Job, Means
 from actors.control.rendering import documents
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import DriverError, LeaseLost
 from config import secrets
-from config.secrets import Resolver, SecretError
+from config.secrets import SecretError
 from models.commands import errands, outcomes
 from models.database import Unavailable, borrowed
-from models.errands import LEASE_S, Ended, Errand, Held
+from models.errands import LEASE_S, Ended, Errand
 from models.errors import DomainError
 from models.messages import ACTORS, Actor
 
@@ -41,32 +42,7 @@ GRACE_S: Final = 2.0
 log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Means:
-    """What errands are done with; *allow* is SPROUT_OUTBOUND_ALLOW."""
-
-    resolvers: Mapping[str, Resolver] = field(default_factory=dict, repr=False)
-    allow: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class Job:
-    """An errand under way in this process; *until*, on the monotonic clock, is its lease's end."""
-
-    held: Held
-    deadline: Deadline
-    until: float
-    lost: threading.Event = field(default_factory=threading.Event)
-
-    def check(self) -> None:
-        """Return if the errand is still ours.  Raises LeaseLost."""
-        if self.lost.is_set() or time.monotonic() >= self.until:
-            raise LeaseLost("the errand is another's by now")
-
-
-Doer = Callable[[Job, Means], Mapping[str, Any]]
-
-DOERS: Final[Mapping[Errand, Doer]] = MappingProxyType({})
+DOERS: Final[Mapping[Errand, Doer]] = MappingProxyType({**provisions.DOERS})
 """What this version can do; errands of other names are left to a newer one."""
 
 

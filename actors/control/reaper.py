@@ -15,6 +15,7 @@ from actors.control.rendering import documents
 from models.commands import (
     addresses,
     discoveries,
+    holdings,
     idempotency,
     runs,
     syncs,
@@ -59,6 +60,7 @@ def reap() -> int:
             log.debug("workflow.due", workflow=str(workflow))
             _each(partial(walks.expire, workflow, documents))
         addresses.free_addresses()
+        holdings.sweep()
         judged = _sync()
     return len(over) + len(overdue) + judged
 

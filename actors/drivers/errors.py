@@ -12,6 +12,7 @@
     + NotLetIn           the host takes no login by our key
     + HostKeyChanged     another key than the one that is pinned; nothing was sent
     + Unsuccessful       it was done, and says itself that it failed
+    + Conflict           the peer holds something else under that name
   x Interrupted          it was begun, and nobody knows how it ended
 """
 
@@ -84,3 +85,7 @@ class Unsuccessful(Refused):
 
 class Interrupted(DriverError):
     """It was begun, and nobody knows how it ended."""
+
+
+class Conflict(Refused):
+    """The peer holds something else in that place."""

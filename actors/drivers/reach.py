@@ -86,6 +86,11 @@ def integration(allow: Iterable[str]) -> Rules:
     return Rules(networks=tuple(networks), hosts=frozenset(hosts), public=True)
 
 
+def provider() -> Rules:
+    """Return the rules of the purpose `provider`: what SPROUT_<CAP>_EXTERNAL_URL names."""
+    return Rules(networks=anywhere(), total_s=20.0, most_bytes=1 << 20)
+
+
 def control() -> Rules:
     """Return the rules of the purpose `control`: the enrolment's edge, wherever that may be."""
     return Rules(networks=anywhere())

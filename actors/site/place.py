@@ -27,6 +27,9 @@ _NEEDED: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Settings that say nothing without another: who wrote the first down wants the second too."""
 
+_NOT_HERE: Final = frozenset({OFF, "external"})
+"""Where the switches stand for a service that need not be served here."""
+
 _SWITCHES: Final[Mapping[str, str]] = MappingProxyType(
     {"dhcp_bind_interface": "dhcp_provider", "dns_bind_addr": "dns_provider"}
 )
@@ -110,7 +113,7 @@ def demand(written: Collection[str], given: Mapping[str, object]) -> None:
     """
     for asked, needed in _NEEDED.items():
         switch = _SWITCHES[needed]
-        if asked in written and not given.get(needed) and given.get(switch) != OFF:
+        if asked in written and not given.get(needed) and given.get(switch) not in _NOT_HERE:
             raise _unplaced(needed, f"SPROUT_{asked.upper()} is set")
 
 

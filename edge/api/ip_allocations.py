@@ -36,6 +36,8 @@ class Allocation(Answer):
                 "address": "10.77.0.10",
                 "mac": "52:54:00:12:34:56",
                 "state": "active",
+                "provider": "builtin",
+                "externalId": None,
                 "createdAt": "2025-06-01T12:00:00Z",
                 "releasedAt": None,
             }
@@ -49,6 +51,10 @@ class Allocation(Answer):
     address: str
     mac: str
     state: AllocationState
+    provider: Annotated[
+        str, Field(description="`builtin`, or what an external IPAM speaks and where.")
+    ]
+    external_id: Annotated[str | None, Field(description="What the external IPAM calls it.")]
     created_at: datetime
     released_at: datetime | None
 

@@ -6,13 +6,12 @@ Rule 3: an errand is done again under the same key, however often its doer dies.
 """
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from models import messages, outbox
-from models.commands import providing
 from models.commands.moves import now
 from models.database import database
 from models.engine import Outcome
@@ -22,6 +21,8 @@ from models.errors import DomainError
 from models.messages import Actor
 from models.steps import Step
 from models.tables import Errand, Machine, Workflow
+
+Asked = Callable[[Machine, Workflow, str], dict[str, Any] | None]
 
 _TAKE: Final = """
 UPDATE errands SET state = 'running', fence = fence + 1,
@@ -71,22 +72,29 @@ def ask(
     )
 
 
-def grant(machine: Machine, flow: Workflow, step: Step) -> None:
-    """Ask for the errand of a workflow's *step*; what cannot even be asked is refused at once."""
+def grant(machine: Machine, flow: Workflow, step: Step, asked: Asked) -> None:
+    """Ask for the errand of a workflow's *step*, for what *asked* says under its key.
+
+    None of it passes the step at once, and what cannot even be asked is refused.
+    """
     flow.task_id, flow.outcome = None, Outcome.OPEN.value
     assert step.errand is not None  # noqa: S101 - for the type checker
+    key = f"{flow.id}/{step.name}/{machine.epoch}"
     try:
         with database.atomic():
-            params = providing.PARTS[step.errand].asked(machine, flow)
+            params = asked(machine, flow, key)
     except DomainError as exc:
-        flow.outcome, flow.detail = Outcome.REFUSED.value, str(exc)
+        flow.outcome, flow.detail = Outcome.REFUSED.value, exc.hinted
+        return
+    if params is None:
+        flow.outcome = Outcome.DONE.value
         return
     flow.task_id = _asked(
         name=step.errand.value,
         subject=flow.id,
         workflow_id=flow.id,
         site_id=machine.site_id,
-        key=f"{flow.id}/{step.name}/{machine.epoch}",
+        key=key,
         params=dict(step.params) | params,
         request_id=flow.request_id,
         deadline_at=flow.deadline_at,

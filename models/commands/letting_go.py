@@ -2,6 +2,7 @@
 
 from peewee import SQL
 
+from models.commands import holdings
 from models.tables import Allocation, Machine, Plan
 
 # Agents hold the plan until their next snapshot: the address is free when none can serve it.
@@ -17,6 +18,7 @@ def all_of(machine: Machine) -> None:
     Allocation.update(state="releasing", let_go=_NOW).where(
         (Allocation.machine_id == machine.id) & (Allocation.state != "released")
     ).execute()
+    holdings.let_go(machine)
     machine.image_id = machine.profile_id = machine.network_id = None
     machine.ssh_host_keys = []
     machine.save()

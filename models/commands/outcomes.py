@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-from models.commands import providing, walks
+from models.commands import holdings, providing, walks
 from models.commands.moves import locked, now
 from models.commands.runs import Render
 from models.database import database
@@ -25,7 +25,13 @@ OUT_OF_TIME: Final = Ended(done=False, reason="it was not done in time", retryab
 End = Callable[[UUID, Ended], None]
 """Given the errand's subject and its last outcome, inside the transaction that records it."""
 
-ENDS: Final[Mapping[Name, End]] = MappingProxyType({})
+ENDS: Final[Mapping[Name, End]] = MappingProxyType(
+    {
+        Name.IPAM_RELEASE: holdings.undone,
+        Name.DHCP_REMOVE: holdings.undone,
+        Name.DNS_REMOVE: holdings.undone,
+    }
+)
 """What follows the end of errands that are no workflow's; nothing, where a name is not in it."""
 
 _LONGEST: Final = 500
@@ -106,9 +112,11 @@ def _judged(row: Errand, ended: Ended, machine: Machine, flow: Workflow) -> tupl
     if not ended.done:
         word = Outcome.FAILED if ended.retryable else Outcome.REFUSED
         return word.value, ended.reason[:_LONGEST]
+    part = providing.PARTS[Name(row.name)]
     try:
         with database.atomic():
-            providing.PARTS[Name(row.name)].record(machine, flow, ended.result)
+            part.record(machine, flow, ended.result)
     except DomainError as exc:
-        return Outcome.REFUSED.value, str(exc)[:_LONGEST]
+        part.refused(machine, flow, exc.hinted)
+        return Outcome.REFUSED.value, exc.hinted[:_LONGEST]
     return Outcome.DONE.value, ""

@@ -2,17 +2,25 @@
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
+from ipaddress import IPv4Address, IPv4Network
 from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-from models.commands import addresses, runs
-from models.errands import Errand
-from models.errors import NotReady
-from models.steps import Trait
-from models.tables import Allocation, Machine, Network, Workflow
+from peewee import IntegrityError
 
-ASKED = Callable[[Machine, Workflow], dict[str, Any]]
+from models import ipam, names
+from models.commands import addresses, holdings, runs
+from models.commands.holdings import DHCP, DNS, IPAM
+from models.database import database
+from models.errands import Errand
+from models.errors import Invalid, Taken
+from models.steps import Trait
+from models.tables import Allocation, Holding, Interface, Machine, Network, Workflow
+
+ASKED = Callable[[Machine, Workflow, str], dict[str, Any] | None]
+REFUSED = Callable[[Machine, Workflow, str], None]
 RECORDED = Callable[[Machine, Workflow, Mapping[str, Any]], None]
 
 
@@ -20,11 +28,14 @@ RECORDED = Callable[[Machine, Workflow, Mapping[str, Any]], None]
 class Part:
     """What the errand of a step is told, and how its result is taken in; both under the lock.
 
-    Either may raise DomainError, which refuses the step.
+    *asked* gets the errand's key, and returns None where there is nothing to ask.  Either may raise
+    DomainError, which refuses the step.
     """
 
     asked: ASKED
     record: RECORDED
+    refused: REFUSED = lambda _machine, _flow, _why: None
+    """Told why, when *record* refused what the provider says it has done."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,51 +48,159 @@ class Chosen:
 
 _chosen: list[Chosen] = [Chosen()]
 
+_TRAITS: Final[Mapping[str, Trait]] = MappingProxyType(
+    {IPAM: Trait.EXTERNAL_IPAM, DHCP: Trait.EXTERNAL_DHCP, DNS: Trait.EXTERNAL_DNS}
+)
 
-def choose(traits: Collection[Trait], domain: str) -> None:
-    """Have workflows that begin in this process use the external providers that *traits* name."""
-    _chosen[:] = [Chosen(traits=frozenset(traits), domain=domain)]
+
+def choose(capabilities: Collection[str], domain: str) -> None:
+    """Have workflows that begin in this process use external providers of *capabilities*."""
+    traits = frozenset(_TRAITS[each] for each in capabilities if each in _TRAITS)
+    _chosen[:] = [Chosen(traits=traits, domain=domain)]
 
 
-def chosen() -> Chosen:
-    """Return what was chosen last."""
-    return _chosen[0]
+def to_provide() -> frozenset[Trait]:
+    """Return the traits of a workflow that gives a machine what providers hold."""
+    return _chosen[0].traits
+
+
+def to_undo(machine: Machine) -> frozenset[Trait]:
+    """Return the traits of a workflow that takes away what providers hold for the machine."""
+    return frozenset(_TRAITS[row.capability] for row in holdings.of(machine, DNS, DHCP))
 
 
 def fqdn(machine: Machine) -> str:
     """Return the machine's name in the provisioning domain, without a dot at the end."""
-    domain = chosen().domain
+    domain = _chosen[0].domain
     within = machine.hostname.endswith(f".{domain}")
     return machine.hostname if within else f"{machine.hostname}.{domain}"
 
 
-def _address(machine: Machine, flow: Workflow) -> Allocation:
-    """Return the address that the workflow's machine has, or gets now."""
+def _place(machine: Machine, flow: Workflow) -> tuple[Interface, Network]:
     network = Network.get_by_id(UUID(str(flow.params["network_id"])))
-    return addresses.allocated(machine, runs.pxe_interface(machine), network)
+    return runs.pxe_interface(machine), network
 
 
-def _dns_record(machine: Machine, flow: Workflow) -> dict[str, Any]:
-    return {"fqdn": fqdn(machine), "address": _address(machine, flow).address}
+def _of_network(network: Network) -> dict[str, Any]:
+    told = {"network": network.cidr, "gateway": network.gateway}
+    return told | {"first": network.range_start, "last": network.range_end}
 
 
-def _dns_removal(machine: Machine, _flow: Workflow) -> dict[str, Any]:
-    held: Allocation | None = Allocation.get_or_none(
-        (Allocation.machine_id == machine.id) & Allocation.state.in_(["reserved", "active"])
+# --- addresses ---
+
+
+def _address_wanted(machine: Machine, flow: Workflow, key: str) -> dict[str, Any] | None:
+    interface, network = _place(machine, flow)
+    if addresses.current(interface, network) is not None:
+        return None
+    told = {"mac": interface.mac, "hostname": fqdn(machine), **_of_network(network)}
+    row = holdings.wanted(IPAM, machine, flow, key, name=interface.mac, params=told)
+    return {**told, "holding": str(row.id)}
+
+
+def _address_given(machine: Machine, flow: Workflow, result: Mapping[str, Any]) -> None:
+    """Take the address that a provider gave, if it can be this machine's.
+
+    Raises Invalid or Taken, which say what to mend where.
+    """
+    interface, network = _place(machine, flow)
+    row = _open_holding(IPAM, machine, interface.mac)
+    try:
+        address = _usable(network, result)
+        with database.atomic():
+            allocation = addresses.given(
+                machine,
+                interface,
+                network,
+                str(address),
+                provider=str(result.get("provider", "")),
+                external_id=str(result.get("external_id", "")),
+            )
+    except IntegrityError as exc:
+        raise Taken(
+            f"the IPAM gave {result.get('address')}, which another machine has",
+            hint="Mark it as used in the IPAM, or release that machine.",
+        ) from exc
+    holdings.kept(row, result, allocation.id)
+
+
+def _address_refused(machine: Machine, flow: Workflow, why: str) -> None:
+    """Leave what the provider gave where it is: it may be somebody else's."""
+    for row in holdings.of(machine, IPAM):
+        if row.workflow_id == flow.id:
+            holdings.left(row, f"{why} See there what it holds for {row.name}.")
+
+
+def _usable(network: Network, result: Mapping[str, Any]) -> IPv4Address:
+    given = str(result.get("address", ""))[:64]
+    address = names.address(given, field="/address")
+    ipam.demand_usable(
+        address,
+        IPv4Network(network.cidr),
+        gateway=_maybe(network.gateway),
+        pool=(_maybe(network.pool_start), _maybe(network.pool_end)),
     )
-    if held is None:
-        raise NotReady(f"{machine.hostname} has no address")
-    return {"fqdn": fqdn(machine), "address": held.address}
+    return address
 
 
-def _nothing(_machine: Machine, _flow: Workflow, _result: Mapping[str, Any]) -> None:
-    """Take in nothing: that it was done is all."""
+def _maybe(text: str | None) -> IPv4Address | None:
+    return None if text is None else IPv4Address(text)
+
+
+# --- reservations and names ---
+
+
+def _reservation_wanted(machine: Machine, flow: Workflow, key: str) -> dict[str, Any]:
+    interface, network = _place(machine, flow)
+    allocation = addresses.allocated(machine, interface, network)
+    told = {"mac": interface.mac, "address": allocation.address, "hostname": fqdn(machine)}
+    told |= {"network": network.cidr}
+    row = holdings.wanted(DHCP, machine, flow, key, name=interface.mac, params=told)
+    return {**told, "holding": str(row.id)}
+
+
+def _name_wanted(machine: Machine, flow: Workflow, key: str) -> dict[str, Any]:
+    interface, network = _place(machine, flow)
+    allocation: Allocation = addresses.allocated(machine, interface, network)
+    told = {"fqdn": fqdn(machine), "address": allocation.address, "ttl": 300}
+    row = holdings.wanted(DNS, machine, flow, key, name=told["fqdn"], params=told)
+    return {**told, "holding": str(row.id)}
+
+
+def _held(capability: str, machine: Machine, flow: Workflow, result: Mapping[str, Any]) -> None:
+    name = fqdn(machine) if capability == DNS else _place(machine, flow)[0].mac
+    holdings.kept(_open_holding(capability, machine, name), result)
+
+
+def _open_holding(capability: str, machine: Machine, name: str) -> Holding:
+    found = next((row for row in holdings.of(machine, capability) if row.name == name), None)
+    if found is None:
+        raise Invalid(f"{name} is no longer wanted of the {capability.upper()} provider")
+    return found
+
+
+# --- undoing ---
+
+
+def _undoing(
+    capability: str, machine: Machine, _flow: Workflow, _key: str
+) -> dict[str, Any] | None:
+    rows = [row for row in holdings.of(machine, capability) if row.state != "leaving"]
+    return {"items": [holdings.item(row) for row in rows]} if rows else None
+
+
+def _undone(capability: str, machine: Machine, _flow: Workflow, _result: Any) -> None:
+    rows = holdings.of(machine, capability)
+    holdings.gone(row.id for row in rows if row.state != "leaving")
 
 
 PARTS: Final[Mapping[Errand, Part]] = MappingProxyType(
     {
-        Errand.DNS_RECORD: Part(_dns_record, _nothing),
-        Errand.DNS_REMOVE: Part(_dns_removal, _nothing),
+        Errand.IPAM_ALLOCATE: Part(_address_wanted, _address_given, _address_refused),
+        Errand.DHCP_RESERVE: Part(_reservation_wanted, partial(_held, DHCP)),
+        Errand.DNS_RECORD: Part(_name_wanted, partial(_held, DNS)),
+        Errand.DHCP_REMOVE: Part(partial(_undoing, DHCP), partial(_undone, DHCP)),
+        Errand.DNS_REMOVE: Part(partial(_undoing, DNS), partial(_undone, DNS)),
     }
 )
 """Of every errand that is a step of a workflow."""

@@ -1,7 +1,8 @@
 """What of a machine, and of what is asked of it, decides which steps its workflow walks."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
 
 from models.commands import providing
 from models.installers import INSTALLERS, Installer
@@ -10,7 +11,7 @@ from models.steps import Trait
 from models.tables import Machine
 
 
-def of(machine: Machine, _kind: Kind, asked: Mapping[str, Any]) -> frozenset[Trait]:
+def of(machine: Machine, kind: Kind, asked: Mapping[str, Any]) -> frozenset[Trait]:
     """Return the traits of a workflow that begins now; it keeps them, whatever changes later."""
     held = {
         Trait.BY_HAND: not machine.bmc,
@@ -19,5 +20,23 @@ def of(machine: Machine, _kind: Kind, asked: Mapping[str, Any]) -> frozenset[Tra
     }
     installer = asked.get("installer")
     installs = frozenset() if installer is None else INSTALLERS[Installer(installer)].traits
-    external = providing.chosen().traits
+    external = _EXTERNAL.get(kind, _none)(machine)
     return external | installs | {trait for trait, has in held.items() if has}
+
+
+def _none(_machine: Machine) -> frozenset[Trait]:
+    return frozenset()
+
+
+def _provides(_machine: Machine) -> frozenset[Trait]:
+    return providing.to_provide()
+
+
+_EXTERNAL: Final[Mapping[Kind, Callable[[Machine], frozenset[Trait]]]] = MappingProxyType(
+    {
+        Kind.PROVISION: _provides,
+        Kind.REPROVISION: _provides,
+        Kind.RELEASE: providing.to_undo,
+    }
+)
+"""Which external providers a workflow has to do with."""

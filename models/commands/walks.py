@@ -15,7 +15,9 @@ from models.commands import (
     contact,
     errands,
     events,
+    holdings,
     letting_go,
+    providing,
     runs,
     tasks,
 )
@@ -186,8 +188,8 @@ def _begin(walk: Walk, step: Step, attempt: int) -> None:
     noted(walk.machine, Seen.STEP_BEGUN, {"step": step.name, "try": attempt}, flow=flow)
     if step.kind is StepKind.ASSIGNMENT:
         tasks.grant(walk.machine, walk.flow, step)
-    elif step.kind is StepKind.ERRAND:
-        errands.grant(walk.machine, walk.flow, step)
+    elif step.errand is not None:
+        errands.grant(walk.machine, walk.flow, step, providing.PARTS[step.errand].asked)
     elif step.decision is not None:
         _decide(walk, step.decision)
     flow.save()
@@ -273,6 +275,8 @@ def end(  # what ended, how, by whom and why
     if flow.lifecycle:
         move(machine, event, by, reason=detail, flow=flow)
     _close_run(machine, flow)
+    if not engine.dirtied(table, cursor):
+        holdings.undo(flow)
     if table.clean_up is not None and engine.cleans_up(table, cursor):
         begin.begun(machine, table.clean_up, by, reason=detail, parent=flow)
 

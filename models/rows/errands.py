@@ -1,4 +1,4 @@
-"""What control is to do outside of the database."""
+"""What control is to do outside of the database, and what other systems hold because of it."""
 
 from uuid import uuid4
 
@@ -35,3 +35,29 @@ class Errand(Table):
 
     class Meta:
         table_name = "errands"
+
+
+class Holding(Table):
+    """What a provider holds for a machine, or may: asked, held, leaving, then gone or left there.
+
+    *params* is what it was asked by, *key* under which; *name* is the MAC, name or interface.
+    """
+
+    id = UUIDField(primary_key=True, default=uuid4)
+    capability = TextField()
+    machine_id = UUIDField()
+    site_id = UUIDField()
+    workflow_id = UUIDField()
+    allocation_id = UUIDField(null=True)
+    name = TextField()
+    params = jsonb()
+    key = TextField()
+    provider = TextField()
+    external_id = TextField()
+    state = TextField()
+    detail = TextField()
+    created_at = DateTimeTZField()
+    gone_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "holdings"

@@ -206,6 +206,8 @@ class Allocation(Table):
     created_at = DateTimeTZField()
     released_at = DateTimeTZField(null=True)
     let_go = Transaction(null=True)
+    provider = TextField(default="builtin")
+    external_id = TextField(null=True)
 
     class Meta:
         table_name = "allocations"

@@ -102,8 +102,8 @@ def test_lists_are_split_at_their_marks(monkeypatch):
         ("SPROUT_NETNS", "../run", "match pattern"),
         ("SPROUT_LOG_FORMAT", "xml", "'json' or 'console'"),
         ("SPROUT_DHCP_PROVIDER", "kea", "'builtin', 'external' or 'off'"),
-        ("SPROUT_DHCP_PROVIDER", "external", "this version has it only off or builtin"),
-        ("SPROUT_DNS_PROVIDER", "external", "this version has it only off or builtin"),
+        ("SPROUT_DNS_PROVIDER", "external", "SPROUT_DNS_EXTERNAL_URL: want its base URL"),
+        ("SPROUT_DHCP_EXTERNAL_KIND", "dnsmasq", "'contract' or 'kea'"),
         ("SPROUT_IPAM_PROVIDER", "off", "'builtin' or 'external'"),
         ("SPROUT_BROKER", "nats://bus", "want an amqp:// URL, or postgres"),
         ("SPROUT_DATABASE_URL", "sqlite:///x", "want a postgresql:// URL"),
@@ -125,6 +125,46 @@ def test_bad_value_is_refused_by_name_with_what_is_wanted(monkeypatch, name, val
 
     assert name in str(caught.value)
     assert wanted in str(caught.value)
+
+
+EXTERNAL = {
+    "SPROUT_DNS_PROVIDER": "external",
+    "SPROUT_DNS_EXTERNAL_URL": "https://dns.example",
+    "SPROUT_DNS_EXTERNAL_TOKEN": "env:DNS",
+}
+
+
+@pytest.mark.parametrize(
+    ("url", "wanted"),
+    [
+        ("", "SPROUT_DNS_EXTERNAL_URL: want its base URL with SPROUT_DNS_PROVIDER=external"),
+        ("http://dns.example", "SPROUT_DNS_EXTERNAL_URL: want an https:// URL"),
+        ("https://me:word@dns.example", "SPROUT_DNS_EXTERNAL_URL: want no password"),
+        ("https://dns.example?key=word", "SPROUT_DNS_EXTERNAL_URL: want no password"),
+        ("gopher://dns.example", "SPROUT_DNS_EXTERNAL_URL: .*want an http:// or https:// URL"),
+    ],
+)
+def test_an_external_provider_without_a_place_that_can_be_trusted_is_refused(
+    monkeypatch, url, wanted
+):
+    for name, value in (EXTERNAL | {"SPROUT_DNS_EXTERNAL_URL": url}).items():
+        monkeypatch.setenv(name, value)
+
+    with pytest.raises(BadSettings, match=wanted) as caught:
+        Settings.load()
+
+    assert "word" not in str(caught.value).replace("password", "")
+
+
+def test_an_external_provider_is_named_by_what_it_speaks_and_where(monkeypatch):
+    for name, value in EXTERNAL.items():
+        monkeypatch.setenv(name, value)
+
+    (found,) = Settings.load().externals()
+
+    assert (found.capability, found.name) == ("dns", "contract at dns.example")
+    assert found.variable == "SPROUT_DNS_EXTERNAL"
+    assert "env:DNS" not in repr(found)
 
 
 def test_a_vault_without_a_token_is_refused(monkeypatch):

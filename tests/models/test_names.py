@@ -3,7 +3,7 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 
 from models import ipam, names
-from models.errors import Exhausted, Invalid
+from models.errors import Invalid
 
 NET = IPv4Network("10.0.0.0/24")
 A = IPv4Address
@@ -72,9 +72,21 @@ def test_a_range_that_cannot_be_is_refused_at_its_field(start, end, gateway, fie
     assert caught.value.field == field
 
 
-def test_the_lowest_free_address_is_given_and_a_full_range_says_so():
-    taken = {A("10.0.0.1")}
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("10.0.0.0", "is no host address"),
+        ("10.0.0.255", "is no host address"),
+        ("10.1.0.7", "is no host address"),
+        ("127.0.0.1", "is no host address"),
+        ("10.0.0.1", "is the gateway"),
+        ("10.0.0.201", "lies in the dynamic pool"),
+    ],
+)
+def test_an_address_from_elsewhere_that_no_machine_can_have_is_refused_with_the_cure(address, why):
+    with pytest.raises(Invalid, match=why) as caught:
+        ipam.demand_usable(
+            A(address), NET, gateway=A("10.0.0.1"), pool=(A("10.0.0.200"), A("10.0.0.250"))
+        )
 
-    assert ipam.next_free(A("10.0.0.1"), A("10.0.0.2"), taken) == A("10.0.0.2")
-    with pytest.raises(Exhausted):
-        ipam.next_free(A("10.0.0.1"), A("10.0.0.1"), taken)
+    assert caught.value.hint.startswith("At the IPAM: ")

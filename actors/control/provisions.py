@@ -1,0 +1,177 @@
+"""The errands to external providers of addresses, reservations and names."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Final
+
+from actors.control.errand import Job, Means
+from actors.drivers import contract, kea, netbox, powerdns
+from actors.drivers.errors import Refused, Unreachable
+from actors.drivers.providers import Errand as Asked
+from actors.drivers.providers import Peer
+from config import logs, secrets
+from config.capabilities import CONTRACT, External
+from config.secrets import BadReference, Reference, Resolver, Secret
+from models.database import alone
+from models.errands import Errand
+
+Make = Callable[[Peer, Asked, Mapping[str, Any]], dict[str, Any]]
+Undo = Callable[[Peer, Asked, Mapping[str, Any]], None]
+Health = Callable[[Peer, Asked], None]
+Headers = Callable[[str], Mapping[str, str]]
+
+
+def _bearer(token: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {token}"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """What is done at a kind of provider; *serial*: by one process at a time."""
+
+    make: Make
+    undo: Undo
+    health: Health
+    headers: Headers = _bearer
+    serial: bool = False
+
+
+DRIVERS: Final[Mapping[tuple[str, str], Driver]] = MappingProxyType(
+    {
+        ("ipam", CONTRACT): Driver(
+            make=contract.allocate, undo=contract.release, health=contract.health
+        ),
+        ("dhcp", CONTRACT): Driver(
+            make=contract.reserve, undo=contract.unreserve, health=contract.health
+        ),
+        ("dns", CONTRACT): Driver(
+            make=contract.record, undo=contract.unrecord, health=contract.health
+        ),
+        ("ipam", "netbox"): Driver(
+            make=netbox.allocate,
+            undo=netbox.release,
+            health=netbox.health,
+            headers=netbox.headers,
+            serial=True,
+        ),
+        ("dhcp", "kea"): Driver(
+            make=kea.reserve,
+            undo=kea.unreserve,
+            health=kea.health,
+            headers=kea.headers,
+            serial=True,
+        ),
+        ("dns", "powerdns"): Driver(
+            make=powerdns.record,
+            undo=powerdns.unrecord,
+            health=powerdns.health,
+            headers=powerdns.headers,
+        ),
+    }
+)
+"""By capability, and what the provider speaks."""
+
+
+def peer(external: External, resolvers: Mapping[str, Resolver]) -> Peer:
+    """Return how *external* is asked."""
+    driver = DRIVERS[external.capability, external.kind]
+
+    def token() -> Secret | None:
+        try:
+            return _token(external.token, resolvers)
+        except secrets.SecretError as exc:
+            raise type(exc)(f"{external.variable}_TOKEN: {exc}") from None
+
+    return Peer(name=external.name, url=external.url, token=token, headers=driver.headers)
+
+
+def _token(text: str, resolvers: Mapping[str, Resolver]) -> Secret | None:
+    if not text:
+        return None
+    try:
+        Reference.parse(text)
+    except BadReference:
+        found = Secret(text)
+    else:
+        found = secrets.resolve(text, resolvers)
+    logs.never_write([found.reveal()])
+    return found
+
+
+def _chosen(capability: str, means: Means) -> External:
+    found = means.externals.get(capability)
+    if found is None:
+        raise Refused(
+            f"no external provider of {capability} is set here; see "
+            f"SPROUT_{capability.upper()}_PROVIDER at the control process"
+        )
+    return found
+
+
+@contextmanager
+def _serially(external: External, driver: Driver) -> Iterator[None]:
+    """Keep other processes of Sprout from the same server meanwhile.  Raises Unreachable."""
+    if not driver.serial:
+        yield
+        return
+    key = int.from_bytes(hashlib.sha256(external.url.encode()).digest()[:4], "big", signed=True)
+    with alone(key) as mine:
+        if not mine:
+            raise Unreachable(f"{external.name} is busy with another machine")
+        yield
+
+
+def make(capability: str, job: Job, means: Means) -> dict[str, Any]:
+    """Have the provider hold what the errand says; return what it calls it."""
+    external = _chosen(capability, means)
+    driver = DRIVERS[capability, external.kind]
+    with _serially(external, driver):
+        job.check()
+        found = driver.make(peer(external, means.resolvers), asked(job), job.held.params)
+    return {**found, "provider": external.name}
+
+
+def undo(capability: str, job: Job, means: Means) -> dict[str, Any]:
+    """Have the provider hold no more what the errand names.
+
+    Whatever it answers may pass: what is to be undone is tried until it is, or time is over.
+    """
+    try:
+        external = _chosen(capability, means)
+        driver = DRIVERS[capability, external.kind]
+        with _serially(external, driver):
+            for item in job.held.params["items"]:
+                job.check()
+                driver.undo(peer(external, means.resolvers), asked(job), item)
+    except Refused as exc:
+        raise Unreachable(str(exc)) from exc
+    return {}
+
+
+def asked(job: Job) -> Asked:
+    """Return what every exchange of the errand has in common."""
+    return Asked(key=job.held.key, request_id=job.held.request_id, deadline=job.deadline)
+
+
+def _maker(capability: str) -> Callable[[Job, Means], dict[str, Any]]:
+    return lambda job, means: make(capability, job, means)
+
+
+def _undoer(capability: str) -> Callable[[Job, Means], dict[str, Any]]:
+    return lambda job, means: undo(capability, job, means)
+
+
+DOERS: Final[Mapping[Errand, Callable[[Job, Means], dict[str, Any]]]] = MappingProxyType(
+    {
+        Errand.IPAM_ALLOCATE: _maker("ipam"),
+        Errand.IPAM_RELEASE: _undoer("ipam"),
+        Errand.DHCP_RESERVE: _maker("dhcp"),
+        Errand.DHCP_REMOVE: _undoer("dhcp"),
+        Errand.DNS_RECORD: _maker("dns"),
+        Errand.DNS_REMOVE: _undoer("dns"),
+    }
+)
+"""What does each errand to a provider."""

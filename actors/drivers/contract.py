@@ -1,0 +1,85 @@
+"""Providers that speak Sprout's own contract: deploy/providers/openapi.yaml.
+
+Each function does one thing and may be repeated: the key makes what is made once, and what is gone
+already is gone.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+from urllib.parse import quote
+
+from actors.drivers.errors import Garbled
+from actors.drivers.providers import Errand, Peer, ask
+
+_GONE: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+
+
+def allocate(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the address that an IPAM gives, and its id there.  Raises DriverError."""
+    asked = ("network", "gateway", "first", "last", "mac", "hostname")
+    answer = ask(peer, errand, "POST", "/allocations", body={each: item[each] for each in asked})
+    told = _object(peer, answer.body)
+    return {"external_id": _text(peer, told, "id"), "address": _text(peer, told, "address")}
+
+
+def release(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> None:
+    """Give an address back; where its id was never heard, it is asked for by the same key."""
+    known = item["external_id"]
+    if not known:
+        first = Errand(key=item["key"], request_id=errand.request_id, deadline=errand.deadline)
+        known = allocate(peer, first, item)["external_id"]
+    _drop(peer, errand, f"/allocations/{quote(known, safe='')}")
+
+
+def reserve(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> dict[str, Any]:
+    """Have a DHCP server give a MAC its address.  Raises DriverError."""
+    body = {each: item[each] for each in ("address", "hostname", "network")}
+    answer = ask(peer, errand, "PUT", f"/reservations/{quote(item['mac'], safe='')}", body=body)
+    return {"external_id": _maybe(answer.body, "id") or item["mac"]}
+
+
+def unreserve(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> None:
+    """Have a DHCP server drop the reservation of a MAC.  Raises DriverError."""
+    _drop(peer, errand, f"/reservations/{quote(item['mac'], safe='')}")
+
+
+def record(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> dict[str, Any]:
+    """Have a name server hold a name and its address, both ways.  Raises DriverError."""
+    body = {"type": "A", "address": item["address"], "ttl": item["ttl"]}
+    answer = ask(peer, errand, "PUT", f"/records/{quote(item['fqdn'], safe='')}", body=body)
+    return {"external_id": _maybe(answer.body, "id") or item["fqdn"]}
+
+
+def unrecord(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> None:
+    """Have a name server drop a name.  Raises DriverError."""
+    _drop(peer, errand, f"/records/{quote(item['fqdn'], safe='')}")
+
+
+def health(peer: Peer, errand: Errand) -> None:
+    """Return if the provider says that it works.  Raises DriverError."""
+    told = _object(peer, ask(peer, errand, "GET", "/health").body)
+    if told.get("status") != "ok":
+        raise Garbled(f"{peer.name} does not say that its status is ok")
+
+
+def _drop(peer: Peer, errand: Errand, path: str) -> None:
+    ask(peer, errand, "DELETE", path, expected=_GONE)
+
+
+def _object(peer: Peer, body: Any) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise Garbled(f"{peer.name} answers no JSON object")
+    return body
+
+
+def _text(peer: Peer, told: Mapping[str, Any], key: str) -> str:
+    value = told.get(key)
+    if not isinstance(value, str) or not 0 < len(value) <= 200:
+        raise Garbled(f"{peer.name} answers without {key!r}")
+    return value
+
+
+def _maybe(body: Any, key: str) -> str:
+    value = body.get(key) if isinstance(body, dict) else None
+    return value[:200] if isinstance(value, str) else ""

@@ -1,0 +1,332 @@
+"""Provision and release at external providers: those that keep to the contract, and others."""
+
+import json
+
+import pytest
+
+from actors.drivers import reach
+from models import queries
+from models.commands import addresses, approvals, asks, holdings, walks
+from models.kinds import Kind, Progress
+from models.lifecycle import State
+from models.observations import Seen
+from models.tables import Allocation, Errand, Holding, Observation
+from tests.actors.provider_lab import DOMAIN, Provided, all_at, chosen_nothing, external, means
+from tests.models import make
+from tests.services import provider
+from tests.services.provider import TOKEN, answer, done_without_a_word, hang_up
+
+pytestmark = pytest.mark.services
+
+NAME = f"node-01.{DOMAIN}"
+GIVEN = "10.77.0.99"
+
+
+@pytest.fixture
+def peer():
+    with provider.running() as made:
+        yield made
+
+
+@pytest.fixture
+def scene(db, peer):
+    yield Provided(all_at(peer.url))
+    chosen_nothing()
+
+
+def step(flow):
+    return queries.workflow(flow).step.name
+
+
+def detail(flow):
+    return queries.workflow(flow).detail
+
+
+def active(scene):
+    flow = scene.provision()
+    scene.run_errands()
+    scene.powered(flow)
+    scene.boots(Seen.SCRIPT_SERVED, Seen.INSTALL_STARTED, Seen.INSTALLED, Seen.PHONED_HOME)
+    return flow
+
+
+def approved(scene, action):
+    new = approvals.NewApproval(machine_id=scene.machine, action=action, decision="approved")
+    return approvals.create_approval(make.ADMIN, new)
+
+
+def released(scene):
+    flow = asks.release(make.ADMIN, scene.machine, approval_id=approved(scene, "release"))
+    walks.advance(flow, make.render)
+    scene.agent.finish(flow, {"power": "off"})
+    scene.agent.finish(flow)
+    scene.run_errands()
+    return flow
+
+
+def freed(scene):
+    """Let the agent hold nothing more, so that the address can be given back."""
+    scene.agent.beat(digest="")
+    Allocation.update(state="released", released_at=Allocation.created_at).execute()
+    holdings.sweep()
+    return scene.run_errands()
+
+
+def test_provisioning_asks_for_address_reservation_and_name_before_the_boot_intent(scene, peer):
+    flow = scene.provision()
+    assert step(flow) == "address-given"
+
+    scene.run_errands()
+
+    assert peer.asked() == [
+        "POST /allocations",
+        f"PUT /reservations/{make.MAC}",
+        f"PUT /records/{NAME}",
+    ]
+    assert step(flow) == "plan-served"
+    assert peer.reservations[make.MAC] == {
+        "address": GIVEN,
+        "hostname": NAME,
+        "network": "10.77.0.0/24",
+    }
+    assert peer.records[NAME]["address"] == GIVEN
+    (row,) = Allocation.select()
+    assert (row.address, row.external_id, row.provider.split(" at ")[0]) == (
+        GIVEN,
+        "a-0",
+        "contract",
+    )
+    assert {h.capability: (h.state, bool(h.provider)) for h in Holding.select()} == {
+        "ipam": ("held", True),
+        "dhcp": ("held", True),
+        "dns": ("held", True),
+    }
+
+
+def test_every_exchange_names_the_request_that_it_is_for_and_a_key_of_its_own(scene, peer):
+    scene.provision()
+    scene.run_errands()
+
+    assert {each.request_id for each in peer.seen} == {"r-1"}
+    assert len({each.key for each in peer.seen}) == 3
+
+
+def test_release_removes_name_and_reservation_and_gives_the_address_back_when_it_is_free(
+    scene, peer
+):
+    active(scene)
+    flow = released(scene)
+
+    assert (peer.records, peer.reservations) == ({}, {})
+    assert len(peer.allocations) == 1  # an agent may still serve it
+    assert queries.workflow(flow).progress is Progress.SUCCEEDED
+    assert scene.view.state is State.AVAILABLE
+    freed(scene)
+    assert peer.allocations == {}
+    assert {row.state for row in Holding.select()} == {"gone"}
+    assert peer.asked("DELETE") == [
+        f"DELETE /records/{NAME}",
+        f"DELETE /reservations/{make.MAC}",
+        "DELETE /allocations/a-0",
+    ]
+
+
+def test_reprovisioning_keeps_the_address_and_says_the_rest_again(scene, peer):
+    active(scene)
+    peer.seen.clear()
+
+    approval = approved(scene, "reprovision")
+    flow = asks.reprovision(make.ADMIN, scene.machine, approval_id=approval)
+    walks.advance(flow, make.render)
+    scene.run_errands()
+
+    assert peer.asked() == [f"PUT /reservations/{make.MAC}", f"PUT /records/{NAME}"]
+    assert step(flow) == "plan-served"
+
+
+def test_what_was_done_without_an_answer_is_asked_for_under_the_same_key_and_done_once(scene, peer):
+    peer.faults.append(done_without_a_word)
+    flow = scene.provision()
+
+    (first,) = scene.run_errands()
+    assert (first.done, first.retryable) == (False, True)
+    make.due_now(flow)
+    scene.run_errands()
+
+    allocating = [each.key for each in peer.seen if each.path == "/allocations"]
+    assert (len(allocating), len(set(allocating)), len(peer.allocations)) == (2, 1, 1)
+    assert step(flow) == "plan-served"
+
+
+def test_a_name_that_is_somebody_elses_fails_before_power_and_what_was_held_is_undone(scene, peer):
+    peer.records[NAME] = {"foreign": True}
+    flow = scene.provision()
+
+    scene.run_errands()
+
+    assert scene.view.state is State.FAILED
+    assert "somebody else's" in detail(flow)
+    assert not [row for row in Observation.select() if row.kind == Seen.TASK_STARTED.value]
+    assert peer.reservations == {}
+    freed(scene)
+    assert peer.allocations == {}
+    assert peer.asked("DELETE")[0] == f"DELETE /records/{NAME}"
+
+
+def test_an_address_whose_id_was_never_heard_is_given_back_all_the_same(scene, peer):
+    peer.faults += [done_without_a_word] + [hang_up] * 3
+    flow = scene.provision()
+    for _ in range(3):
+        scene.run_errands()
+        make.due_now(flow)
+    scene.run_errands(most=1)
+    assert scene.view.state is State.FAILED
+    assert len(peer.allocations) == 1
+
+    scene.run_errands()
+
+    assert peer.allocations == {}
+    assert [row.state for row in Holding.select()] == ["gone"]
+
+
+def test_a_failure_after_power_keeps_what_the_machine_may_use_until_it_is_released(scene, peer):
+    flow = scene.provision()
+    scene.run_errands()
+    scene.powered(flow)
+    scene.boots(Seen.INSTALL_FAILED)
+
+    scene.run_errands()
+
+    assert scene.view.state is State.FAILED
+    assert (len(peer.records), len(peer.reservations), len(peer.allocations)) == (1, 1, 1)
+
+
+def test_undoing_goes_on_until_the_provider_is_back(scene, peer):
+    flow = scene.provision()
+    scene.run_errands()
+    scene.powered(flow)
+    scene.boots(Seen.INSTALL_FAILED)
+    approval = approved(scene, "retire")
+    asks.moved(make.ADMIN, scene.machine, Kind.RETIRE, approval_id=approval)
+    peer.faults += [answer(503), answer(401), hang_up]
+
+    for _ in range(4):
+        scene.run_errands()
+        scene.rested()
+
+    assert (peer.records, peer.reservations) == ({}, {})
+    states = {row.capability: row.state for row in Holding.select()}
+    assert (states["dns"], states["dhcp"]) == ("gone", "gone")
+
+
+HUGE = b'{"id": "' + b"x" * (2 << 20) + b'"}'
+HOSTILE = {
+    "huge": (answer(200, HUGE), "an answer of over"),
+    "no JSON": (answer(200, b"<html>"), "no JSON"),
+    "deep": (answer(200, b"[" * 100_000), "no JSON"),
+    "a list": (answer(200, b"[]"), "no JSON object"),
+    "no id": (answer(200, b'{"address": "10.77.0.12"}'), "without 'id'"),
+    "numbers": (answer(200, b'{"id": 7, "address": 8}'), "without 'id'"),
+    "metadata": (answer(307, Location="http://169.254.169.254/x"), "another host"),
+    "another port": (answer(307, Location="http://127.0.0.1:1/x"), "another service"),
+    "a script": (answer(307, Location="file:///etc/passwd"), "not file"),
+    "unauthorised": (answer(401), "does not accept the token"),
+    "elsewhere": (answer(404), "is at another URL"),
+    "full": (answer(409, b'{"detail": "the network\\u0000is full"}'), "the network is full"),
+    "away": (answer(503), "answers 503"),
+    "gone": (hang_up, "cannot be asked"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_answer_is_refused_or_tried_again_and_no_hardware_is_touched(scene, peer, name):
+    fault, words = HOSTILE[name]
+    peer.faults += [fault] * 4
+    flow = scene.provision()
+
+    (ended,) = scene.run_errands(most=1)
+
+    assert words in ended.reason
+    assert TOKEN not in ended.reason
+    assert not Allocation.select().exists()
+    assert step(flow) == "address-given"
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("10.78.0.5", "is no host address of 10.77.0.0/24"),
+        ("10.77.0.255", "is no host address of 10.77.0.0/24"),
+        ("169.254.169.254", "is no host address"),
+        ("not an address", "is not an IPv4 address"),
+        ("::1", "is not an IPv4 address"),
+        ("10.77.0.50", "which another machine has"),
+    ],
+)
+def test_an_address_that_cannot_be_the_machines_fails_it_and_is_left_where_it_is(
+    scene, peer, address, words
+):
+    other = make.machine(scene.site, "other", interfaces=[make.interface("52:54:00:00:00:02")])
+    taken(scene, other, "10.77.0.50")
+    peer.faults.append(answer(201, json.dumps({"id": "a-9", "address": address}).encode()))
+    flow = scene.provision()
+
+    scene.run_errands()
+
+    assert scene.view.state is State.FAILED
+    assert words in detail(flow)
+    assert peer.asked() == ["POST /allocations"]
+    assert [row.state for row in Holding.select()] == ["left"]
+
+
+def taken(scene, machine, address):
+    row = queries.machine(machine)
+    Allocation.create(
+        network_id=scene.network,
+        machine_id=machine,
+        interface_id=row.interfaces[0].id,
+        address=address,
+        mac=row.interfaces[0].mac,
+        state="active",
+        provider="builtin",
+    )
+
+
+def test_without_its_secret_nothing_is_sent_and_the_words_name_the_variable(db, peer):
+    scene = Provided(means(external("ipam", peer.url, token="env:MISSING")), ("ipam",))
+    flow = scene.provision()
+
+    scene.run_errands()
+    chosen_nothing()
+
+    assert peer.seen == []
+    assert "SPROUT_IPAM_EXTERNAL_TOKEN: env:MISSING" in detail(flow)
+
+
+def test_a_control_process_without_the_provider_says_which_variable_is_not_set(db):
+    scene = Provided(means(), ("dns",))
+    flow = scene.provision()
+
+    scene.run_errands()
+    chosen_nothing()
+
+    assert "SPROUT_DNS_PROVIDER" in detail(flow)
+
+
+def test_builtin_asks_nobody(db, peer):
+    chosen_nothing()
+    scene = make.Scene()
+
+    flow = scene.provision()
+
+    assert step(flow) == "plan-served"
+    assert (Errand.select().count(), Holding.select().count()) == (0, 0)
+
+
+def test_the_purpose_of_providers_never_reaches_a_metadata_service():
+    with pytest.raises(reach.NotAllowed, match="metadata"):
+        reach.provider().judge(reach.IPv4Address("169.254.169.254"))
+
+
+def test_free_addresses_of_before_are_still_freed(db):
+    assert addresses.free_addresses() == 0
