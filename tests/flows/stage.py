@@ -20,9 +20,9 @@ ENDED = {"succeeded", "failed", "cancelled"}
 
 
 class Running:
-    """The product on a data folder of its own, with one machine of *firmware*."""
+    """The product on a data folder of its own, with *rack* machines of *firmware*."""
 
-    def __init__(self, data, *, firmware="bios", once=False):
+    def __init__(self, data, *, firmware="bios", once=False, rack=1, words=(), **env):
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.url = f"http://127.0.0.1:{probe.getsockname()[1]}"
@@ -31,8 +31,10 @@ class Running:
             **os.environ,
             "SPROUT_DATA_DIR": str(data),
             "SPROUT_BIND": self.url.removeprefix("http://"),
+            **env,
         }
-        words = [str(SPROUT), "up", "--rack", "1", "--firmware", firmware, *(["--once"] * once)]
+        racked = ["--rack", str(rack), "--firmware", firmware] if rack else []
+        words = [str(SPROUT), "up", *racked, *(["--once"] * once), *words]
         self.told = data.parent / "told"
         with self.told.open("wb") as out:
             self.process = subprocess.Popen(words, env=self.env, stdout=out, stderr=out)
@@ -58,7 +60,7 @@ class Running:
                 found = None
             if found and wanted(found):
                 return found
-            self._look_again()
+            self.look_again()
         raise AssertionError(f"it never came: {self.told.read_text()}")
 
     def ended(self, workflow):
@@ -68,10 +70,10 @@ class Running:
             found = self.get(f"/v1/workflows/{workflow}")
             if found["state"] in ENDED:
                 return found
-            self._look_again()
+            self.look_again()
         raise AssertionError("the workflow never ended")
 
-    def _look_again(self):
+    def look_again(self):
         """Wait for the product's end, and not for long."""
         with suppress(subprocess.TimeoutExpired):
             self.process.wait(LOOK_S)
