@@ -68,8 +68,12 @@ def connected(
     pause: Callable[[float], object] = time.sleep,
     permit: Callable[[str, str], None] = lambda _method, _url: None,
     doing: Callable[[str], None] = lambda _: None,
+    **_sessions: object,
 ) -> Iterator["Machine"]:
-    """Lead the machine at *target* for the block.  Raises DriverError; see `redfish.connected`."""
+    """Lead the machine at *target* for the block.  Raises DriverError; see `redfish.connected`.
+
+    Sessions are the tool's: one for each exchange.
+    """
     line = _Line(target, rules, deadline, seen, permit)
     yield Machine(line, target, deadline, pause, doing)
 

@@ -7,7 +7,7 @@ sushy has three owners: this module, `redfish_line`, which does its exchanges, a
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, nullcontext, suppress
 from typing import Any, Final
 
 import sushy
@@ -19,7 +19,9 @@ from actors.drivers.power import Powered
 from actors.drivers.redfish_boot import Boot
 from actors.drivers.redfish_line import Line, Login, Permit, log_out, translated
 from actors.drivers.redfish_media import Disc
+from actors.drivers.redfish_sessions import Loan, Owner, Session, Sessions
 from actors.drivers.systems import Target
+from config.secrets import Secret
 
 MOST_MEMBERS: Final = 256
 """Members of one collection that are read."""
@@ -41,25 +43,31 @@ def connected(
     pause: Callable[[float], object] = time.sleep,
     permit: Permit = lambda _method, _url: None,
     doing: Callable[[str], None] = lambda _: None,
+    sessions: Sessions | None = None,
 ) -> Iterator["Machine"]:
     """Log in to the BMC for the block, and find the machine.  Raises DriverError.
 
     *permit* is asked before every write that may change the machine; *doing* is told, often, what
-    takes its time.
+    takes its time.  The session is of *sessions*, and goes back there where all went well;
+    without them it ends with the block.
     """
     base = reach.base_url(target.address)
     caller = outbound.Caller(base, rules, deadline, seen=seen)
     line = Line(base, caller, verify=target.verify, pause=pause, permit=permit)
-    try:
+    owner = Owner(base, target.username, target.password)
+    lent = nullcontext(Loan()) if sessions is None else sessions.lent(owner)
+    with closing(caller), lent as loan:
+        login = Login(target, loan.session)
         with translated(target):
-            root = sushy.Sushy(base, auth=Login(target), connector=line)
+            root = sushy.Sushy(base, auth=login, connector=line)
+        loan.session = None
         try:
             yield Machine(root, target, deadline, pause, doing)
+            if sessions is not None and (left := login.left()) is not None:
+                loan.session = Session(owner, Secret(left[0]), left[1], rules, target.verify)
         finally:
             caller.grant(_LOGOUT_S)
             log_out(root)
-    finally:
-        caller.close()
 
 
 class Machine(Powered):

@@ -18,6 +18,7 @@ from sushy import exceptions as upstream
 
 from actors.drivers import outbound
 from actors.drivers.errors import DriverError, Garbled, Refused, Unreachable
+from actors.drivers.redfish_sessions import Session
 from actors.drivers.systems import Target
 
 _BUSY_PAUSES_S: Final = (0.5, 1.0, 2.0)
@@ -158,14 +159,29 @@ class Line(connector.Connector):  # type: ignore[misc] # sushy has no types
 class Login(auth.SessionAuth):  # type: ignore[misc] # sushy has no types
     """A session where the BMC has sessions, else Basic; a wrong password is sent once only.
 
-    sushy would send it again as Basic, and locks accounts of BMCs that count.
+    sushy would send it again as Basic, and locks accounts of BMCs that count.  *kept* is a session
+    that an earlier task left: used without a word, and begun anew where the BMC has ended it.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, kept: Session | None = None) -> None:
         super().__init__(target.username, target.password.reveal())
+        self._kept = kept
+        self._session_key: str | None = None
+        self._session_resource_id: str | None = None
+
+    def left(self) -> tuple[str, str] | None:
+        """Return token and path of the session that is open, if one is; it is no longer ours."""
+        token, path = self._session_key, self._session_resource_id
+        self._session_key = self._session_resource_id = None
+        return None if token is None or path is None else (token, path)
 
     def _do_authenticate(self) -> None:
         if not self._username:
+            return
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            self._session_key, self._session_resource_id = kept.token.reveal(), kept.path
+            self._connector.set_http_session_auth(self._session_key)
             return
         document = self._root_resource.json
         if "SessionService" in document or "Sessions" in (document.get("Links") or {}):

@@ -120,9 +120,11 @@ class Agent:
             own=setup.commands,
         )
         apart = {Task.SYNC: syncs.perform}
-        bench = Bench(setup.rules, setup.resolvers, apart=apart, commands=runs)
+        self._bench = Bench(setup.rules, setup.resolvers, apart=apart, commands=runs)
         self.evidence = Evidence(setup.directory / EVIDENCE, self.journal, edge)
-        self.runner = Runner(self.store, self.journal, bench, self.leases, keep=self.evidence.keep)
+        self.runner = Runner(
+            self.store, self.journal, self._bench, self.leases, keep=self.evidence.keep
+        )
 
     @property
     def id(self) -> UUID:
@@ -131,6 +133,7 @@ class Agent:
     def close(self) -> None:
         """Let running tasks end, and close the stores."""
         self.runner.close()
+        self._bench.close()
         self.desk.close()
         for store in (self.store, self.plans, self.journal):
             store.close()

@@ -12,6 +12,7 @@ from actors.drivers.deadline import Deadline
 from actors.drivers.errors import LeaseLost, Refused, Unreachable
 from actors.drivers.outbound import Call
 from actors.drivers.reach import Rules
+from actors.drivers.redfish_sessions import Sessions
 from actors.drivers.systems import Identity, Target
 from actors.site.commands import Commands
 from actors.site.findings import RECORD
@@ -112,6 +113,7 @@ class Bench:
     rules: Rules
     resolvers: Mapping[str, secrets.Resolver]
     circuits: Circuits = field(default_factory=Circuits)
+    sessions: Sessions = field(default_factory=Sessions)
     apart: Mapping[Task, Apart] = field(default_factory=dict)
     """What does the tasks that are done at no BMC."""
     commands: Commands | None = None
@@ -135,6 +137,10 @@ class Bench:
         calls = _Calls(tell, lambda _: None)
         return self._at_bmc(order, deadline, calls, _look, permit=_forbid)
 
+    def close(self) -> None:
+        """Log out of all BMCs."""
+        self.sessions.close()
+
     def _system(self) -> Commands:
         if self.commands is None:
             raise Refused("this agent runs no commands on machines")
@@ -151,7 +157,8 @@ class Bench:
             identity=Identity.of(order.params),
             verify=order.bmc.verify,
         )
-        how = {"rules": self.rules, "deadline": deadline, "seen": calls.saw} | how
+        how |= {"rules": self.rules, "deadline": deadline, "seen": calls.saw}
+        how |= {"sessions": self.sessions}
         with self.circuits.asking(order.bmc.board) as calls.hearing:
             try:
                 with bmcs.connected(order.bmc.protocol, target, **how) as machine:

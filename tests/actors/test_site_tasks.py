@@ -70,14 +70,17 @@ def perform(
         }
     )
     told = []
-    bench = bench or Bench(rules, resolvers)
+    own = bench or Bench(rules, resolvers)
     leases = leases or Leases()
     leases.hold(order.task, order.epoch, lambda: None)
     leases.answered(leases.renewal())
     progress = Progress([].append if said is None else said.append)
     given = Warrant(leases, ledger or Ledger(), order.task, order.epoch, progress)
     tell = lambda at, data: told.append(dict(data))  # noqa: E731 - said once
-    return bench.perform(order, Deadline.after(seconds), tell, given), told
+    try:
+        return own.perform(order, Deadline.after(seconds), tell, given), told
+    finally:
+        own.close()
 
 
 def test_every_kind_of_task_that_an_agent_announces_has_a_job():
