@@ -7,7 +7,7 @@ from uuid import UUID
 
 from flask import Response
 
-from edge import auth, refusals
+from edge import auth, preflight, refusals
 from edge.api.contract import answered, operation, resource
 from edge.api.machine_forms import Machine, MachineRef, Machines
 from edge.api.verb_forms import (
@@ -63,10 +63,12 @@ def provision(path: MachineRef, body: Provision) -> Response:
 
     Of a machine that is active this is the action `reprovision`.
     """
+    machine = _asked_of(path)
+    preflight.demand_fit(machine, body.image_ref, body.profile_ref)
     return _begun(
         asks.provision(
             auth.caller(),
-            _asked_of(path),
+            machine,
             image_ref=body.image_ref,
             profile_ref=body.profile_ref,
             network_id=body.network_id,
@@ -78,10 +80,12 @@ def provision(path: MachineRef, body: Provision) -> Response:
 @_verb(Kind.REPROVISION, "reprovisionMachine")
 def reprovision(path: MachineRef, body: Reprovision) -> Response:
     """Provision a machine that is active anew.  Wipes its disk."""
+    machine = _asked_of(path)
+    preflight.demand_fit(machine, body.image_ref, body.profile_ref)
     return _begun(
         asks.reprovision(
             auth.caller(),
-            _asked_of(path),
+            machine,
             image_ref=body.image_ref,
             profile_ref=body.profile_ref,
             network_id=body.network_id,

@@ -1,58 +1,15 @@
 """Our scripts in the real iPXE, the option ROM of QEMU's network card, behind QEMU's network."""
 
-import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 
 from models.observations import Seen
 from pxe_stack import render, scripts
+from tests.machines.behind_qemu import HOST, ipxe
 from tests.pxe_stack import make, web
-from tests.pxe_stack.lab import until
-from tests.services import process
 
 pytestmark = pytest.mark.machines
-
-HOST = "10.0.2.2"
-"""QEMU's name for this machine; what comes from behind it comes from 127.0.0.1."""
-LIMIT_S = 100.0
-
-
-class Console:
-    """What a machine that runs iPXE has written."""
-
-    def __init__(self, log, machine: subprocess.Popen[bytes]) -> None:
-        self._log = log
-        self._machine = machine
-
-    @property
-    def text(self) -> str:
-        return self._log.read_text(errors="replace")
-
-    def shows(self, *lines: str) -> None:
-        """Wait until each of *lines* is there."""
-        until(lambda: all(line in self.text for line in lines), LIMIT_S)
-
-
-@contextmanager
-def ipxe(folder, script: str) -> Iterator[Console]:
-    """A machine whose iPXE runs *script*."""
-    (folder / "tftp").mkdir()
-    (folder / "tftp" / "x.ipxe").write_text(script, encoding="ascii")
-    command = [
-        *("qemu-system-x86_64", "-machine", "q35,accel=tcg,graphics=off", "-m", "128"),
-        *("-nodefaults", "-display", "none", "-serial", f"file:{folder}/serial", "-no-reboot"),
-        *("-netdev", f"user,id=net,tftp={folder}/tftp,bootfile=x.ipxe"),
-        *("-device", f"virtio-net-pci,netdev=net,mac={make.MAC},bootindex=0"),
-    ]
-    (folder / "serial").touch()
-    machine = process.launch(command, folder / "qemu.log")
-    try:
-        yield Console(folder / "serial", machine)
-    finally:
-        process.stop(machine)
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 # What a distribution's installer does for Sprout: find the disk, and say how far it is.
 #
 # usage: installer started | autoinstall FILE | partman | installed | failed
-# shellcheck disable=SC2034  # disks.sh, which follows, reads what is wanted
+# shellcheck disable=SC2034,SC2018,SC2019  # disks.sh, which follows, reads what is wanted, in ASCII
 
 callback={{ callback }}
 want_serial={{ serial }}

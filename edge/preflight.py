@@ -1,0 +1,63 @@
+"""What would not install is refused when it is asked for: its documents are rendered once, for
+nobody, before a machine is switched on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Final
+from uuid import UUID
+
+from models import queries
+from models.errors import Invalid, NotFound
+from models.installers import Installer
+from models.views import ImageView, MachineView, ProfileView
+from pxe_stack import installers, render
+
+_OF_IMAGE: Final = "/imageRef"
+_FIELDS: Final[Mapping[str, str]] = MappingProxyType(
+    {"/cloudConfigTemplate": "/profileRef"}
+    | dict.fromkeys(("/kernelPath", "/initrdPath", "/imagePath", "/isoPath"), _OF_IMAGE)
+    | {"/kernelArgs": _OF_IMAGE}
+)
+"""Which field of what is asked leads to the field of a record that is at fault."""
+
+
+def demand_fit(machine_id: UUID, image_ref: str | None, profile_ref: str | None) -> None:
+    """Return if *machine_id* could be served all that installing takes.
+
+    What it has is taken where no reference is given.  Raises Invalid with the reference at fault,
+    and leaves to the verb what names nothing.
+    """
+    machine = queries.machine(machine_id)
+    try:
+        image = queries.image(image_ref or machine.image_ref or "")
+        profile = queries.profile(profile_ref or machine.profile_ref or "")
+    except NotFound:
+        return
+    try:
+        installers.of(Installer(image.installer), _order(machine, image, profile))
+    except Invalid as exc:
+        where = f"{image.ref} with the profile {profile.ref}"
+        field = _FIELDS.get(exc.field, exc.field)
+        raise Invalid(f"image {where}: {exc}", field=field, hint=exc.hint) from exc
+
+
+def _order(machine: MachineView, image: ImageView, profile: ProfileView) -> render.Order:
+    paths = ("kernel_path", "initrd_path", "image_path", "iso_path")
+    named = {path: getattr(image, path) for path in paths if getattr(image, path)}
+    disk = machine.root_disk or {}
+    return replace(
+        render.ORDINARY,
+        **named,
+        hostname=machine.hostname,
+        mac=next(
+            (each.mac for each in machine.interfaces if each.pxe_enabled), render.ORDINARY.mac
+        ),
+        older_media=image.older_media,
+        kernel_args=tuple(image.kernel_args),
+        cloud_config_template=profile.cloud_config_template,
+        ssh_keys=tuple(profile.ssh_keys),
+        disk_serial=disk.get("serial"),
+        disk_wwn=disk.get("wwn"),
+    )
