@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 
@@ -77,11 +77,27 @@ class RunView:
     state: str
     detail: str
     records: int
+    dry_run: bool
+    result: dict[str, Any]
     requested_by: str
     reason: str
     request_id: str
     created_at: datetime
     finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryView:
+    """One try to hand over, or to read, a part; *status* 0: no answer, *excerpt* says why."""
+
+    id: int
+    part: int
+    attempt: int
+    what: str
+    status: int
+    ms: float
+    excerpt: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,7 +33,13 @@ from models.rows.inventory import (
     Range,
     Site,
 )
-from models.rows.jobs import IdempotencyKey, IntegrationJob, IntegrationRun, SyncJob
+from models.rows.jobs import (
+    IdempotencyKey,
+    IntegrationDelivery,
+    IntegrationJob,
+    IntegrationRun,
+    SyncJob,
+)
 from models.rows.ledger import Audit, AuditSeal, Key, SignInCode
 
 __all__ = [
@@ -55,6 +61,7 @@ __all__ = [
     "Holding",
     "IdempotencyKey",
     "Image",
+    "IntegrationDelivery",
     "IntegrationJob",
     "IntegrationRun",
     "Interface",
@@ -113,6 +120,7 @@ ALL: Final = (
     ActionExecution,
     IdempotencyKey,
     SyncJob,
+    IntegrationDelivery,
     IntegrationJob,
     IntegrationRun,
 )

@@ -93,6 +93,15 @@ def _machine(ref: str, sites: Sites) -> Place | None:
     return next(((row.id, row.site_id) for row in named), None)
 
 
+def _run(ref: str, sites: Sites) -> Place | None:
+    """Return the run of an integration job with this id: it is where its job is."""
+    uuid = _uuid(ref)
+    row = None if uuid is None else t.IntegrationRun.get_or_none(t.IntegrationRun.id == uuid)
+    if row is None:
+        return None
+    return row.id, t.IntegrationJob.get_by_id(row.job_id).site_id
+
+
 PLACES: Final[Mapping[str, Callable[[str, Sites], Place | None]]] = MappingProxyType(
     {
         "site": _site,
@@ -102,6 +111,7 @@ PLACES: Final[Mapping[str, Callable[[str, Sites], Place | None]]] = MappingProxy
         "discovery": _by_id(t.Discovery),
         "sync_job": _by_id(t.SyncJob),
         "integration_job": _by_id(t.IntegrationJob),
+        "run": _run,
         "approval": _by_id(t.Approval),
         "decision": _by_id(t.PolicyDecision),
         "execution": _by_id(t.ActionExecution),

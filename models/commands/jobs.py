@@ -6,12 +6,13 @@ from uuid import UUID
 
 from models import audit, names
 from models.audit import Caller
-from models.commands import catalogue, syncs
+from models.commands import catalogue, integrations, syncs
 from models.commands.records import locked_site, recorded
 from models.errors import IllegalTransition, Invalid, NotFound, Unknown
 from models.job_views import (
     PROVIDERS,
     WAITS_FOR,
+    DeliveryView,
     IntegrationJobView,
     Mode,
     RunView,
@@ -19,7 +20,7 @@ from models.job_views import (
 )
 from models.paging import FIRST, Ask, Order, Part
 from models.queries import filled
-from models.tables import Artifact, IntegrationJob, IntegrationRun, SyncJob
+from models.tables import Artifact, IntegrationDelivery, IntegrationJob, IntegrationRun, SyncJob
 from models.whereabouts import Sites
 
 SYNC: Final = Order(
@@ -32,7 +33,20 @@ INTEGRATIONS: Final = Order(
     "name",
 )
 
-_FOR_RUN: Final = "waiting for the program that runs integrations"
+RUNS: Final = Order(
+    "integration-runs",
+    MappingProxyType({"createdAt": IntegrationRun.created_at}),
+    IntegrationRun.id,
+    "-createdAt",
+)
+DELIVERIES: Final = Order(
+    "integration-deliveries",
+    MappingProxyType({"id": IntegrationDelivery.id}),
+    IntegrationDelivery.id,
+    "id",
+)
+
+_FOR_RUN: Final = "waiting for a control process"
 
 
 def create_sync(
@@ -128,7 +142,7 @@ def create_integration(
     return UUID(str(row.id))
 
 
-def run_integration(caller: Caller, job_id: UUID, *, reason: str) -> UUID:
+def run_integration(caller: Caller, job_id: UUID, *, reason: str, dry_run: bool = False) -> UUID:
     """Ask for one run of a job; at most one is open at a time.  Raises NotFound or Taken."""
     with recorded():
         job: IntegrationJob | None = IntegrationJob.get_or_none(IntegrationJob.id == job_id)
@@ -136,6 +150,7 @@ def run_integration(caller: Caller, job_id: UUID, *, reason: str) -> UUID:
             raise _missing("integration-job", job_id)
         row = IntegrationRun.create(
             job_id=job_id,
+            dry_run=dry_run,
             detail=_FOR_RUN,
             requested_by=caller.name,
             reason=reason,
@@ -148,8 +163,9 @@ def run_integration(caller: Caller, job_id: UUID, *, reason: str) -> UUID:
             id=job_id,
             site=job.site_id,
             reason=reason,
-            data={"run": str(row.id)},
+            data={"run": str(row.id), "dryRun": dry_run},
         )
+        integrations.ask(row, job.site_id)
     return UUID(str(row.id))
 
 
@@ -192,6 +208,29 @@ def integration_job(job_id: UUID) -> IntegrationJobView:
     if row is None:
         raise _missing("integration-job", job_id)
     return _with_runs([row])[0]
+
+
+def runs(job_id: UUID, *, ask: Ask = FIRST) -> Part[RunView]:
+    """Return the runs of a job, the newest first.  Raises NotFound."""
+    integration_job(job_id)
+    query = IntegrationRun.select().where(IntegrationRun.job_id == job_id)
+    return RUNS.part(query, ask, lambda rows: [filled(RunView, row) for row in rows])
+
+
+def run(job_id: UUID, run_id: UUID) -> RunView:
+    """Return one run of a job.  Raises NotFound."""
+    which = (IntegrationRun.id == run_id) & (IntegrationRun.job_id == job_id)
+    row = IntegrationRun.get_or_none(which)
+    if row is None:
+        raise NotFound(f"no run {run_id} of this job", hint="List them: integration-jobs runs JOB")
+    return filled(RunView, row)
+
+
+def deliveries(job_id: UUID, run_id: UUID, *, ask: Ask = FIRST) -> Part[DeliveryView]:
+    """Return each try of a run's deliveries, the oldest first.  Raises NotFound."""
+    run(job_id, run_id)
+    query = IntegrationDelivery.select().where(IntegrationDelivery.run_id == run_id)
+    return DELIVERIES.part(query, ask, lambda rows: [filled(DeliveryView, row) for row in rows])
 
 
 def _with_runs(rows: list[Any]) -> list[IntegrationJobView]:

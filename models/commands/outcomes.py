@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-from models.commands import holdings, providing, walks
+from models.commands import holdings, integrations, providing, walks
 from models.commands.moves import locked, now
 from models.commands.runs import Render
 from models.database import database
@@ -27,6 +27,7 @@ End = Callable[[UUID, Ended], None]
 
 ENDS: Final[Mapping[Name, End]] = MappingProxyType(
     {
+        Name.INTEGRATION_RUN: integrations.ended,
         Name.IPAM_RELEASE: holdings.undone,
         Name.DHCP_REMOVE: holdings.undone,
         Name.DNS_REMOVE: holdings.undone,

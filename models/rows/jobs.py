@@ -2,7 +2,17 @@
 
 from uuid import uuid4
 
-from peewee import BigIntegerField, BlobField, CompositeKey, IntegerField, TextField, UUIDField
+from peewee import (
+    BigAutoField,
+    BigIntegerField,
+    BlobField,
+    BooleanField,
+    CompositeKey,
+    DoubleField,
+    IntegerField,
+    TextField,
+    UUIDField,
+)
 from playhouse.postgres_ext import (  # type: ignore[import-untyped] # no stubs
     DateTimeTZField,
 )
@@ -65,6 +75,7 @@ class IntegrationJob(Stamped):
     provider = TextField()
     endpoint = TextField()
     secret_ref = TextField(null=True)
+    etag = TextField()
 
     class Meta:
         table_name = "integration_jobs"
@@ -76,6 +87,8 @@ class IntegrationRun(Table):
     state = TextField()
     detail = TextField()
     records = IntegerField()
+    dry_run = BooleanField()
+    result = jsonb()
     requested_by = TextField()
     reason = TextField()
     request_id = TextField()
@@ -84,3 +97,20 @@ class IntegrationRun(Table):
 
     class Meta:
         table_name = "integration_runs"
+
+
+class IntegrationDelivery(Table):
+    """One try to hand over a part of a run; *status* 0: no answer, and *excerpt* says why."""
+
+    id = BigAutoField()
+    run_id = UUIDField()
+    part = IntegerField()
+    attempt = IntegerField()
+    what = TextField()
+    status = IntegerField()
+    ms = DoubleField()
+    excerpt = TextField()
+    at = DateTimeTZField()
+
+    class Meta:
+        table_name = "integration_deliveries"

@@ -4,8 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.actors import hostile_bmc
+from actors.control import integrations
+from tests.actors import hostile_bmc, partners
 from tests.actors.hostile_bmc import Bmc
+from tests.actors.integration_lab import SECRET, World
 from tests.actors.lane import Lane, on_postgres, on_rabbitmq
 from tests.actors.raw_headers import raw_headers
 from tests.actors.site_whole import Control
@@ -67,3 +69,19 @@ def control(broker_url) -> Iterator[Control]:
 def bmc() -> Iterator[Bmc]:
     with hostile_bmc.running() as running:
         yield running
+
+
+@pytest.fixture
+def partner():
+    """Another system that speaks HTTP, and believes whoever has the lab's secret."""
+    with partners.running() as made:
+        made.token = SECRET
+        yield made
+
+
+@pytest.fixture
+def world(db, partner, monkeypatch):
+    """A site whose integration jobs run as soon as they are asked for."""
+    monkeypatch.setattr(integrations, "PAUSES_S", (0.01,))
+    monkeypatch.setattr(integrations, "SLICE_S", 0.01)
+    return World(partner)

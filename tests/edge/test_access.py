@@ -70,15 +70,17 @@ def artifact(ref):
 
 
 def asked_of(site, files):
-    """Return a sync job and an integration job of the site."""
+    """Return a sync job, an integration job and its run of the site."""
     about = {"kind": "metadata-export", "provider": "webhook", "endpoint": "http://x"}
+    integration = jobs.create_integration(
+        domain.ADA, site_id=site, name="export", secret_ref=None, **about
+    )
     return {
         "sync_job": jobs.create_sync(
             domain.ADA, site_id=site, artifact_ref=files, mode=Mode.VERIFY, reason=""
         ),
-        "integration_job": jobs.create_integration(
-            domain.ADA, site_id=site, name="export", secret_ref=None, **about
-        ),
+        "integration_job": integration,
+        "run": jobs.run_integration(domain.ADA, integration, reason=""),
     }
 
 

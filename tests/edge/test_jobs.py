@@ -97,7 +97,10 @@ def test_an_integration_job_runs_when_it_is_asked_to(api, site):
     answer = api.post(f"{path}/run", {"reason": "after the audit"})
 
     assert job["lastRun"] is None
-    assert (answer.status_code, answer.headers["Location"]) == (202, path)
+    assert (answer.status_code, answer.headers["Location"]) == (
+        202,
+        f"{path}/runs/{answer.json['lastRun']['id']}",
+    )
     assert answer.json["lastRun"]["state"] == "waiting"
     assert answer.json["lastRun"]["detail"].startswith("waiting for")
     assert api.get("/v1/integration-jobs?kind=metadata-export").json["items"] == [answer.json]
