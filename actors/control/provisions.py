@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -76,8 +76,13 @@ DRIVERS: Final[Mapping[tuple[str, str], Driver]] = MappingProxyType(
 
 
 def peer(external: External, resolvers: Mapping[str, Resolver]) -> Peer:
-    """Return how *external* is asked."""
+    """Return how *external* is asked, by what it speaks."""
     driver = DRIVERS[external.capability, external.kind]
+    return replace(contract_peer(external, resolvers), headers=driver.headers)
+
+
+def contract_peer(external: External, resolvers: Mapping[str, Resolver]) -> Peer:
+    """Return how *external* is asked, if it speaks the contract."""
 
     def token() -> Secret | None:
         try:
@@ -85,7 +90,7 @@ def peer(external: External, resolvers: Mapping[str, Resolver]) -> Peer:
         except secrets.SecretError as exc:
             raise type(exc)(f"{external.variable}_TOKEN: {exc}") from None
 
-    return Peer(name=external.name, url=external.url, token=token, headers=driver.headers)
+    return Peer(name=external.name, url=external.url, token=token, headers=_bearer)
 
 
 def _token(text: str, resolvers: Mapping[str, Resolver]) -> Secret | None:

@@ -59,6 +59,9 @@ CATALOGUE: Final[Catalogue] = {
         "control": Entry("edge.cli.processes:control", "Run a control process.", raw=True),
         "site": Entry("edge.cli.processes:SITE", "Run a site, or check the one that runs."),
         "rack": Entry("edge.cli.processes:RACK", "Virtual machines with BMCs, for rehearsal."),
+        "providers": Entry(
+            "edge.cli.providers:PROVIDERS", "Other systems that hold addresses and names."
+        ),
         "actors": Entry("edge.cli.queues:actors", "Who answers to messages."),
         "dead-letters": Entry(
             "edge.cli.queues:DEAD_LETTERS", "Messages that nobody could work on."

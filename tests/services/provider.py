@@ -29,6 +29,8 @@ class Seen:
     key: str
     request_id: str
     body: Any
+    status: int = 0
+    answer: Any = None
 
 
 @dataclass
@@ -120,7 +122,9 @@ class _Handler(BaseHTTPRequestHandler):
             fault(self)
             self.close_connection = True
             return
-        self.send(*self.work())
+        seen = self.provider.seen[-1]
+        seen.status, seen.answer = self.work()
+        self.send(seen.status, seen.answer)
 
     do_GET = do_POST = do_PUT = do_DELETE = handle_any  # noqa: N815 - http.server's names
 

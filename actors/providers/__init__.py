@@ -1,0 +1,1 @@
+"""A provider tried from outside: `sprout providers check`, for whoever writes or runs one."""
