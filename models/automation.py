@@ -30,7 +30,7 @@ def _verb(*needs: str, may: tuple[str, ...] = ()) -> Form:
 
 FORMS: Final[Mapping[str, Form]] = MappingProxyType(
     {
-        "machine.commission": _verb(),
+        "machine.commission": _verb(may=("inventory",)),
         "machine.provision": _verb("imageRef", "profileRef", may=("networkId",)),
         "machine.reprovision": _verb(may=("imageRef", "profileRef", "networkId")),
         "machine.image": _verb("mediaUrl", may=("bootSource",)),

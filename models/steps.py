@@ -51,6 +51,7 @@ class Task(StrEnum):
     VIRTUAL_MEDIA = "virtual-media"
     REMOTE_TASK = "remote-task"
     SYNC = "sync"
+    REPORT = "hardware-report"
 
 
 REDFISH: Final = "redfish"
@@ -61,6 +62,7 @@ CAPABILITY: Final[Mapping[Task, str]] = MappingProxyType(
         Task.VIRTUAL_MEDIA: "virtual-media",
         Task.REMOTE_TASK: "remote-task",
         Task.SYNC: "sync",
+        Task.REPORT: "inventory-image",
     }
 )
 """The capability that a task wants of its agent, where it is not the BMC's protocol."""
@@ -79,6 +81,9 @@ class Trait(StrEnum):
     EJECT = "eject"
     """What is inserted as virtual media is taken out, and nothing is inserted."""
 
+    INVENTORY_IMAGE = "inventory-image"
+    """It boots the inventory system, and tells what it is made of itself."""
+
     EXTERNAL_IPAM = "external-ipam"
     EXTERNAL_DHCP = "external-dhcp"
     EXTERNAL_DNS = "external-dns"
@@ -94,6 +99,9 @@ class Decision(StrEnum):
 
     PREPARE_RUN = "prepare-run"
     RECORD_INVENTORY = "record-inventory"
+    PREPARE_INVENTORY = "prepare-inventory"
+    RECORD_REPORT = "record-report"
+    JUDGE_FINDINGS = "judge-findings"
     FIND_ABLE = "find-able"
     LET_GO = "let-go"
     FINISH = "finish"
@@ -234,5 +242,11 @@ def able(task: Task) -> Step:
 def where(
     *steps: Step, only: Collection[Trait] = (), unless: Collection[Trait] = ()
 ) -> tuple[Step, ...]:
-    """Return *steps* for the workflows that hold all traits of *only*, and none of *unless*."""
-    return tuple(replace(step, only=frozenset(only), unless=frozenset(unless)) for step in steps)
+    """Return *steps* for the workflows that hold all traits of *only*, and none of *unless*.
+
+    What a step wants already it wants still.
+    """
+    return tuple(
+        replace(step, only=step.only | frozenset(only), unless=step.unless | frozenset(unless))
+        for step in steps
+    )

@@ -34,16 +34,6 @@ from models.steps import (
 _MACHINE, _AGENT = Party.MACHINE, Party.AGENT
 _HAND: Final = (Trait.BY_HAND,)
 
-_COMMISSION: Final = Table(
-    begins=Event.COMMISSION,
-    ends=Event.COMMISSIONED,
-    steps=(
-        assign("inventory", Task.INVENTORY, "the BMC's inventory: processors, memory, disks, NICs"),
-        decide("inventory-recorded", Decision.RECORD_INVENTORY, "facts and differences recorded"),
-        decide("commissioned", Decision.FINISH, "the machine becomes available"),
-    ),
-)
-
 
 def _netboot(failed: Seen) -> tuple[Step, ...]:
     """Return the steps to a boot from the network, which *failed* ends at once."""
@@ -104,6 +94,58 @@ def _installed(expects: str, deadline_s: int) -> Step:
         party=_MACHINE,
         settles=True,
     )
+
+
+_BY_BMC: Final = where(
+    assign("inventory", Task.INVENTORY, "the BMC's inventory: processors, memory, disks, NICs"),
+    decide("inventory-recorded", Decision.RECORD_INVENTORY, "facts and differences recorded"),
+    unless=_HAND,
+)
+_BY_IMAGE: Final = where(
+    decide("run-prepared", Decision.PREPARE_INVENTORY, "an address, a run and a boot plan"),
+    expect(
+        "plan-served",
+        Seen.PLAN_SERVED,
+        "the boot owner to hold the plan, its artifacts verified",
+        300,
+        Seen.PLAN_REFUSED,
+        party=_AGENT,
+        heeds=Seen.ARTIFACT_AWAITED,
+    ),
+    *_netboot(Seen.DEPLOY_FAILED),
+    expect(
+        "inventoried",
+        Seen.INVENTORIED,
+        "its inventory system to look at the hardware, test it and report",
+        1200,
+        Seen.DEPLOY_FAILED,
+        Seen.BOOT_FAILED,
+        party=_MACHINE,
+        heeds=Seen.BOOT_TROUBLE,
+        settles=True,
+    ),
+    assign("report-collected", Task.REPORT, "the agent that it reported to, to hand it over"),
+    decide("report-recorded", Decision.RECORD_REPORT, "facts and differences recorded"),
+    *where(
+        assign("switched-off", Task.POWER_OFF, "the BMC to report power off", force=True),
+        unless=_HAND,
+    ),
+    only={Trait.INVENTORY_IMAGE},
+)
+
+_COMMISSION: Final = Table(
+    begins=Event.COMMISSION,
+    ends=Event.COMMISSIONED,
+    clean_up=Kind.CLEAN_UP,
+    steps=(
+        *_BY_BMC,
+        *_BY_IMAGE,
+        decide("findings-judged", Decision.JUDGE_FINDINGS, "nothing critical among them"),
+        decide("commissioned", Decision.FINISH, "the machine becomes available"),
+    ),
+)
+"""Hardware tests of another provider would stand before `findings-judged`, as an errand that adds
+its rows to the facts' `tests`; the inventory system then runs none of its own."""
 
 
 _PROVISION: Final = Table(

@@ -16,6 +16,8 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
+
 from models import bootplan
 from models.bootplan import SLOT, Access, Action, Document
 from models.observations import Seen
@@ -45,9 +47,12 @@ CALLBACKS: Final[Mapping[Action, Mapping[str, Seen]]] = MappingProxyType(
     }
 )
 """What a machine may report, and what it then was, by what its run lets it do."""
+_PART: Final = "report-"
 _REPORTS: Final = frozenset(name for each in CALLBACKS.values() for name in each)
 _SERVED: Final = {Access.SCRIPT: Seen.SCRIPT_SERVED, Access.SEED: Seen.SEED_SERVED}
 SCRIPT: Final = scripts.IPXE.script
+
+log = structlog.get_logger()
 
 
 def answer(sources: Sources, request: Request) -> Answer:
@@ -73,7 +78,8 @@ def _run(sources: Sources, request: Request, rest: str) -> Answer:
     if not name:
         return plain(HTTPStatus.NOT_FOUND)
     if request.method == "POST":
-        return _callback(sources, request, run, token, name)
+        take = _part if name.startswith(_PART) else _callback
+        return take(sources, request, run, token, name)
     if name == boot_entry.TROUBLE:
         return _run_trouble(sources, request, run, token)
     return _document(sources, request, run, token, name)
@@ -150,9 +156,46 @@ def _callback(sources: Sources, request: Request, run: str, token: str, name: st
             path=f"/boot/{run[:36]}/***/{name}",
             fields=dict(fields) if late else {},
         )
-    else:
-        note(sources, request, kind, known, {**fields, "client": request.client})
+        return text("ok\n")
+    if kind is Seen.INVENTORIED and not _sealed(sources, known, fields):
+        return text("the parts are not the report\n", status=HTTPStatus.CONFLICT)
+    note(sources, request, kind, known, {**fields, "client": request.client})
     return text("ok\n")
+
+
+def _part(sources: Sources, request: Request, run: str, token: str, name: str) -> Answer:
+    """A part of what a machine reports of itself, until it has said that the report is whole."""
+    number = name.removeprefix(_PART)
+    if sources.reports is None or not (number.isascii() and number.isdigit()):
+        return plain(HTTPStatus.NOT_FOUND)
+    known = _known(sources, run)
+    why = _stranger(sources, request, known, Access.CALLBACK, token)
+    if known is not None and not why and not _takes_inventory(known):
+        why = "not-of-this-run"
+    if known is None or known.plan.run is None or why:
+        strange(sources, request, why, known, path=f"/boot/{run[:36]}/***/{name[:64]}")
+        return text("ok\n")
+    try:
+        kept = sources.reports.keep(known.plan.run, int(number[:9]), request.body)
+    except OSError as exc:
+        log.warning("report.unwritten", run=run, why=exc.strerror)
+        return text("it cannot be kept now\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
+    return text("ok\n") if kept else text("no part\n", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+
+def _takes_inventory(known: Known) -> bool:
+    return known.plan.action is Action.INVENTORY and known.opens(Access.SEED)
+
+
+def _sealed(sources: Sources, known: Known, fields: Mapping[str, str]) -> bool:
+    """Whether all parts are here, as the machine says that they are."""
+    if sources.reports is None or known.plan.run is None:
+        return True
+    try:
+        return sources.reports.seal(known.plan.run, fields.get("sha256", ""))
+    except OSError as exc:
+        log.warning("report.unwritten", run=str(known.plan.run), why=exc.strerror)
+        return False
 
 
 def _run_trouble(sources: Sources, request: Request, run: str, token: str) -> Answer:

@@ -12,6 +12,7 @@ from pxe_stack.directory import Directory, Journal, Known
 from pxe_stack.downloads import Downloads
 from pxe_stack.http_message import Request
 from pxe_stack.loaders import Loaders
+from pxe_stack.reports import Reports
 
 log = structlog.get_logger()
 
@@ -27,7 +28,7 @@ class Sources:
     """What the views answer from.  *dhcp_on*: this site's own DHCP sees every network boot.
 
     *defer* takes what is to be written down about a file after it was sent; *source* is by which
-    server it was asked for.
+    server it was asked for; *reports* takes what machines tell of themselves, where somebody does.
     """
 
     directory: Directory
@@ -40,6 +41,7 @@ class Sources:
     downloads: Downloads = field(default_factory=Downloads)
     defer: Defer = _at_once
     source: Source = Source.HTTP
+    reports: Reports | None = None
 
 
 def note(

@@ -9,6 +9,7 @@ import structlog
 from pxe_stack import http_server, sockets
 from pxe_stack.boot_sources import Defer, Sources
 from pxe_stack.loaders import Loaders
+from pxe_stack.reports import FOLDER, Reports
 from pxe_stack.site_directory import Stores
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ def _serve(site: "Site", service: str, listener: socket.socket | None) -> None:
             boot_url=site.boot_url,
             dhcp_on=site.dhcp_on,
             defer=defer,
+            reports=Reports(site.directory / FOLDER),
         )
 
     server = http_server.Server(

@@ -1,13 +1,22 @@
 """An intent, made into the documents of a boot plan: the engine is given this function."""
 
-from models.bootplan import Document
+from models.bootplan import Action, Document
 from models.commands.runs import Intent
 from models.installers import Installer
-from pxe_stack import installers, render
+from pxe_stack import installers, render, surveys
 
 
 def documents(intent: Intent) -> tuple[Document, ...]:
     """Return what *intent*'s machine is served.  Raises Invalid where a template does not fit."""
+    if intent.action is Action.INVENTORY:
+        return surveys.documents(
+            hostname=intent.hostname,
+            mac=intent.mac,
+            addressing=intent.addressing,
+            kernel_path=intent.kernel_path,
+            initrd_path=intent.initrd_path,
+            kernel_args=intent.kernel_args,
+        )
     return installers.of(
         Installer(intent.installer),
         render.Order(

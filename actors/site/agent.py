@@ -35,6 +35,7 @@ from actors.site.desk import Desk, Snapshot
 from actors.site.enrolment import Enrolment
 from actors.site.evidence import Evidence
 from actors.site.identity import Sign
+from actors.site.inventories import Inventories
 from actors.site.leases import Leases
 from actors.site.runner import Runner
 from actors.site.store import AgentStore, Links
@@ -48,13 +49,15 @@ from models.errors import Denied, DomainError, Invalid
 from models.messages import SPOKEN, Actor, Envelope, Kind, agent_queue, opened
 from models.remote_commands import Allowed
 from models.steps import CAPABILITY, REDFISH, Task
+from pxe_stack.reports import FOLDER as REPORTS
+from pxe_stack.reports import Reports
 from pxe_stack.store import JOURNAL, PLANS, JournalStore, PlanStore, Range
 
 CACHE: Final = "cache"
 EVIDENCE: Final = "evidence"
 """Folders beside the agent's stores."""
 
-SYNCS: Final = CAPABILITY[Task.SYNC]
+ALWAYS: Final = (CAPABILITY[Task.SYNC], CAPABILITY[Task.REPORT])
 
 WORKER_THREADS: Final = 2
 """Accepting is a write to a local file: two threads outrun any broker."""
@@ -113,13 +116,14 @@ class Agent:
         syncs = Syncs(artifacts, cache)
         self.desk = Desk(self.store, self.plans, self.journal, artifacts, setup.services)
         self.leases = Leases()
+        inventories = Inventories(Reports(setup.directory / REPORTS))
         self.authority = authority.opened(setup.directory, setup.enrolment.signing_key)
         runs = Commands(
             authority=self.authority,
             dial=dial.within(self._networks, setup.netns),
             own=setup.commands,
         )
-        apart = {Task.SYNC: syncs.perform}
+        apart = {Task.SYNC: syncs.perform, Task.REPORT: inventories.perform}
         self._bench = Bench(setup.rules, setup.resolvers, apart=apart, commands=runs)
         self.evidence = Evidence(setup.directory / EVIDENCE, self.journal, edge)
         self.runner = Runner(
@@ -203,7 +207,7 @@ class Agent:
 
     def _capabilities(self) -> list[str]:
         runs = [] if self.authority is None else [commands.CAPABILITY]
-        return [*self._setup.drives, *sorted(self._setup.services), SYNCS, *runs]
+        return [*self._setup.drives, *sorted(self._setup.services), *ALWAYS, *runs]
 
     def _certifies(self) -> dict[str, str]:
         known = self.authority

@@ -29,8 +29,8 @@ class Bmc:
 
 
 NO_BMC: Final = Bmc(address="")
-WITHOUT_BMC: Final = frozenset({Task.SYNC, Task.REMOTE_TASK})
-"""Tasks that are done at no BMC; their *machine* is what they are fenced by, a sync job's id."""
+WITHOUT_BMC: Final = frozenset({Task.SYNC, Task.REMOTE_TASK, Task.REPORT})
+"""Tasks that are done at no BMC; the *machine* of a sync is what it is fenced by, the job's id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

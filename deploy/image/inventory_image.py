@@ -41,7 +41,7 @@ def make(finished: Path, scratch: Path) -> Mapping[str, Any]:
         "installer": "inventory",
         "kernel": "vmlinuz",
         "initrd": "initrd.img",
-        "kernel_args": "quiet",
+        "kernel_args": " ".join(recipe.KERNEL_ARGS),
     }
 
 

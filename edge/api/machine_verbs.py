@@ -14,6 +14,7 @@ from edge.api.verb_forms import (
     Ask,
     BootImage,
     BootSource,
+    Commission,
     Provision,
     RemoteTask,
     Reprovision,
@@ -22,6 +23,7 @@ from edge.api.verb_forms import (
 from edge.api.workflows import Workflow
 from models import queries, whereabouts
 from models.commands import allocating, asks
+from models.commands.inventories import How
 from models.kinds import Kind
 
 api: Final = resource("machine verbs", "What is asked of a machine; a workflow does it.")
@@ -52,9 +54,14 @@ def _verb(kind: Kind, name: str) -> Callable[..., Any]:
 
 
 @_verb(Kind.COMMISSION, "commissionMachine")
-def commission(path: MachineRef, body: Ask) -> Response:
-    """Read the machine's inventory from its BMC; leads to available."""
-    return _begun(asks.commission(auth.caller(), _asked_of(path), **_why(body)))
+def commission(path: MachineRef, body: Commission) -> Response:
+    """Take inventory of the machine, by its BMC and where possible by itself; leads to available.
+
+    By the inventory image it is powered off and on; no disk is written to.  Ends failed where what
+    is found differs critically from what was entered, or a test of the hardware fails.
+    """
+    how = None if body.inventory is None else How(body.inventory)
+    return _begun(asks.commission(auth.caller(), _asked_of(path), inventory=how, **_why(body)))
 
 
 @_verb(Kind.PROVISION, "provisionMachine")

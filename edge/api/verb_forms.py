@@ -38,6 +38,17 @@ class Ask(Body):
     )
 
 
+class Commission(Ask):
+    model_config = ConfigDict(json_schema_extra=example({"inventory": "auto", "reason": ""}))
+
+    inventory: Literal["auto", "bmc", "image"] | None = Field(
+        default=None,
+        description="Of whom: `bmc` asks its BMC alone; `image` powers it off and on and boots the "
+        "inventory image besides, which looks at the hardware and tests it for a moment; `auto` "
+        "(the default) does so where it can be done.",
+    )
+
+
 class Provision(Ask):
     model_config = ConfigDict(
         json_schema_extra=example(
@@ -167,6 +178,7 @@ class WantedMachines(Body):
 FORMS: Final[Mapping[str, type[Body]]] = MappingProxyType(
     dict.fromkeys(actions.ACTIONS, Ask)
     | {
+        Kind.COMMISSION.value: Commission,
         Kind.PROVISION.value: Provision,
         Kind.REPROVISION.value: Reprovision,
         Kind.BOOT_SOURCE.value: BootSource,

@@ -99,7 +99,9 @@ class Fleet:
         records = self._records
         what = {"imageRef": records.image, "profileRef": records.profile}
         provision = {**what, "reason": "rehearsal"}
-        ask(self._api, machine, verb, provision if verb == "provision" else {})
+        # Simulated machines run no kernel, and could take no inventory of themselves.
+        bodies = {"provision": provision, "commission": {"inventory": "bmc"}}
+        ask(self._api, machine, verb, bodies.get(verb, {}))
 
     def _ended(self, rows: list[Row]) -> bool:
         failed = [row for row in rows if row["state"] != "active"]

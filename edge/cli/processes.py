@@ -77,12 +77,21 @@ def up(
         typer.Option("--simulated", help="Play the machines: as any user, in any number."),
     ] = False,
     speed: Annotated[float, typer.Option(help="Of simulated machines: 2 halves their times.")] = 1,
+    inventory: Annotated[
+        str,
+        typer.Option(help="image: build the inventory image, and commission by it; else by BMC."),
+    ] = "bmc",
 ) -> None:
     """Run all of Sprout on this machine, with its own database and broker."""
     from edge.cli import rack as choreography
 
     wanted = choreography.Wanted(
-        machines=rack, firmware=firmware, once=once, simulated=simulated, speed=speed
+        machines=rack,
+        firmware=firmware,
+        once=once,
+        simulated=simulated,
+        speed=speed,
+        inventory=inventory == "image",
     )
     raise typer.Exit(choreography.up(wanted))
 

@@ -35,6 +35,8 @@ class Wanted:
     once: bool
     simulated: bool = False
     speed: float = 1.0
+    inventory: bool = False
+    """Commission machines by the inventory image too, which costs a boot of each."""
 
 
 def say(line: str) -> None:
@@ -51,7 +53,7 @@ def up(wanted: Wanted) -> int:
         say(f"sprout: {exc}")
         return 2
     rehearse = Rehearsal(settings, wanted)
-    modules = {**MODULES, "image": ("deploy.image",)}
+    modules = {**MODULES, "image": ("deploy.image",), "inventory-image": ("deploy.image",)}
     return Up(settings, (rehearse.welcome, rehearse.run), say=say, modules=modules).run()
 
 
@@ -63,6 +65,7 @@ class Rehearsal:
         self._wanted = wanted
         self._data = settings.data_dir
         self._began = time.monotonic()
+        self._simulated = wanted.simulated
 
     def welcome(self, _: Up, core: Core) -> None:
         """Show the way in."""
@@ -86,7 +89,12 @@ class Rehearsal:
         wanted, settings = self._wanted, self._settings
         lacking = [] if wanted.simulated else racks.lacking(wanted.firmware)
         if not (wanted.simulated or lacking):
-            return racks.Virtual(settings, machines=wanted.machines, firmware=wanted.firmware)
+            return racks.Virtual(
+                settings,
+                machines=wanted.machines,
+                firmware=wanted.firmware,
+                inventory=wanted.inventory,
+            )
         if lacking:
             say("no machine with real firmware can be run here:")
             for line in lacking:
@@ -110,6 +118,9 @@ class Rehearsal:
         records = rehearsal.records(
             api, rack.premises, site, described, rack.built(), key=key, domain=domain
         )
+        self._simulated = rack.premises.simulated
+        if self._wanted.inventory and not self._simulated:
+            rehearsal.inventory_image(api, rack.inventory())
         _wait_for_agent(api, site)
         if rack.premises.simulated and len(records.machines) > FEW:
             good = Fleet(api, records, say).lead()
@@ -150,11 +161,17 @@ class Rehearsal:
             say(f"{name} is active already: powering it on from its disk")
             return self._followed(api, name, ask(api, machine["id"], "power-on", {}))
         if machine["state"] in {"registered", "failed"}:
-            done = self._followed(api, name, ask(api, machine["id"], "commission", {}))
+            done = self._followed(
+                api, name, ask(api, machine["id"], "commission", self._inventory())
+            )
             if not done:
                 return False
         body = {"imageRef": records.image, "profileRef": records.profile, "reason": "rehearsal"}
         return self._followed(api, name, ask(api, machine["id"], "provision", body))
+
+    def _inventory(self) -> dict[str, str]:
+        by_image = self._wanted.inventory and not self._simulated
+        return {"inventory": "image" if by_image else "bmc"}
 
     def _followed(self, api: Api, name: str, workflow: str) -> bool:
         began, told = time.monotonic(), ""

@@ -17,7 +17,7 @@ from edge.cli import rehearsal
 from edge.cli.client import Told
 from edge.cli.local.core import Core
 from edge.cli.local.folder import Folder
-from edge.cli.local.process import Finished, LogLine
+from edge.cli.local.process import Finished, LogLine, Process
 from edge.cli.local.up import Up
 
 BUILD_S: Final = 1200.0
@@ -39,6 +39,9 @@ class Rack(Protocol):
     def built(self) -> dict[str, Any]:
         """Return what is known of the image that its machines install."""
 
+    def inventory(self) -> dict[str, Any]:
+        """Return what is known of the image by which its machines take inventory."""
+
     def site_env(self, rack: Mapping[str, Any]) -> dict[str, str]:
         """Return what its site is told besides, by environment."""
 
@@ -48,21 +51,24 @@ class Virtual:
 
     premises = rehearsal.VIRTUAL
 
-    def __init__(self, settings: Settings, *, machines: int, firmware: str) -> None:
+    def __init__(
+        self, settings: Settings, *, machines: int, firmware: str, inventory: bool = False
+    ) -> None:
         self._settings = settings
+        self._wants_inventory = inventory
         self._count = machines
         self._firmware = firmware
         self._data = settings.data_dir
         self._state = self._data / f"rack-{firmware}"
         self._image = self._data / "artifacts" / self.premises.artifact
+        self._inventory = self._data / "artifacts" / rehearsal.INVENTORY
 
     def start(self, started: Up, core: Core) -> None:
-        image = started.process(
-            "image",
-            core,
-            *("--output", str(self._image), "--cache", str(self._data / "image-cache")),
-            ready=Finished(),
-        )
+        if self._wants_inventory:
+            took = self._built(started, core, "inventory-image", self._inventory, "--inventory")
+            started.start(took)
+            started.wait_ready("inventory-image", timeout_s=BUILD_S)
+        image = self._built(started, core, "image", self._image)
         rack = started.process(
             "rack",
             core,
@@ -79,8 +85,16 @@ class Virtual:
     def described(self) -> dict[str, Any]:
         return _json(self._state / "rack.json")
 
+    def _built(self, started: Up, core: Core, name: str, output: Path, *words: str) -> Process:
+        cache = self._data / "image-cache"
+        paths = ("--output", str(output), "--cache", str(cache))
+        return started.process(name, core, *words, *paths, ready=Finished())
+
     def built(self) -> dict[str, Any]:
         return _json(self._image / "image.json")
+
+    def inventory(self) -> dict[str, Any]:
+        return _json(self._inventory / "image.json")
 
     def site_env(self, rack: Mapping[str, Any]) -> dict[str, str]:
         folders = [str(path) for path in (*self._settings.loader_dirs, self._image)]
@@ -133,6 +147,9 @@ class Simulated:
 
     def built(self) -> dict[str, Any]:
         return _json(self._image / "image.json")
+
+    def inventory(self) -> dict[str, Any]:
+        raise Told("simulated machines run no kernel: they are commissioned by their BMCs")
 
     def site_env(self, rack: Mapping[str, Any]) -> dict[str, str]:
         address = self.premises.address

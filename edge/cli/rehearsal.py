@@ -51,6 +51,9 @@ SIMULATED: Final = Premises(
     pool=("127.64.1.0", "127.64.254.255"),
     simulated=True,
 )
+INVENTORY: Final = "inventory"
+"""The artifact of the inventory image, and how references of such images begin."""
+
 _PAGE: Final = 200
 _AT_ONCE: Final = 4
 """Requests at a time, where there are many: more would only wait for one another."""
@@ -128,6 +131,24 @@ def records(
     _ensured(api, "/v1/profiles", "ref", profile)
     machines = _machines(api, rack, site_id)
     return Records(site=site_id, image=image, profile="rack", machines=machines)
+
+
+def inventory_image(api: Api, built: Mapping[str, Any]) -> None:
+    """Have machines commissioned by the inventory image that was *built*."""
+    folder = {"backend": "filesystem", "prefix": INVENTORY}
+    _ensured(api, "/v1/artifacts", "ref", {"ref": INVENTORY, "name": "Inventory image", **folder})
+    paths = (built["kernel"], built["initrd"])
+    body = {
+        "ref": f"{INVENTORY}-{built['key'][:8]}",
+        "name": "Inventory image",
+        "architecture": built["architecture"],
+        "artifactRef": INVENTORY,
+        "kernelPath": built["kernel"],
+        "initrdPath": built["initrd"],
+        "checksums": {path: built["files"][path]["sha256"] for path in paths},
+        "kernelArgs": str(built["kernel_args"]).split(),
+    }
+    _ensured(api, "/v1/images", "ref", body)
 
 
 def hostname(rack: Mapping[str, Any], machine: Mapping[str, Any]) -> str:

@@ -55,6 +55,28 @@ def asked(client: Api, machine: str, verb: str, body: dict[str, Any]) -> dict[st
     return found
 
 
+@MACHINES.command("commission")
+def commission(
+    machine: MachineName,
+    inventory: Annotated[
+        str,
+        typer.Option(
+            help="bmc: of its BMC alone; image: it boots the inventory image too; auto.",
+            autocompletion=words("auto", "bmc", "image"),
+        ),
+    ] = "",
+    approval_id: Approved = "",
+    reason: Reason = "",
+    wait: Wait = False,
+) -> None:
+    """Take inventory by its BMC, and by itself where it can boot; it becomes available.
+
+    By the inventory image it is powered off and on, and tested for a moment; no disk is written to.
+    """
+    body = {"inventory": inventory, **_why(reason, approval_id)}
+    _ask(machine, "commission", body, wait=wait)
+
+
 @MACHINES.command("provision")
 def provision(
     machine: MachineName,
@@ -191,7 +213,6 @@ def _plain(verb: str, words: str) -> None:
 
 
 for _verb, _words in {
-    "commission": "Take the BMC's inventory; it becomes available.",
     "power-on": "Switch it on; on already is no error.",
     "power-off": "Switch it off; off already is no error.",
     "reboot": "Switch it off, then on.",

@@ -51,6 +51,16 @@ _VIEWS: Final[Mapping[str, Callable[..., Response]]] = MappingProxyType(
 """The views of /v1 that the forms ask by."""
 
 _STEP: Final = Field(pointer="/step", label="Step")
+_INVENTORY: Final = Field(
+    pointer="/inventory",
+    label="Inventory of",
+    kind="select",
+    options=[
+        ("", "its BMC, and itself where it can boot the inventory image"),
+        ("bmc", "its BMC alone: it is not powered"),
+        ("image", "its BMC and itself, by the inventory image"),
+    ],
+)
 _REASON: Final = Field(pointer="/reason", label="Reason", hint="Kept in the audit.")
 
 
@@ -115,6 +125,8 @@ def _fields(machine: MachineView, verb: str) -> Sequence[Field]:
     match verb:
         case Kind.PROVISION | Kind.REPROVISION:
             return _system(machine)
+        case Kind.COMMISSION:
+            return (_INVENTORY,)
         case Kind.BOOT_SOURCE:
             sources = [(each, each) for each in BOOT_SOURCES]
             return (

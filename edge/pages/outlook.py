@@ -23,7 +23,8 @@ from models.views import MachineView
 _WIPES: Final = "Wipes {disk}, powers it off and on, boots it from the network, writes the image."
 _HAPPENS: Final[Mapping[str, str]] = MappingProxyType(
     {
-        Kind.COMMISSION: "Asks its BMC for processors, memory, disks and NICs. Writes nothing.",
+        Kind.COMMISSION: "Asks its BMC for processors, memory, disks and NICs; by the inventory "
+        "image it is powered off and on, looks at itself and is tested. Writes to no disk.",
         Kind.PROVISION: _WIPES,
         Kind.REPROVISION: _WIPES,
         Kind.IMAGE: "Its BMC inserts the image and boots from it next: what that does is its own."

@@ -7,7 +7,18 @@ from uuid import UUID
 from models import audit, facts, installers, names
 from models.actions import ACTIONS
 from models.audit import Caller
-from models.commands import agents, catalogue, remote, runs, tasks, traits, verbs, walks
+from models.commands import (
+    agents,
+    catalogue,
+    inventories,
+    remote,
+    runs,
+    tasks,
+    traits,
+    verbs,
+    walks,
+)
+from models.commands.inventories import How
 from models.commands.moves import locked
 from models.commands.policy import Order
 from models.database import database
@@ -26,14 +37,24 @@ _WEB_HINT: Final = "Write http://HOST/PATH or https://HOST/PATH, and no password
 
 
 def commission(
-    caller: Caller, machine_id: UUID, *, reason: str = "", approval_id: UUID | None = None
+    caller: Caller,
+    machine_id: UUID,
+    *,
+    inventory: How | None = None,
+    reason: str = "",
+    approval_id: UUID | None = None,
 ) -> UUID:
-    """Ask for the BMC's inventory; leads to available.  Raises DomainError."""
-    order = Order(reason=reason, approval_id=approval_id)
+    """Ask for what is in the machine, of its BMC and of itself; leads to available.
+
+    *inventory* is auto where it is None.  Raises DomainError.
+    """
+    asked = {} if inventory is None else {"inventory": inventory.value}
+    order = Order(reason=reason, approval_id=approval_id, parameters=asked)
     with database.atomic():
         machine = locked(machine_id)
         _judge(machine, Kind.COMMISSION)
-        return verbs.begun(caller, machine, Kind.COMMISSION, order)
+        params = inventories.chosen(machine, inventory or How.AUTO)
+        return verbs.begun(caller, machine, Kind.COMMISSION, order, params)
 
 
 def provision(

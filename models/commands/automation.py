@@ -10,6 +10,7 @@ from models import audit, automation, queries
 from models.audit import Caller
 from models.automation import Command
 from models.commands import asks, policy
+from models.commands.inventories import How
 from models.database import database
 from models.errors import Denied, DomainError, Forbidden, Invalid
 from models.kinds import Kind
@@ -125,6 +126,18 @@ def _cancel(caller: Caller, flow: UUID, command: Command) -> UUID:
 Verb = Callable[[Caller, UUID, Command], UUID]
 
 
+def _how(command: Command) -> How | None:
+    """Return by what a machine is to be commissioned.  Raises Invalid."""
+    word = command.params.get("inventory")
+    if word is not None and word not in set(How):
+        raise Invalid(
+            f"{word!r} is no way to take inventory",
+            field="/inventory",
+            hint=f"Choose one of {', '.join(How)}.",
+        )
+    return None if word is None else How(word)
+
+
 def _power(kind: Kind) -> Verb:
     return lambda caller, machine, command: asks.power(caller, machine, kind, **_why(command))
 
@@ -136,7 +149,7 @@ def _moved(kind: Kind) -> Verb:
 _VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
     {
         "machine.commission": lambda caller, machine, command: asks.commission(
-            caller, machine, **_why(command)
+            caller, machine, inventory=_how(command), **_why(command)
         ),
         "machine.provision": lambda caller, machine, command: asks.provision(
             caller, machine, **_system(command)

@@ -17,6 +17,7 @@ def of(machine: Machine, kind: Kind, asked: Mapping[str, Any]) -> frozenset[Trai
         Trait.BY_HAND: not machine.bmc,
         Trait.READS: bool(asked.get("only_reads")),
         Trait.EJECT: bool(asked.get("eject")),
+        Trait.INVENTORY_IMAGE: bool(asked.get("inventory_image")),
     }
     installer = asked.get("installer")
     installs = frozenset() if installer is None else INSTALLERS[Installer(installer)].traits

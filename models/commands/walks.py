@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-from models import engine, facts
+from models import engine
 from models.audit import ENGINE, REAPER, Caller
 from models.commands import (
     addresses,
@@ -16,12 +16,12 @@ from models.commands import (
     errands,
     events,
     holdings,
+    inventories,
     letting_go,
     providing,
     runs,
     tasks,
 )
-from models.commands.machines import differences
 from models.commands.moves import locked, move, noted, now
 from models.commands.runs import Render
 from models.database import database
@@ -32,7 +32,7 @@ from models.lifecycle import Event
 from models.observations import Seen
 from models.steps import Decision, Step, StepKind, Table
 from models.tables import Agent, Machine, Observation, Run, Task, Workflow
-from models.workflows import of_params
+from models.workflows import INSTALLS, of_params
 
 _KNOWN: Final = frozenset(Seen)
 
@@ -299,11 +299,19 @@ def _prepare_run(walk: Walk) -> None:
 
 
 def _record_inventory(walk: Walk) -> None:
-    machine = walk.machine
-    machine.facts = tasks.last_result(walk.flow)
-    machine.found_memory_mib, machine.found_disk_bytes = facts.sizes(machine.facts)
-    machine.differences = differences(machine)
-    machine.save()
+    inventories.record_bmc(walk.machine, walk.flow)
+
+
+def _prepare_inventory(walk: Walk) -> None:
+    inventories.prepare(walk.machine, walk.flow, walk.render)
+
+
+def _record_report(walk: Walk) -> None:
+    inventories.record_report(walk.machine, walk.flow)
+
+
+def _judge_findings(walk: Walk) -> None:
+    inventories.judge(walk.machine)
 
 
 def _find_able(walk: Walk) -> None:
@@ -321,7 +329,7 @@ def _end_well(walk: Walk) -> None:
     event = walk.table.ends
     if event is not None:
         move(walk.machine, event, ENGINE, flow=walk.flow)
-    if walk.flow.run_id is not None:
+    if walk.flow.run_id is not None and walk.flow.kind in INSTALLS:
         addresses.activate(walk.machine)
     _close_run(walk.machine, walk.flow)
 
@@ -330,6 +338,9 @@ _DECISIONS: Final = MappingProxyType(
     {
         Decision.PREPARE_RUN: _prepare_run,
         Decision.RECORD_INVENTORY: _record_inventory,
+        Decision.PREPARE_INVENTORY: _prepare_inventory,
+        Decision.RECORD_REPORT: _record_report,
+        Decision.JUDGE_FINDINGS: _judge_findings,
         Decision.FIND_ABLE: _find_able,
         Decision.LET_GO: _let_go,
         Decision.FINISH: _end_well,
