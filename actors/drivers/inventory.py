@@ -45,6 +45,7 @@ def facts(documents: Documents) -> dict[str, Any]:
         "disks": [_disk(each) for each in documents.drives if _present(each)],
         "nics": [nic for nic in map(_nic, documents.interfaces) if nic["mac"]],
         "health": _health(system),
+        "ailing": _ailing(documents),
         "power": _lower(_text(system, "PowerState")),
         "bmc": _manager(documents.managers),
         "missing": dict(documents.missing),
@@ -57,6 +58,7 @@ def macs(interfaces: Iterable[Json]) -> frozenset[str]:
     return frozenset(mac for mac in found if mac)
 
 
+_SICK: Final = frozenset({"Warning", "Critical"})
 _DURABLE: Final = ("NAA", "NGUID", "EUI", "UUID")
 _MAC_KEYS: Final = ("PermanentMACAddress", "MACAddress")
 
@@ -121,6 +123,22 @@ def _memory_mib(system: Json) -> int | None:
     summary = system.get("MemorySummary")
     gib = _number(summary, "TotalSystemMemoryGiB") if isinstance(summary, Mapping) else None
     return None if gib is None else round(gib * GIB_IN_MIB)
+
+
+def _ailing(documents: Documents) -> list[str]:
+    """Return what is not well, each with its health; the system itself by what it says of it."""
+    parts = (*documents.processors, *documents.drives, *documents.interfaces, *documents.managers)
+    sick = (each for each in parts if _present(each) and _health(each) in _SICK)
+    named = [f"{_text(each, 'Name', 'Id') or 'a part'}: {_health(each)}" for each in sick]
+    return [*_conditions(documents.system), *named]
+
+
+def _conditions(system: Json) -> list[str]:
+    """Return the messages of Status.Conditions, which newer BMCs tell (DSP0268, Resource)."""
+    status = system.get("Status")
+    told = _list(status, "Conditions") if isinstance(status, Mapping) else []
+    messages = (_text(each, "Message", "MessageId") for each in told if isinstance(each, Mapping))
+    return [message for message in messages if message]
 
 
 def _present(document: Json) -> bool:

@@ -23,6 +23,9 @@ OPERATIONS: Final = 10
 
 EVIDENCE: Final = 50
 
+AILING: Final = 3
+"""Parts that are not well, of a machine, which its page names."""
+
 blueprint: Final = Blueprint("machine", __name__)
 
 
@@ -82,13 +85,18 @@ def _facts(machine: MachineView) -> list[tuple[str, str]]:
         "UUID": system.get("uuid"),
         "Architecture": machine.architecture,
         "Memory": f"{machine.memory_mib / 1024:.3g} GiB" if machine.memory_mib else "",
-        "Health": found.get("health"),
+        "Health": _health(found),
         "Profile": machine.profile_ref,
         "Labels": ", ".join(f"{k}={v}" for k, v in machine.labels.items()),
     }
     disks = [("Disk", disk_words(disk)) for disk in found.get("disks", ())]
     nics = [(i.name, " ".join(filter(None, (i.mac, i.address)))) for i in machine.interfaces]
     return [(name, str(value)) for name, value in [*told.items(), *disks, *nics] if value]
+
+
+def _health(found: Mapping[str, Any]) -> str:
+    told = (found.get("health"), *found.get("ailing", ())[:AILING])
+    return ", ".join(str(each) for each in told if each)
 
 
 def disk_words(disk: Mapping[str, Any]) -> str:

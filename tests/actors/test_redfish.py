@@ -600,7 +600,7 @@ def tls_bmc(tmp_path):
 
 
 def self_signed(folder):
-    """Return the file of a key and a certificate as BMCs make their own."""
+    """Return the file of a key and a certificate as BMCs make their own: for no address at all."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "bmc")])
     now = datetime.now(UTC)
@@ -620,6 +620,15 @@ def test_a_certificate_that_nobody_vouches_for_is_refused_before_the_password_is
         pass
 
     assert tls_bmc.requests == []
+
+
+def test_a_certificate_for_another_name_is_refused_before_the_password_is_sent(tls_bmc, tmp_path):
+    trusted = str(tmp_path / "bmc.pem")
+
+    with pytest.raises(Refused, match="address mismatch"), machine_at(tls_bmc, verify=trusted):
+        pass
+
+    assert (tls_bmc.requests, tls_bmc.logins) == ([], [])
 
 
 def test_a_bmc_with_its_own_certificate_works_where_that_was_allowed(tls_bmc):

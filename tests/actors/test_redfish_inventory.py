@@ -57,8 +57,26 @@ def test_the_permanent_mac_wins_and_both_are_known():
     assert macs([card]) == {"aa:00:00:00:00:01", "aa:00:00:00:00:02"}
 
 
+def test_what_is_not_well_is_named_and_what_is_well_or_absent_is_not():
+    def drive(name, state="Enabled", **health):
+        return {"Name": name, "Status": {"State": state, **health}}
+
+    told = {"Health": "OK", "HealthRollup": "Critical", "Conditions": [{"Message": "Fan 3 failed"}]}
+    drives = (
+        drive("Bay 1", Health="OK"),
+        drive("Bay 2", Health="Warning"),
+        drive("Bay 3", "Absent", Health="Critical"),
+        drive("Bay 4"),
+    )
+    found = facts(Documents(system={"Status": told}, drives=drives))
+
+    assert (found["health"], found["ailing"]) == ("Critical", ["Fan 3 failed", "Bay 2: Warning"])
+
+
 def test_values_of_the_wrong_kind_are_left_out():
     odd = {"SerialNumber": 7, "UUID": [], "MemorySummary": "lots", "Status": "OK"}
+    rare = {"Status": {"Conditions": ["x", {"Message": 3}], "Health": ["OK"]}}
+    assert facts(Documents(system=rare))["ailing"] == []
     found = facts(Documents(system=odd, drives=({"CapacityBytes": "big", "Identifiers": 3},)))
 
     assert (found["system"]["serial"], found["memory_mib"], found["health"]) == (None, None, None)

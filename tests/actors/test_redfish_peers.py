@@ -4,7 +4,10 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 from uuid import uuid4
 
@@ -130,6 +133,13 @@ def test_a_wrong_password_is_refused_by_the_rack(rack):
 EMULATOR = "import random; from sushy_tools.emulator import main; random.seed(3587); main.main()"
 
 
+STORE = {"Id": "1", "Name": "Local storage", "StorageControllers": []}
+
+
+def mac(uuid):
+    return f"52:54:00:{uuid[0:2]}:{uuid[2:4]}:{uuid[4:6]}"
+
+
 @pytest.fixture(scope="module")
 def systems():
     return {str(uuid4()): f"node{number}" for number in range(2)}
@@ -139,14 +149,17 @@ def systems():
 def emulator(systems, tmp_path_factory):
     folder = tmp_path_factory.mktemp("sushy-tools")
     config = folder / "emulator.conf"
-    nic = [{"mac": "52:54:00:ee:00:01", "ip": "10.0.0.1"}]
     known = [
-        {"uuid": uuid, "name": name, "power_state": "Off", "nics": nic}
+        {"uuid": uuid, "name": name, "power_state": "Off", "nics": [{"mac": mac(uuid), "ip": ""}]}
         for uuid, name in systems.items()
     ]
-    state = str(folder / "state")
+    disk = {"Id": "32ADF365C6C1B7BD", "Name": "Disk", "CapacityBytes": 899527000000}
+    stores = {uuid: [{**STORE, "Drives": [disk["Id"]]}] for uuid in systems}
+    drives = {(uuid, STORE["Id"]): [{**disk, "Protocol": "SAS"}] for uuid in systems}
     config.write_text(
-        f"SUSHY_EMULATOR_STATE_DIR = {state!r}\nSUSHY_EMULATOR_FAKE_SYSTEMS = {known}\n"
+        f"SUSHY_EMULATOR_STATE_DIR = {str(folder / 'state')!r}\n"
+        f"SUSHY_EMULATOR_FAKE_SYSTEMS = {known}\n"
+        f"SUSHY_EMULATOR_STORAGE = {stores}\nSUSHY_EMULATOR_DRIVES = {drives}\n"
     )
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
@@ -186,6 +199,55 @@ def test_the_emulators_boot_source_is_set_and_read_back(emulator, systems):
 
     # It keeps Once for good; a real BMC that does so is told of in the same way.
     assert (result["source"], result["enabled"]) == ("pxe", "Continuous")
+
+
+def test_the_emulators_system_is_found_by_the_mac_of_its_card_wherever_it_stands(emulator, systems):
+    for uuid in systems:
+        with machine_at(emulator, identity=Identity.of({"macs": [mac(uuid)]})) as machine:
+            assert machine.inventory()["system"]["uuid"] == uuid
+
+
+def test_the_emulators_inventory_has_its_cards_and_its_disks(emulator, systems):
+    uuid = next(iter(systems))
+
+    with machine_at(emulator, identity=Identity.of({"uuid": uuid})) as machine:
+        facts = machine.inventory()
+
+    assert [nic["mac"] for nic in facts["nics"]] == [mac(uuid)]
+    [disk] = facts["disks"]
+    assert (disk["serial"], disk["bytes"], disk["protocol"]) == ("1234570", 899527000000, "SAS")
+
+
+def test_the_emulators_virtual_cd_takes_an_image_and_gives_it_back(emulator, systems, tmp_path):
+    (tmp_path / "rescue.iso").write_bytes(b"\0" * 4096)
+    identity = Identity.of({"uuid": next(iter(systems))})
+
+    with served(tmp_path) as images, machine_at(emulator, identity=identity) as machine:
+        image = f"{images}/rescue.iso"
+        inserted, again = machine.insert_media(image), machine.insert_media(image)
+        boot = machine.set_boot_source("cd")
+        ejected, nothing = machine.eject_media(), machine.eject_media()
+
+    assert inserted == {"image": image, "changed": True}
+    assert (again["changed"], boot["source"]) == (False, "cd")
+    assert (ejected["changed"], nothing["changed"]) == (True, False)
+
+
+@contextmanager
+def served(folder):
+    """The URL of a web server with the files of *folder*."""
+    handler = partial(QuietFiles, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+class QuietFiles(SimpleHTTPRequestHandler):
+    def log_message(self, *args):
+        pass
 
 
 def test_none_of_the_emulators_systems_is_taken_blindly(emulator):

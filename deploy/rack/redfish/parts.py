@@ -1,6 +1,10 @@
 """What a machine is made of, as its BMC tells it: the inventory."""
 
+from typing import Final
+
+from deploy.rack.power import PowerState
 from deploy.rack.redfish.shapes import (
+    CHASSIS,
     DRIVE,
     Resource,
     View,
@@ -10,6 +14,17 @@ from deploy.rack.redfish.shapes import (
     system_path,
 )
 
+_CPU_MHZ: Final = 2000
+_DIMM_MHZ: Final = 2400
+_NIC_MBPS: Final = 1000
+"""QEMU's devices have no clock and no wire: these are what such hardware would say."""
+
+_LIT: Final = frozenset({PowerState.ON, PowerState.POWERING_OFF})
+
+
+def _store(view: View) -> str:
+    return f"{system_path(view.hardware)}/Storage/1"
+
 
 def processor(view: View) -> Resource:
     return resource(
@@ -17,7 +32,10 @@ def processor(view: View) -> Resource:
         "Processor.v1_18_0",
         "Processor",
         ProcessorType="CPU",
+        ProcessorArchitecture="x86",
         InstructionSet="x86-64",
+        Socket="CPU0",
+        MaxSpeedMHz=_CPU_MHZ,
         Manufacturer="QEMU",
         Model="QEMU Virtual CPU",
         TotalCores=view.hardware.cores,
@@ -32,7 +50,13 @@ def dimm(view: View) -> Resource:
         "Memory.v1_18_0",
         "Memory module",
         MemoryType="DRAM",
+        MemoryDeviceType="DDR4",
+        Manufacturer="QEMU",
+        SerialNumber=f"{view.hardware.serial}-D0",
+        DeviceLocator="DIMM0",
         CapacityMiB=view.hardware.memory_mib,
+        OperatingSpeedMhz=_DIMM_MHZ,
+        ErrorCorrection="NoECC",
         Status=part_status(),
     )
 
@@ -47,12 +71,16 @@ def nic(view: View) -> Resource:
         MACAddress=mac,
         PermanentMACAddress=mac,
         InterfaceEnabled=True,
+        LinkStatus="LinkUp" if view.power in _LIT else "NoLink",
+        SpeedMbps=_NIC_MBPS,
+        FullDuplex=True,
+        MTUSize=1500,
         Status=part_status(),
     )
 
 
 def storage(view: View) -> Resource:
-    path = f"{system_path(view.hardware)}/Storage/1"
+    path = _store(view)
     return resource(
         path,
         "Storage.v1_15_0",
@@ -66,9 +94,10 @@ def storage(view: View) -> Resource:
 
 def controller(view: View) -> Resource:
     return resource(
-        f"{system_path(view.hardware)}/Storage/1/Controllers/1",
+        f"{_store(view)}/Controllers/1",
         "StorageController.v1_7_0",
         "NVMe controller",
+        Manufacturer="QEMU",
         Model="QEMU NVMe Ctrl",
         SerialNumber=view.hardware.disk.serial,
         SupportedControllerProtocols=["PCIe"],
@@ -90,6 +119,8 @@ def drive(view: View) -> Resource:
         BlockSizeBytes=512,
         MediaType="SSD",
         Protocol="NVMe",
+        FailurePredicted=False,
         Identifiers=[{"DurableName": str(disk.uuid), "DurableNameFormat": "UUID"}],
+        Links={"Chassis": link(CHASSIS), "Storage": [link(_store(view))]},
         Status=part_status(),
     )

@@ -69,7 +69,8 @@ def link(path: str) -> Resource:
 
 
 def status(view: View) -> Resource:
-    return {"State": "Enabled", "Health": "Critical" if view.fault else "OK"}
+    health = "Critical" if view.fault else "OK"
+    return {"State": "Enabled", "Health": health, "HealthRollup": health}
 
 
 def part_status() -> Resource:
