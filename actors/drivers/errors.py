@@ -14,6 +14,7 @@
     + Unsuccessful       it was done, and says itself that it failed
     + Conflict           the peer holds something else under that name
   x Interrupted          it was begun, and nobody knows how it ended
+    + TookTooLong        its time was over, and it was told to end
 """
 
 from collections.abc import Mapping
@@ -89,3 +90,7 @@ class Interrupted(DriverError):
 
 class Conflict(Refused):
     """The peer holds something else in that place."""
+
+
+class TookTooLong(Interrupted):
+    """Its time was over, and it was told to end: another try would take as long."""

@@ -36,6 +36,7 @@ from actors.drivers.errors import (
     NotAllowed,
     NotLetIn,
     Refused,
+    TookTooLong,
     Unreachable,
 )
 from actors.drivers.ssh_keys import Login
@@ -251,7 +252,7 @@ class Session:
             elif channel.closed or not self._transport.is_active():
                 raise Interrupted(f"{self._host.address}: the connection broke in the middle of it")
             elif until.left <= 0:
-                raise Interrupted(f"{self._host.address}: the command took too long")
+                raise TookTooLong(f"{self._host.address}: the command took too long")
             wanted()
             if not said and channel.eof_received:
                 time.sleep(_SHORT_S)  # nothing more makes the channel's descriptor readable

@@ -20,6 +20,7 @@ from actors.drivers.errors import (
     NotAllowed,
     NotLetIn,
     Refused,
+    TookTooLong,
     Unreachable,
     Unsuccessful,
 )
@@ -94,7 +95,8 @@ class Commands:
             with ssh.session(command.host, login, self.dial, deadline) as session:
                 ended = _ran(session, command, said, warrant)
         except Interrupted as exc:
-            why = Unreachable if command.reads else Interrupted
+            again = command.reads and not isinstance(exc, TookTooLong)
+            why = Unreachable if again else Interrupted
             raise why(str(exc), result=_found(said, login, command, {})) from exc
         except LeaseLost as exc:
             exc.result = _found(said, login, command, {})

@@ -9,16 +9,18 @@ from config.logs import REDACTED
 LONGEST: Final = 64 * 1024
 """Characters of a line that are waited for; a longer one is cut at a blank, or there."""
 
+# Whatever repeats is bounded: a host may say what it likes, for as long as it likes.
 _SECRET: Final = re.compile(
     r"""
-    (?P<name>[A-Za-z0-9_.-]*(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key
-      |private[_-]?key|credential)[A-Za-z0-9_.-]*["']?\s*[:=]\s*)(?P<value>"[^"]*"|'[^']*'|[^\s,;&]+)
-    | (?P<scheme>\b(?:Bearer|Basic)\s+)[A-Za-z0-9._~+/=-]{8,}
-    | (?P<url>\b[a-z][a-z0-9+.-]{1,20}://)[^/@\s]+(?=@)
+    (?P<name>(?:passw(?:or)?d|passphrase|secret|token|api[_-]?key|access[_-]?key|private[_-]?key
+      |credential)[A-Za-z0-9_.-]{0,40}["']?\s{0,8}[:=]\s{0,8})
+      (?:"[^"]{0,999}"|'[^']{0,999}'|[^\s,;&]{1,9999})
+    | (?P<scheme>\b(?:Bearer|Basic)\s{1,8})[A-Za-z0-9._~+/=-]{8,9999}
+    | (?P<url>://)[^/@\s]{1,999}(?=@)
     | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
-    | \bgh[pousr]_[A-Za-z0-9]{20,}
-    | \beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]+
-    | (?<=:)\$[0-9a-z]{1,8}\$[^:\s]{8,}
+    | \bgh[pousr]_[A-Za-z0-9]{20,255}
+    | \beyJ[A-Za-z0-9_-]{8,999}\.[A-Za-z0-9_-]{8,9999}\.[A-Za-z0-9_-]{1,999}
+    | (?<=:)\$[0-9a-z]{1,8}\$[^:\s]{8,255}
     """,
     re.VERBOSE | re.IGNORECASE,
 )

@@ -58,7 +58,9 @@ class Stream:
         room = max(0, KEPT - self.size)
         self.size += len(content)
         if room:
-            self._add(self._redactor.take(self._decoder.decode(content[:room])))
+            # PostgreSQL's jsonb holds no NUL: a report with one would be kept as unreadable.
+            text = self._decoder.decode(content[:room]).replace("\0", "\ufffd")
+            self._add(self._redactor.take(text))
 
     def end(self) -> None:
         """Take what was held back, and say how much was dropped."""

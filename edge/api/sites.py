@@ -27,7 +27,7 @@ from edge.api.fields import (
     example,
 )
 from edge.api.site_checks import Check
-from models import accounts, clocks, lists, queries
+from models import accounts, clocks, lists, queries, ssh_access
 from models.bootnet import Mode
 from models.commands import inventory
 from models.commands import sites as commands
@@ -129,6 +129,8 @@ class Agent(Answer):
                 "speaks": [1],
                 "networksCurrent": True,
                 "doubled": False,
+                "sshAuthority": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEbgHHOiTBJO7UkAf3SeQTDYiSrZ"
+                "+zshvat/ngMbgzzg",
                 "check": None,
             }
         )
@@ -150,12 +152,18 @@ class Agent(Answer):
     speaks: Annotated[list[int], Field(description="Versions of messages that it understands.")]
     networks_current: Annotated[bool, Field(description="It holds the networks as they are.")]
     doubled: Annotated[bool, Field(description="Two processes speak with its id.")]
+    ssh_authority: Annotated[
+        str | None, Field(description="Whom machines trust, so that it runs commands there.")
+    ] = None
     check: Annotated[Check | None, Field(description="What its canary met last.")] = None
 
     @classmethod
     def of_view(cls, view: AgentView) -> Self:
         """Return *view* as it is shown, with what its canary told."""
-        return cls.of(view).model_copy(update={"check": Check.of_agent(view)})
+        known = ssh_access.public_key(view.advertise.get(ssh_access.ADVERTISED)) or None
+        return cls.of(view).model_copy(
+            update={"check": Check.of_agent(view), "ssh_authority": known}
+        )
 
 
 class Agents(Page):

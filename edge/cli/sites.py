@@ -3,13 +3,15 @@
 import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Final
+from uuid import UUID
 
 import typer
 
 from edge.cli import records, show, terminal
-from edge.cli.client import Api, api
+from edge.cli.client import Api, Told, api
 from edge.cli.commands import Commands
 from edge.cli.options import SiteName, given, labels
+from models import ssh_access
 
 SITES: Final = Commands("Places where machines stand.")
 
@@ -122,6 +124,34 @@ def health(site: SiteName) -> None:
     if met:
         terminal.out("")
         show.rows(met, _MET_COLUMNS)
+
+
+@SITES.command("ssh-ca")
+def ssh_ca(
+    site: SiteName,
+    machine: Annotated[
+        str, typer.Option("--machine", help="Print the lines for its authorized_keys.")
+    ] = "",
+) -> None:
+    """Print the public keys by which a site's agents log in to machines.
+
+    A machine that was installed by other means lets them in by the lines that --machine prints, in
+    its /root/.ssh/authorized_keys.
+    """
+    client = api()
+    agents = client.items(f"/v1/sites/{site}/agents")
+    keys = [agent["sshAuthority"] for agent in agents if agent["sshAuthority"]]
+    if not keys:
+        raise Told(
+            f"no agent of {site} has told its key yet",
+            "Start one with: sprout site; one that runs writes why to its log.",
+        )
+    found = client.get(f"/v1/machines/{machine}") if machine else None
+    lines = keys if found is None else ssh_access.lines(keys, UUID(found["id"]))
+    if show.for_programs():
+        show.data(list(lines))
+    else:
+        terminal.out("\n".join(lines))
 
 
 @SITES.command("enrol")

@@ -62,6 +62,7 @@ def page(workflow: UUID, **more: object) -> str:
         else None,
         stages=progress.stages(flow, rows, now),
         log=progress.log(rows, whole="whole" in request.args),
+        output=progress.output(rows),
         here=request.full_path.rstrip("?"),
         params=_told(flow.params),
         evidence=lists.evidence(machine.id, workflow_id=flow.id),

@@ -127,6 +127,12 @@ def log(rows: Sequence[ObservationView], *, whole: bool) -> Log:
     return Log(rows=shown, more=len(told) - len(shown))
 
 
+def output(rows: Sequence[ObservationView]) -> str:
+    """Return what a command said of late, as it came."""
+    said = (row.data.get("text") for row in rows if row.kind == Seen.TASK_OUTPUT)
+    return "".join(text for text in said if isinstance(text, str))
+
+
 def _told(rows: Sequence[ObservationView]) -> list[Row]:
     shown = []
     before: datetime | None = None
