@@ -134,10 +134,14 @@ class Agent:
     def id(self) -> UUID:
         return self.store.agent
 
+    def log_out(self) -> None:
+        """Leave no session at a BMC; tasks that still run end theirs with themselves."""
+        self._bench.close()
+
     def close(self) -> None:
         """Let running tasks end, and close the stores."""
         self.runner.close()
-        self._bench.close()
+        self.log_out()
         self.desk.close()
         for store in (self.store, self.plans, self.journal):
             store.close()
@@ -304,6 +308,7 @@ def run(setup: Setup) -> None:
     _in_background("uplink", partial(uplink.run, setup.directory, stop))
     agent.runner.resume()
     _hear(agent, setup, uplink, stop)
+    agent.log_out()
 
 
 def _yield(directory: Path) -> None:
