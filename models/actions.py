@@ -40,7 +40,7 @@ _SUMMARIES: Final[Mapping[Kind, tuple[str, bool]]] = MappingProxyType(
         Kind.REBOOT: ("Switch it off, then on.", False),
         Kind.BOOT_SOURCE: ("Choose what it boots from.", False),
         Kind.REMOTE_TASK: ("Run a command on its system.", False),
-        Kind.RELEASE: ("Switch it off and give its address back; leads to available.", True),
+        Kind.RELEASE: ("Wipe it, switch it off, give its address back; leads to available.", True),
         Kind.RETIRE: ("Take it out of use for good.", True),
         Kind.MAINTENANCE: ("Put it into maintenance.", False),
         Kind.RESUME: ("Bring it back to where it came from.", False),

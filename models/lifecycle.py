@@ -80,6 +80,7 @@ TRANSITIONS: Final[Mapping[tuple[State, Event], State | Recall]] = MappingProxyT
     (_S.ACTIVE,        _E.MAINTAIN):     _S.MAINTENANCE,
     (_S.RELEASING,     _E.RELEASED):     _S.AVAILABLE,
     (_S.RELEASING,     _E.GAVE_UP):      _S.FAILED,
+    (_S.RELEASING,     _E.CANCEL):       _S.FAILED,
     (_S.MAINTENANCE,   _E.RESUME):       Recall.CAME_FROM,
     (_S.FAILED,        _E.COMMISSION):   _S.COMMISSIONING,
     (_S.FAILED,        _E.PROVISION):    _S.PROVISIONING,

@@ -84,6 +84,9 @@ class Trait(StrEnum):
     INVENTORY_IMAGE = "inventory-image"
     """It boots the inventory system, and tells what it is made of itself."""
 
+    WIPES = "wipes"
+    """A release that boots the deploy system to take away what lies on the disks."""
+
     EXTERNAL_IPAM = "external-ipam"
     EXTERNAL_DHCP = "external-dhcp"
     EXTERNAL_DNS = "external-dns"
@@ -103,6 +106,8 @@ class Decision(StrEnum):
     RECORD_REPORT = "record-report"
     JUDGE_FINDINGS = "judge-findings"
     FIND_ABLE = "find-able"
+    PREPARE_WIPE = "prepare-wipe"
+    RECORD_WIPE = "record-wipe"
     LET_GO = "let-go"
     FINISH = "finish"
 

@@ -34,6 +34,16 @@ from models.steps import (
 _MACHINE, _AGENT = Party.MACHINE, Party.AGENT
 _HAND: Final = (Trait.BY_HAND,)
 
+_PLAN_SERVED: Final = expect(
+    "plan-served",
+    Seen.PLAN_SERVED,
+    "the boot owner to hold the plan, its artifacts verified",
+    300,
+    Seen.PLAN_REFUSED,
+    party=_AGENT,
+    heeds=Seen.ARTIFACT_AWAITED,
+)
+
 
 def _netboot(failed: Seen) -> tuple[Step, ...]:
     """Return the steps to a boot from the network, which *failed* ends at once."""
@@ -103,15 +113,7 @@ _BY_BMC: Final = where(
 )
 _BY_IMAGE: Final = where(
     decide("run-prepared", Decision.PREPARE_INVENTORY, "an address, a run and a boot plan"),
-    expect(
-        "plan-served",
-        Seen.PLAN_SERVED,
-        "the boot owner to hold the plan, its artifacts verified",
-        300,
-        Seen.PLAN_REFUSED,
-        party=_AGENT,
-        heeds=Seen.ARTIFACT_AWAITED,
-    ),
+    _PLAN_SERVED,
     *_netboot(Seen.DEPLOY_FAILED),
     expect(
         "inventoried",
@@ -166,15 +168,7 @@ _PROVISION: Final = Table(
             only={Trait.EXTERNAL_DNS},
         ),
         decide("run-prepared", Decision.PREPARE_RUN, "an address, a run and a boot plan"),
-        expect(
-            "plan-served",
-            Seen.PLAN_SERVED,
-            "the boot owner to hold the plan, its artifacts verified",
-            300,
-            Seen.PLAN_REFUSED,
-            party=_AGENT,
-            heeds=Seen.ARTIFACT_AWAITED,
-        ),
+        _PLAN_SERVED,
         *_netboot(Seen.INSTALL_FAILED),
         *where(
             _installing("its deploy kernel to start and report", 900),
@@ -234,16 +228,53 @@ _REMOTE_TASK: Final = Table(
     ),
 )
 
+_WIPE: Final = where(
+    decide("run-prepared", Decision.PREPARE_WIPE, "a run and a boot plan"),
+    _PLAN_SERVED,
+    *_netboot(Seen.DEPLOY_FAILED),
+    expect(
+        "wiping",
+        Seen.DEPLOY_STARTED,
+        "its deploy kernel to start and report",
+        900,
+        Seen.DEPLOY_FAILED,
+        Seen.BOOT_FAILED,
+        party=_MACHINE,
+        heeds=Seen.BOOT_TROUBLE,
+    ),
+    expect(
+        "wiped",
+        Seen.WIPED,
+        "partition tables and signatures to be overwritten and read back",
+        3600,
+        Seen.DEPLOY_FAILED,
+        party=_MACHINE,
+    ),
+    decide("wipe-recorded", Decision.RECORD_WIPE, "what was overwritten, which is no full wipe"),
+    only={Trait.WIPES},
+)
+
 _RELEASE: Final = Table(
     begins=Event.RELEASE,
     ends=Event.RELEASED,
+    clean_up=Kind.CLEAN_UP,
     steps=(
+        *where(
+            assign("media-ejected", Task.VIRTUAL_MEDIA, "the BMC to show no media as inserted"),
+            only={Trait.EJECT},
+            unless=_HAND,
+        ),
+        *_WIPE,
         *where(
             assign("switched-off", Task.POWER_OFF, "the BMC to report power off", force=True),
             assign("override-cleared", Task.BOOT_SOURCE, "the BMC to drop it", source="none"),
             unless=_HAND,
         ),
-        *where(confirm("switched-off", "switch it off, and confirm it", power="off"), only=_HAND),
+        *where(
+            confirm("switched-off", "switch it off, and confirm it", power="off"),
+            only=_HAND,
+            unless={Trait.WIPES},
+        ),
         *where(
             errand("name-removed", Errand.DNS_REMOVE, "the DNS to hold its name no more"),
             only={Trait.EXTERNAL_DNS},
@@ -256,7 +287,7 @@ _RELEASE: Final = Table(
         decide("released", Decision.FINISH, "the machine becomes available"),
     ),
 )
-"""What is on its disk stays there until the next provisioning: no driver wipes it yet."""
+"""Until it is off with its disks wiped, where that was asked, nothing of it is given to others."""
 
 
 def _moved(event: Event, expects: str, *first: Step) -> Table:

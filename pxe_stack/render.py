@@ -27,6 +27,9 @@ LARGEST: Final = 64 * 1024
 CONSOLE: Final = "ttyS0,115200"
 VENDOR_DATA: Final = "#cloud-config\n{}\n"
 
+INSTALLING: Final = "installing"
+"""What a boot script tells whoever stands before the machine."""
+
 BASE: Final = slot("boot.base_url")
 _PATH: Final = f"/boot/{slot('run.id')}"
 _RUN: Final = f"{BASE}{_PATH}"
@@ -64,9 +67,9 @@ class Order:
     addressing: Addressing
     kernel_path: str
     initrd_path: str
-    image_path: str
-    image_sha256: str
-    image_size: int
+    image_path: str = ""
+    image_sha256: str = ""
+    image_size: int = 0
     instance_id: str
     iso_path: str = ""
     older_media: bool = False
@@ -76,6 +79,7 @@ class Order:
     kernel_args: tuple[str, ...] = ()
     cloud_config_template: str = ""
     ssh_keys: tuple[str, ...] = ()
+    doing: str = INSTALLING
 
     @property
     def fqdn(self) -> str:
@@ -177,6 +181,7 @@ def _script(template: str, order: Order, **values: str) -> str:
         template,
         hostname=names.hostname(order.hostname, field="/hostname"),
         mac=names.mac(order.mac, field="/mac"),
+        doing=order.doing,
         **values,
     )
 

@@ -16,6 +16,7 @@ from edge.api.verb_forms import (
     BootSource,
     Commission,
     Provision,
+    Release,
     RemoteTask,
     Reprovision,
     WantedMachines,
@@ -165,12 +166,15 @@ def remote_task(path: MachineRef, body: RemoteTask) -> Response:
 
 
 @_verb(Kind.RELEASE, "releaseMachine")
-def release(path: MachineRef, body: Ask) -> Response:
-    """Switch the machine off and give its address back; leads to available.
+def release(path: MachineRef, body: Release) -> Response:
+    """Wipe the machine's disks, switch it off and give its address back; leads to available.
 
-    What is on its disk stays there until the machine is provisioned again.
+    Partition tables and signatures are overwritten by the deploy system, which the machine boots;
+    that is no full wipe.  Where it fails, the machine fails and keeps its address.
     """
-    return _begun(asks.release(auth.caller(), _asked_of(path), **_why(body)))
+    machine = _asked_of(path)
+    flow = asks.release(auth.caller(), machine, wipe=body.wipe, disks=body.disks, **_why(body))
+    return _begun(flow)
 
 
 @_verb(Kind.RETIRE, "retireMachine")

@@ -75,6 +75,20 @@ class Reprovision(Ask):
     network_id: UUID | None = None
 
 
+class Release(Ask):
+    model_config = ConfigDict(
+        json_schema_extra=example({"approvalId": _APPROVAL, "reason": "the tenant is gone"})
+    )
+
+    wipe: Literal["signatures", "none"] | None = Field(
+        default=None,
+        description="What is taken from the disks; left out: partition tables and signatures.",
+    )
+    disks: Literal["all", "root"] | None = Field(
+        default=None, description="Of which disks; left out: all that are the machine's own."
+    )
+
+
 class BootSource(Ask):
     model_config = ConfigDict(
         json_schema_extra=example({"bootSource": "pxe", "persistent": False, "reason": ""})
@@ -181,6 +195,7 @@ FORMS: Final[Mapping[str, type[Body]]] = MappingProxyType(
         Kind.COMMISSION.value: Commission,
         Kind.PROVISION.value: Provision,
         Kind.REPROVISION.value: Reprovision,
+        Kind.RELEASE.value: Release,
         Kind.BOOT_SOURCE.value: BootSource,
         Kind.IMAGE.value: BootImage,
         Kind.REMOTE_TASK.value: RemoteTask,

@@ -201,6 +201,27 @@ def remote_task(
         _ask(machine, "remote-task", body, wait=wait)
 
 
+@MACHINES.command("release")
+def release(
+    machine: MachineName,
+    wipe: Annotated[
+        str,
+        typer.Option(
+            help="signatures, which is no full wipe, or none.",
+            autocompletion=words("signatures", "none"),
+        ),
+    ] = "",
+    disks: Annotated[
+        str, typer.Option(help="all, or root.", autocompletion=words("all", "root"))
+    ] = "",
+    approval_id: Approved = "",
+    reason: Reason = "",
+    wait: Wait = False,
+) -> None:
+    """WIPES its disks' partition tables, switches it off, frees its address."""
+    _ask(machine, "release", {"wipe": wipe, "disks": disks} | _why(reason, approval_id), wait=wait)
+
+
 def _plain(verb: str, words: str) -> None:
     """Add a verb that has no parameters of its own."""
 
@@ -216,7 +237,6 @@ for _verb, _words in {
     "power-on": "Switch it on; on already is no error.",
     "power-off": "Switch it off; off already is no error.",
     "reboot": "Switch it off, then on.",
-    "release": "Switch it off and give its address back; it becomes available.",
     "retire": "Take it out of use for good.",
     "maintenance": "Put it into maintenance.",
     "resume": "Bring it back from maintenance.",

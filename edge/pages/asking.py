@@ -50,6 +50,19 @@ _VIEWS: Final[Mapping[str, Callable[..., Response]]] = MappingProxyType(
 )
 """The views of /v1 that the forms ask by."""
 
+_WIPE: Final = Field(
+    pointer="/wipe",
+    label="Take away",
+    kind="select",
+    options=[("", "partition tables and signatures"), ("none", "nothing")],
+)
+_DISKS: Final = Field(
+    pointer="/disks",
+    label="Of",
+    kind="select",
+    options=[("", "all of its disks"), ("root", "the disk that was installed")],
+)
+_RELEASE: Final = (_WIPE, _DISKS)
 _STEP: Final = Field(pointer="/step", label="Step")
 _INVENTORY: Final = Field(
     pointer="/inventory",
@@ -143,7 +156,7 @@ def _fields(machine: MachineView, verb: str) -> Sequence[Field]:
         case Kind.REMOTE_TASK:
             return (Field(pointer="/command", label="Command", required=True),)
         case _:
-            return ()
+            return _RELEASE if verb == Kind.RELEASE else ()
 
 
 def _system(machine: MachineView) -> Sequence[Field]:

@@ -34,7 +34,10 @@ _HAPPENS: Final[Mapping[str, str]] = MappingProxyType(
         Kind.REBOOT: "Switches it off, then on, whatever runs on it.",
         Kind.BOOT_SOURCE: "Its BMC keeps what it boots from. It is not powered.",
         Kind.REMOTE_TASK: "Runs the command on its system; the output is kept as evidence.",
-        Kind.RELEASE: "Switches it off and gives its address back. {disk} stays as it is.",
+        Kind.RELEASE: (
+            "Boots the deploy system, which overwrites partition tables and signatures of its "
+            "disks, {disk} among them: no full wipe. Then it is off, and its address free."
+        ),
         Kind.RETIRE: "Takes it out of use for good, and gives its address back.",
         Kind.MAINTENANCE: "Takes it out of turn. It is not powered.",
         Kind.RESUME: "Brings it back to where it came from. It is not powered.",

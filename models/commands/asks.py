@@ -11,6 +11,7 @@ from models.commands import (
     agents,
     catalogue,
     inventories,
+    releasing,
     remote,
     runs,
     tasks,
@@ -274,14 +275,22 @@ def remote_task(
 
 
 def release(
-    caller: Caller, machine_id: UUID, *, reason: str = "", approval_id: UUID | None = None
+    caller: Caller,
+    machine_id: UUID,
+    *,
+    wipe: str | None = None,
+    disks: str | None = None,
+    reason: str = "",
+    approval_id: UUID | None = None,
 ) -> UUID:
-    """Ask for the machine back: switched off, its address free; leads to available."""
-    order = Order(reason=reason, approval_id=approval_id)
+    """Ask for the machine back, wiped as `releasing.params` says.  Raises DomainError."""
+    asked = {"wipe": wipe, "disks": disks}
+    order = Order(reason=reason, approval_id=approval_id, parameters=asked)
     with database.atomic():
         machine = locked(machine_id)
         _judge(machine, Kind.RELEASE)
-        return verbs.begun(caller, machine, Kind.RELEASE, order)
+        params = releasing.params(machine, wipe or releasing.WIPES[0], disks or releasing.DISKS[0])
+        return verbs.begun(caller, machine, Kind.RELEASE, order, params)
 
 
 def moved(

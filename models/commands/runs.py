@@ -171,13 +171,14 @@ def renumber() -> None:
 class Boot:
     """What a run is made for: *image* holds the kernel and the initramfs that it boots.
 
-    *profile* is for an install alone.
+    *profile* is for an install alone, *disk* for what wipes: which disk must be there, and `disks`.
     """
 
     action: Action
     image: Image
     network: Network
     profile: Profile | None = None
+    disk: Mapping[str, Any] = field(default_factory=dict)
 
 
 def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
@@ -266,7 +267,11 @@ def _intent(
         kernel_path=f"{prefix}/{image.kernel_path}",
         initrd_path=f"{prefix}/{image.initrd_path}",
         kernel_args=tuple(image.kernel_args),
-        **({} if boot.profile is None else _written(machine, prefix, image, boot.profile)),
+        **(
+            {"disk": boot.disk}
+            if boot.profile is None
+            else _written(machine, prefix, image, boot.profile)
+        ),
     )
 
 

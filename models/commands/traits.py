@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from models.commands import providing
+from models.commands import providing, releasing
 from models.installers import INSTALLERS, Installer
 from models.kinds import Kind
 from models.steps import Trait
@@ -13,11 +13,13 @@ from models.tables import Machine
 
 def of(machine: Machine, kind: Kind, asked: Mapping[str, Any]) -> frozenset[Trait]:
     """Return the traits of a workflow that begins now; it keeps them, whatever changes later."""
+    wipes = kind is Kind.RELEASE and asked.get("wipe") == releasing.SIGNATURES
     held = {
         Trait.BY_HAND: not machine.bmc,
         Trait.READS: bool(asked.get("only_reads")),
         Trait.EJECT: bool(asked.get("eject")),
         Trait.INVENTORY_IMAGE: bool(asked.get("inventory_image")),
+        Trait.WIPES: wipes,
     }
     installer = asked.get("installer")
     installs = frozenset() if installer is None else INSTALLERS[Installer(installer)].traits

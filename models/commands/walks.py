@@ -17,8 +17,8 @@ from models.commands import (
     events,
     holdings,
     inventories,
-    letting_go,
     providing,
+    releasing,
     runs,
     tasks,
 )
@@ -321,8 +321,16 @@ def _find_able(walk: Walk) -> None:
         raise NotReady(f"the site has no agent with the capability {capability}")
 
 
+def _prepare_wipe(walk: Walk) -> None:
+    releasing.prepare(walk.machine, walk.flow, walk.render)
+
+
+def _record_wipe(walk: Walk) -> None:
+    releasing.record(walk.machine, walk.flow)
+
+
 def _let_go(walk: Walk) -> None:
-    letting_go.all_of(walk.machine)
+    releasing.let_go(walk.machine, walk.flow)
 
 
 def _end_well(walk: Walk) -> None:
@@ -342,6 +350,8 @@ _DECISIONS: Final = MappingProxyType(
         Decision.RECORD_REPORT: _record_report,
         Decision.JUDGE_FINDINGS: _judge_findings,
         Decision.FIND_ABLE: _find_able,
+        Decision.PREPARE_WIPE: _prepare_wipe,
+        Decision.RECORD_WIPE: _record_wipe,
         Decision.LET_GO: _let_go,
         Decision.FINISH: _end_well,
     }

@@ -203,7 +203,8 @@ def exchanged(ada, site):
 def given_back(ada, site):
     flow = ada.says("machines", "reprovision", "node-01", *ada.approves("reprovision"))
     ada.site_installs(flow)
-    flow = ada.says("machines", "release", "node-01", *ada.approves("release"), "--reason", "over")
+    kept = ("--wipe", "none", "--reason", "over")
+    flow = ada.says("machines", "release", "node-01", *ada.approves("release"), *kept)
     assert ada.site_does(flow, {"power": "off"}, {}) == ("succeeded", "")
     assert ada.state() == "available"
 

@@ -217,6 +217,7 @@ def releases(day):
     day.asked("release", "--approval-id", day.approved("release"))
 
     assert day.unit.bmc.power == "Off"
+    assert not any(day.unit.disk())
 
     def freed():
         held = day.sprout("ip-allocations", "list", "--machine-id", day.machine)
@@ -245,7 +246,7 @@ def audits(day):
         "machine.create", "discovery.accept", "machine.commission", "machine.allocate",
         "machine.provision", "machine.reboot", "machine.power-off", "machine.power-on",
         "machine.boot-source", "approval.create", "approval.use", "machine.release",
-        "machine.retire",
+        "machine.wiped", "machine.retire",
     }  # fmt: skip
     assert "machine.reboot" in {each["action"] for each in rows if each["outcome"] == "refused"}
 

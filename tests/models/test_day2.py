@@ -246,7 +246,7 @@ def test_a_release_gives_the_address_back_once_no_agent_holds_it(scene):
     activate(scene)
     approval = approved(scene.machine, "release")
 
-    flow = asks.release(make.ADMIN, scene.machine, approval_id=approval)
+    flow = asks.release(make.ADMIN, scene.machine, wipe="none", approval_id=approval)
     walks.advance(flow, make.render)
     for result in ({"power": "off"}, {}):
         scene.agent.finish(flow, result)
@@ -529,7 +529,7 @@ def test_a_machine_that_was_released_and_retired_is_deleted_and_its_audit_stays(
     with pytest.raises(IllegalTransition, match="is active"):
         machines.delete_machine(make.ADMIN, scene.machine)
     rules()
-    flow = asks.release(make.ADMIN, scene.machine)
+    flow = asks.release(make.ADMIN, scene.machine, wipe="none")
     walks.advance(flow, make.render)
     for result in ({"power": "off"}, {}):
         scene.agent.finish(flow, result)

@@ -239,7 +239,7 @@ def _words(fra: Place) -> Mapping[str, UUID]:
     for machine, kind in ((asked, Kind.REBOOT), (queries.machine("compute-r01-07").id, None)):
         try:
             if kind is None:
-                asks.release(make.ADMIN, machine, reason="the tenant is gone")
+                asks.release(make.ADMIN, machine, wipe="none", reason="the tenant is gone")
             else:
                 asks.power(make.ADMIN, machine, kind, reason="kernel update")
         except Forbidden as exc:

@@ -168,6 +168,10 @@ class Boot:
         except deploy.Failed as exc:
             self.say(f"FAILED in stage {exc.stage}: {exc.reason}")
             return End.POWER_OFF
+        except deploy.Wiped:
+            self.drive.wipe()
+            self.say("wiped")
+            return End.POWER_OFF
         self.drive.install(System(seed, first_boot.host_key()))
         self.say("installed")
         return End.REBOOT

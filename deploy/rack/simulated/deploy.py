@@ -30,6 +30,10 @@ class Failed(Exception):
         self.reason = reason
 
 
+class Wiped(Exception):
+    """The disks are empty, and the machine powers off."""
+
+
 class _Again(Exception):
     """This may go better the next time."""
 
@@ -51,27 +55,32 @@ class Manifest:
     @classmethod
     def parse(cls, text: str) -> Self:
         """Read lines of a key, one space, and a value.  Raises Failed."""
-        words = (line.partition(" ") for line in text.splitlines())
-        told = {key: value for key, _, value in words}
-        if told.get("version") != "1":
-            raise Failed("manifest", f"the manifest has version '{told.get('version', '')}'")
+        lines = told(text)
+        if lines.get("version") != "1":
+            raise Failed("manifest", f"the manifest has version '{lines.get('version', '')}'")
         try:
             made = cls(
-                image=told["image"],
-                size=int(told["image-size"]),
-                sha256=told["image-sha256"],
-                chunks=told["chunks"],
-                seed=told["seed"],
-                callback=told["callback"],
-                serial=told.get("disk-serial", ""),
-                wwn=told.get("disk-wwn", ""),
-                least=int(told.get("disk-min-bytes", "0")),
+                image=lines["image"],
+                size=int(lines["image-size"]),
+                sha256=lines["image-sha256"],
+                chunks=lines["chunks"],
+                seed=lines["seed"],
+                callback=lines["callback"],
+                serial=lines.get("disk-serial", ""),
+                wwn=lines.get("disk-wwn", ""),
+                least=int(lines.get("disk-min-bytes", "0")),
             )
         except (KeyError, ValueError) as exc:
             raise Failed("manifest", f"the manifest lacks something: {exc!r}") from exc
         if not (made.serial or made.wwn):
             raise Failed("manifest", "the manifest identifies no disk by serial or WWN")
         return made
+
+
+def told(manifest: str) -> dict[str, str]:
+    """Return the lines of *manifest*: keys, one space, and values."""
+    words = (line.partition(" ") for line in manifest.splitlines())
+    return {key: value for key, _, value in words}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +112,8 @@ class Deployment:
 
     async def _steps(self, manifest_url: str) -> dict[str, str]:
         text = await self._text("manifest", 5, manifest_url)
+        if told(text).get("task") == "wipe":
+            return await self._wipe(told(text))
         manifest = Manifest.parse(text)
         self.callback = manifest.callback
         disk = self._chosen(manifest)
@@ -112,6 +123,19 @@ class Deployment:
         done = {"written": manifest.size, "sha256": manifest.sha256}
         await self._told(20, "installed", done)
         return seed
+
+    async def _wipe(self, manifest: Mapping[str, str]) -> dict[str, str]:
+        """Say what a wipe says; what lay on the disk is kept by nobody here."""
+        self.callback = manifest.get("callback", "")
+        disk = self.unit.disk
+        if manifest.get("disk-serial", disk.serial) != disk.serial:
+            raise Failed("disk", f"no disk matches serial '{manifest['disk-serial']}'")
+        await self._told(5, "started", self._facts(disk))
+        await self.pace.pass_(self.pace.install)
+        report = f"nvme0n1 serial={disk.serial} bytes={disk.size} found=gpt left=nothing"
+        done = {"disks": 1, "extent": "signatures", "disk1": report}
+        await self._told(20, "wiped", done)
+        raise Wiped
 
     def _chosen(self, manifest: Manifest) -> Disk:
         disk = self.unit.disk

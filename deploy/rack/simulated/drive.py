@@ -33,3 +33,8 @@ class Drive:
             json.dump(asdict(system), file)
         draft.replace(self._path)
         self.system = system
+
+    def wipe(self) -> None:
+        """Leave nothing on the disk that boots."""
+        self._path.unlink(missing_ok=True)
+        self.system = None
