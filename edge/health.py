@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from edge import auth
 from edge.live import handover
 from models import database, figures, schema
-from models.commands import policy_source
+from models.commands import policy_source, watching
 
 blueprint: Final = Blueprint("health", __name__)
 
@@ -27,6 +27,7 @@ FRESH_S: Final = 1.0
 """Seconds for which what was found is told again: a look costs a connection to the broker."""
 
 OUTBOX_LATE_S: Final = 60.0
+_SHOWN: Final = 3
 _PROBE_S: Final = 1.0
 _AMQP_PORTS: Final = {"amqp": 5672, "amqps": 5671}
 
@@ -74,20 +75,22 @@ class Latest:
 def _checks() -> Mapping[str, Any]:
     config = current_app.extensions["sprout"]
     reachable = database.reachable()
+    migrations = _read(reachable, _migrations)
     return {
         "database": _check(reachable, "PostgreSQL answers", "PostgreSQL cannot be reached"),
-        "migrations": _read(reachable, _migrations),
+        "migrations": migrations,
         "outbox": _read(reachable, _outbox),
         "broker": broker_check(config.broker),
         "events": _events(config.events_socket),
         "keys": _keys(),
         "policy": _policy(),
+        "providers": _read(migrations["ok"], _providers),
     }
 
 
 def _read(reachable: bool, check: Callable[[], dict[str, Any]]) -> dict[str, Any]:  # noqa: FBT001 - what is told about
     """Return what *check* finds in the database, if that is there."""
-    away = _check(False, "", "not known while PostgreSQL cannot be reached")  # noqa: FBT003 - the same
+    away = _check(False, "", "not known while PostgreSQL is not as it must be")  # noqa: FBT003 - the same
     if not reachable:
         return away
     try:
@@ -134,6 +137,17 @@ def _policy() -> dict[str, Any]:
     if now.trouble and now.source:
         detail = f"{now.trouble}; what {now.source} said before is still in force"
     return {"ok": not now.trouble, "detail": detail, "sha256": now.digest}
+
+
+def _providers() -> dict[str, Any]:
+    """Say which external providers do not work, and what is left at them for a person."""
+    found = watching.standing()
+    ill = [f"{each.capability}: {each.detail}" for each in found if not each.good]
+    left = [f"{what}: {name}: {why}" for what, name, why in watching.left()]
+    more = [f"and {len(left) - _SHOWN} more are left"] if len(left) > _SHOWN else []
+    good = ", ".join(each.capability for each in found) or "none"
+    told = "; ".join([*ill, *left[:_SHOWN], *more])
+    return _check(not (ill or left), f"external providers that work: {good}", told)
 
 
 def broker_check(url: str) -> dict[str, Any]:

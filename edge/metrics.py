@@ -153,7 +153,24 @@ def told(known: Figures) -> Iterable[Metric]:
     for state, age_s in known.in_state_s.items():
         since.add_metric([state], age_s)
     yield since
+    yield from _providers(known)
     yield from _workflows(known)
+
+
+def _providers(known: Figures) -> Iterable[Metric]:
+    works = GaugeMetricFamily(
+        "sprout_provider_up", "Whether an external provider works.", labels=["capability"]
+    )
+    for capability, good in known.providers.items():
+        works.add_metric([capability], good)
+    held = GaugeMetricFamily(
+        "sprout_provider_holdings",
+        "What external providers hold for machines, or may.",
+        labels=["capability", "state"],
+    )
+    for labels, count in known.holdings.items():
+        held.add_metric(labels, count)
+    yield from (works, held)
 
 
 def _workflows(known: Figures) -> Iterable[Metric]:

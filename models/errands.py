@@ -32,6 +32,7 @@ class Errand(StrEnum):
     DHCP_REMOVE = "dhcp-remove"
     DNS_RECORD = "dns-record"
     DNS_REMOVE = "dns-remove"
+    PROVIDER_HEALTH = "provider-health"
     INTEGRATION_RUN = "integration-run"
 
 

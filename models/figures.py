@@ -4,9 +4,10 @@ No label names a machine, a site or an agent: a fleet that grows makes no more t
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
+from models.commands import watching
 from models.database import database
 from models.kinds import Kind
 from models.workflows import table_of
@@ -78,6 +79,8 @@ class Figures:
         ended: workflows that have ended.
         leases_lost: tasks that were taken from a silent agent.
         leases_held: tasks that agents hold now.
+        providers: whether each external provider works, by capability.
+        holdings: what external providers hold, by capability and state.
     """
 
     outbox: int
@@ -88,6 +91,8 @@ class Figures:
     ended: tuple[Ended, ...]
     leases_lost: int
     leases_held: int
+    providers: Mapping[str, bool] = field(default_factory=dict)
+    holdings: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
 
 def taken() -> Figures:
@@ -106,6 +111,8 @@ def taken() -> Figures:
         ),
         leases_lost=lost,
         leases_held=held,
+        providers={each.capability: each.good for each in watching.standing()},
+        holdings=watching.held(),
     )
 
 

@@ -26,7 +26,7 @@ from actors.drivers.deadline import Deadline
 from actors.drivers.errors import DriverError, LeaseLost
 from config import secrets
 from config.secrets import SecretError
-from models.commands import errands, outcomes
+from models.commands import errands, outcomes, watching
 from models.database import Unavailable, borrowed
 from models.errands import LEASE_S, Ended, Errand
 from models.errors import DomainError
@@ -83,6 +83,7 @@ class Runner:
             self._renew_at = time.monotonic() + RENEW_S
             for job in self._jobs.values():
                 _renew(job)
+            watching.look(self._means.externals)
         for errand in outcomes.overdue():
             log.info("errand.overdue", errand=str(errand))
             outcomes.expire(errand, documents)

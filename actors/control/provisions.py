@@ -156,6 +156,15 @@ def undo(capability: str, job: Job, means: Means) -> dict[str, Any]:
     return {}
 
 
+def health(job: Job, means: Means) -> dict[str, Any]:
+    """See whether a provider works."""
+    capability = job.held.params["capability"]
+    external = _chosen(capability, means)
+    driver = DRIVERS[capability, external.kind]
+    driver.health(peer(external, means.resolvers), asked(job))
+    return {"provider": external.name}
+
+
 def asked(job: Job) -> Asked:
     """Return what every exchange of the errand has in common."""
     return Asked(key=job.held.key, request_id=job.held.request_id, deadline=job.deadline)
@@ -177,6 +186,7 @@ DOERS: Final[Mapping[Errand, Callable[[Job, Means], dict[str, Any]]]] = MappingP
         Errand.DHCP_REMOVE: _undoer("dhcp"),
         Errand.DNS_RECORD: _maker("dns"),
         Errand.DNS_REMOVE: _undoer("dns"),
+        Errand.PROVIDER_HEALTH: health,
     }
 )
 """What does each errand to a provider."""

@@ -21,6 +21,7 @@ from models.commands import (
     syncs,
     tasks,
     walks,
+    watching,
 )
 from models.database import LOST, Unavailable, borrowed
 
@@ -82,6 +83,7 @@ def forget() -> None:
     with borrowed():
         runs.renumber()
         gone = discoveries.prune()
+        watching.forget()
         answers = idempotency.prune()
     log.debug("reaper.forgot", strangers=gone, answers=answers)
 

@@ -42,6 +42,7 @@ class Part:
 class Chosen:
     """What this process was set to: the traits of workflows that begin here, and the domain."""
 
+    capabilities: frozenset[str] = frozenset()
     traits: frozenset[Trait] = frozenset()
     domain: str = "provisioning.sprout.local"
 
@@ -56,7 +57,12 @@ _TRAITS: Final[Mapping[str, Trait]] = MappingProxyType(
 def choose(capabilities: Collection[str], domain: str) -> None:
     """Have workflows that begin in this process use external providers of *capabilities*."""
     traits = frozenset(_TRAITS[each] for each in capabilities if each in _TRAITS)
-    _chosen[:] = [Chosen(traits=traits, domain=domain)]
+    _chosen[:] = [Chosen(capabilities=frozenset(capabilities), traits=traits, domain=domain)]
+
+
+def capabilities() -> frozenset[str]:
+    """Return what was chosen."""
+    return _chosen[0].capabilities
 
 
 def to_provide() -> frozenset[Trait]:

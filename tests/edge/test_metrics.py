@@ -173,6 +173,7 @@ def test_readiness_names_what_is_not_ready(app, db):
         "events",
         "keys",
         "policy",
+        "providers",
     }
     assert "No such file" in told["checks"]["events"]["detail"]
 

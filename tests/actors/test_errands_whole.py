@@ -1,0 +1,119 @@
+"""Control processes on RabbitMQ and PostgreSQL, killed while a provider does what they asked."""
+
+import signal
+import threading
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from models import queries
+from models.commands import asks, providing
+from models.database import borrowed
+from models.tables import Errand
+from tests.actors.control_process import ControlProcess
+from tests.actors.lane import until
+from tests.models import make
+from tests.services import provider
+from tests.services.provider import TOKEN
+
+pytestmark = pytest.mark.services
+
+RECORD = "/records/node-01.prov.example"
+
+
+@pytest.fixture
+def peer():
+    with provider.running() as made:
+        yield made
+
+
+@pytest.fixture
+def controls(tmp_path, database_url, rabbitmq_server, peer):
+    """Return a function that starts a control process whose DNS is at *peer*."""
+    started = []
+
+    def start():
+        made = ControlProcess(
+            tmp_path,
+            database_url,
+            rabbitmq_server.url,
+            SPROUT_DNS_PROVIDER="external",
+            SPROUT_DNS_EXTERNAL_URL=peer.url,
+            SPROUT_DNS_EXTERNAL_TOKEN="env:T",
+            SPROUT_SECRET_T=TOKEN,
+            SPROUT_PROVISIONING_DOMAIN="prov.example",
+        )
+        made.start()
+        started.append(made)
+        return made
+
+    yield start
+    for each in started:
+        if each.lives:
+            each.end(signal.SIGKILL)
+
+
+def provisioning():
+    with borrowed():
+        scene = make.Scene()
+        providing.choose({"dns"}, "prov.example")
+        flow = asks.provision(
+            make.ADA, scene.machine, image_ref=scene.image, profile_ref=scene.profile
+        )
+        providing.choose((), "provisioning.sprout.local")
+    return flow
+
+
+def step(flow):
+    with borrowed():
+        found = queries.workflow(flow).step
+    return None if found is None else found.name
+
+
+def lease_over():
+    """Let the time pass after which what a dead process held is another's."""
+    then = datetime.now(UTC) - timedelta(seconds=1)
+    with borrowed():
+        Errand.update(wake_at=then).where(Errand.state == "running").execute()
+
+
+def asked(peer):
+    return [each for each in peer.seen if each.path == RECORD]
+
+
+@pytest.mark.parametrize("done", [True, False], ids=["done", "not done"])
+def test_what_a_killed_process_asked_for_is_asked_again_by_another_under_the_same_key(
+    controls, peer, done
+):
+    killed = threading.Event()
+
+    def hangs(handler):
+        if handler.path == RECORD and done:
+            handler.work()
+        killed.wait(30)
+
+    flow = provisioning()
+    peer.faults += [hangs, hangs]  # its health, and the record, in whatever order
+    first = controls()
+    until(lambda: asked(peer))
+    first.end(signal.SIGKILL)
+    killed.set()
+    lease_over()
+    controls()
+    until(lambda: step(flow) == "plan-served")
+
+    keys = {each.key for each in asked(peer)}
+    assert (len(keys), len(asked(peer))) == (1, 2)
+    assert list(peer.records) == ["node-01.prov.example"]
+
+
+def test_a_process_that_ends_in_good_order_writes_no_token_to_its_log(controls, peer):
+    flow = provisioning()
+    control = controls()
+    until(lambda: step(flow) == "plan-served")
+
+    assert control.end() == 0
+
+    text = control.log.read_text()
+    assert "errand.ended" in text
+    assert TOKEN not in text
