@@ -35,6 +35,13 @@ def _said(*parts: str) -> Callable[[Data], str]:
     return words
 
 
+def _by_installer(
+    ours: Callable[[Data], str], theirs: Callable[[Data], str]
+) -> Callable[[Data], str]:
+    """Return a wording: *theirs* of what a distribution's installer reports, else *ours*."""
+    return lambda data: (theirs if "installer" in data else ours)(data)
+
+
 def _filled(part: str, data: Data) -> str:
     try:
         return part.format_map(data)
@@ -74,10 +81,16 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
         Seen.BOOT_FAILED: _said("The boot script gave up", " at {stage}", ": {errno}"),
         Seen.ARTIFACT_SERVED: _said("Serving {path}", ", {bytes} bytes"),
         Seen.SEED_SERVED: _said("Seed document served", ": {path}"),
-        Seen.INSTALL_STARTED: _said("The deploy kernel reports", ", disk {disk}"),
+        Seen.INSTALL_STARTED: _by_installer(
+            _said("The deploy kernel reports", ", disk {disk}"),
+            _said("The installer reports", ": {installer}"),
+        ),
         Seen.INSTALL_PROGRESS: _progress,
         Seen.INSTALL_FAILED: _said("The install failed", " at {stage}", ": {reason}"),
-        Seen.INSTALLED: _said("The image is written and verified", ", {written} bytes"),
+        Seen.INSTALLED: _by_installer(
+            _said("The image is written and verified", ", {written} bytes"),
+            _said("The system is installed", " by {installer}"),
+        ),
         Seen.DEPLOY_STARTED: _said("The deploy kernel reports"),
         Seen.DEPLOY_PROGRESS: _said("The deploy system is busy", ": {stage}"),
         Seen.DEPLOY_FAILED: _said("The deploy system failed", " at {stage}", ": {reason}"),

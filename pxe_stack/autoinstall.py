@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from models.bootplan import Access, Document
 from models.errors import Invalid
+from models.installers import Installer
 from pxe_stack import installer_parts as parts
 from pxe_stack import render, seeds
 from pxe_stack.kernel_args import NoCloud, Part
@@ -44,7 +45,9 @@ def documents(order: Order) -> tuple[Document, ...]:
     return render.bounded(
         *parts.scripts(order, arguments),
         *parts.seed(order, user_data(order), vendor_data=True),
-        render.document("seed/installer", Access.SEED, parts.installer(order)),
+        render.document(
+            "seed/installer", Access.SEED, parts.installer(order, Installer.AUTOINSTALL)
+        ),
     )
 
 

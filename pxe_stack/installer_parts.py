@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from models import names
 from models.bootplan import Access, Document
+from models.installers import Installer
 from pxe_stack import kernel_args, render, seeds
 from pxe_stack import scripts as constants
 from pxe_stack.kernel_args import Part, Word
@@ -57,11 +58,12 @@ def system(order: Order, config: Mapping[str, Any]) -> dict[str, Any]:
     )
 
 
-def installer(order: Order) -> str:
-    """Return the script by which an installer finds its disk and reports."""
+def installer(order: Order, name: Installer) -> str:
+    """Return the script by which the installer called *name* finds its disk and reports."""
     return render.ours(
         "installers/installer.sh",
         callback=render.CALLBACK_URL,
+        installer=name.value,
         serial=_shell(order.disk_serial, field="/rootDisk/serial"),
         wwn=_shell(order.disk_wwn, field="/rootDisk/wwn"),
         min_bytes=str(order.disk_min_bytes),

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from models import names
 from models.bootplan import Access, Document
+from models.installers import Installer
 from pxe_stack import installer_parts as parts
 from pxe_stack import render, seeds
 from pxe_stack.kernel_args import Part
@@ -37,7 +38,7 @@ def documents(order: Order) -> tuple[Document, ...]:
         *parts.scripts(order, arguments),
         *parts.seed(order, user_data(order, config)),
         render.document("seed/preseed.cfg", Access.SEED, preseed(order, own)),
-        render.document("seed/installer", Access.SEED, parts.installer(order)),
+        render.document("seed/installer", Access.SEED, parts.installer(order, Installer.PRESEED)),
         render.document("seed/debian", Access.SEED, _debian(order)),
     )
 

@@ -119,6 +119,24 @@ def test_a_machine_is_registered_line_by_line(sprout, inventory):
     assert machine["labels"] == {"role": "worker"}
 
 
+def test_an_image_of_an_installer_is_recorded_with_its_iso(sprout, inventory):
+    words = (
+        *("images", "create", "--ref", "ubuntu", "--name", "Ubuntu", "--architecture", "x86_64"),
+        *("--artifact-ref", "debian", "--kernel-path", "vmlinuz", "--initrd-path", "initrd"),
+        *("--installer", "autoinstall", "--iso-path", "live.iso", "--image-bytes", "5"),
+        *("--initrd-bytes", "6", "--older-media", "--checksum", f"vmlinuz={SHA}"),
+        *("--checksum", f"initrd={SHA}", "--checksum", f"live.iso={SHA}"),
+    )
+
+    made = sprout(*words)
+    changed = sprout("images", "update", "ubuntu", "--no-older-media", "--initrd-bytes", "7")
+
+    assert (made.returncode, changed.returncode) == (0, 0), made.stderr + changed.stderr
+    image = json.loads(sprout("images", "show", "ubuntu", "--json").stdout)
+    assert (image["installer"], image["isoPath"]) == ("autoinstall", "live.iso")
+    assert (image["imageBytes"], image["initrdBytes"], image["olderMedia"]) == (5, 7, False)
+
+
 def test_creating_prints_the_id_alone(sprout):
     done = sprout(*SITE[:-1], "drs-1")
 

@@ -4,6 +4,7 @@ from uuid import UUID
 
 import pytest
 
+from edge import wording
 from models.database import borrowed
 from tests.edge import make
 from tests.models import make as domain
@@ -136,3 +137,12 @@ def test_a_profile_is_tried_by_its_installer_when_it_is_saved(api):
 
     assert answer.status_code == 422
     assert "late-command is no key of autoinstall" in str(answer.json)
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [("install-started", "The installer reports: preseed"), ("installed", "installed by preseed")],
+)
+def test_a_timeline_says_that_an_installer_reported_and_not_the_deploy_kernel(kind, said):
+    assert said in wording.sentence(kind, {"installer": "preseed"})
+    assert said not in wording.sentence(kind, {"disk": "S1", "written": 1})

@@ -90,4 +90,4 @@ def test_debians_own_installer_fetches_its_preseed_and_runs_its_early_command(bo
     served = [row.data["document"] for row in boot.rows(Seen.SEED_SERVED)]
     assert served == ["seed/preseed.cfg", "seed/installer"]
     [row] = boot.rows(Seen.INSTALL_STARTED)
-    assert row.data["stage"] == "installer"
+    assert row.data["installer"] == "preseed"

@@ -251,3 +251,8 @@ def test_a_profile_that_is_too_large_is_refused(kind):
 
 def test_every_key_of_autoinstall_has_a_type():
     assert len(autoinstall.KEYS) == 32
+
+
+@pytest.mark.parametrize("kind", OF_DISTRIBUTIONS)
+def test_a_report_says_which_installer_it_is_of(kind):
+    assert f"\ninstaller={kind}\n" in filled(kind, "seed/installer")

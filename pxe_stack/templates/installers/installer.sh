@@ -5,6 +5,7 @@
 # shellcheck disable=SC2034,SC2018,SC2019  # disks.sh, which follows, reads what is wanted, in ASCII
 
 callback={{ callback }}
+installer={{ installer }}
 want_serial={{ serial }}
 want_wwn={{ wwn }}
 want_bytes={{ min_bytes }}
@@ -13,11 +14,11 @@ stand_in={{ stand_in }}
 {{ disks }}
 main() {
     case $1 in
-        started) told started "stage=installer" ;;
+        started) told started "installer=$installer" ;;
         autoinstall) choose_disk && sed -i "s|$stand_in|$disk|g" "$2" ;;
         partman) choose_disk && debconf-set partman-auto/disk "$disk" &&
             debconf-set grub-installer/bootdev "$disk" ;;
-        installed) told installed "stage=installed" ;;
+        installed) told installed "installer=$installer" ;;
         failed) told failed "stage=installer&reason=$(encoded "the installer failed: $(last_failure)")" ;;
         *) return 2 ;;
     esac
