@@ -78,14 +78,14 @@ def test_ipxe_and_kernel_hand_on_the_seed_whole_and_the_installer_reports(boot, 
     assert not boot.rows(Seen.INSTALL_FAILED)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(480)
 def test_debians_own_installer_fetches_its_preseed_and_runs_its_early_command(boot, tmp_path):
     boot.put_file("ubuntu/vmlinuz", (NETBOOT / "linux").read_bytes())
     boot.put_file("ubuntu/initrd", (NETBOOT / "initrd.gz").read_bytes())
     planned(boot, Installer.PRESEED)
 
     with ipxe(tmp_path, going(boot), *disk(tmp_path, "S1"), memory_mib=1024):
-        until(lambda: boot.rows(Seen.INSTALL_STARTED), 350.0)
+        until(lambda: boot.rows(Seen.INSTALL_STARTED), 420.0)
 
     served = [row.data["document"] for row in boot.rows(Seen.SEED_SERVED)]
     assert served == ["seed/preseed.cfg", "seed/installer"]
