@@ -14,7 +14,7 @@ import sushy
 
 from actors.drivers import inventory, outbound, reach, systems
 from actors.drivers.deadline import Deadline
-from actors.drivers.errors import DriverError, Garbled, Refused
+from actors.drivers.errors import DriverError, Garbled, NoSuchSystem, Refused
 from actors.drivers.power import Powered
 from actors.drivers.redfish_boot import Boot
 from actors.drivers.redfish_line import Line, Login, Permit, log_out, translated
@@ -89,6 +89,7 @@ class Machine(Powered):
         path = target.system or self._chosen()
         with translated(target):
             self._system = root.get_system(path)
+        self._just_read = True
 
     def set_boot_source(
         self,
@@ -142,16 +143,23 @@ class Machine(Powered):
 
     def _chosen(self) -> str:
         found: dict[str, Mapping[str, Any]] = {}
+        answers: dict[str, Any] = {}
         failed: DriverError | None = None
         for path in _links(self._read(_link(self._root.json, "Systems")).get("Members")):
             # A baseboard that is off answers 503 and must not hide the machine beside it.
             try:
-                found[path] = self._read(path)
+                answers[path] = self._get(path)
+                found[path] = self._document(path, answers[path])
             except DriverError as exc:
                 failed = exc
-        if failed is not None and not found:
-            raise failed
-        return systems.choose(found, self._target.identity, self._macs)
+        try:
+            chosen = systems.choose(found, self._target.identity, self._macs)
+        except NoSuchSystem:
+            if failed is not None:  # it may be the one that did not answer
+                raise failed from None
+            raise
+        self._root._conn.expect(chosen, answers[chosen])  # noqa: SLF001 - our own Line
+        return chosen
 
     def _macs(self, system: Mapping[str, Any]) -> frozenset[str]:
         with suppress(DriverError):
@@ -159,8 +167,9 @@ class Machine(Powered):
         return frozenset()
 
     def _read_power(self) -> str:
+        fresh, self._just_read = self._just_read, False
         with translated(self._target):
-            self._system.refresh()
+            self._system.refresh(force=not fresh)
             state = self._system.power_state
         return "unknown" if state is None else str(state.value).lower()
 
@@ -209,10 +218,17 @@ class Machine(Powered):
         return tuple(self._read(path) for path in paths)
 
     def _read(self, path: str) -> Mapping[str, Any]:
+        return self._document(path, self._get(path))
+
+    def _get(self, path: str) -> Any:
         if not path:
             raise Garbled(f"{self._target.address}: a resource lacks the link that all have")
         with translated(self._target):
-            document = self._root._conn.get(path).json()  # noqa: SLF001 - no public way to a document
+            return self._root._conn.get(path)  # noqa: SLF001 - no public way to a document
+
+    def _document(self, path: str, answer: Any) -> Mapping[str, Any]:
+        with translated(self._target):
+            document = answer.json()
         if not isinstance(document, Mapping):
             raise Garbled(f"{self._target.address}: {path} is no resource")
         return document

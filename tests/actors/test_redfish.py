@@ -268,7 +268,7 @@ def test_a_busy_bmc_is_asked_again_when_it_wants_to_be_and_soon_all_the_same(bmc
         pass
 
     assert low <= pauses[0] <= high
-    assert bmc.count("GET", SYSTEM) == 2 + 1  # chosen by what it is, then led
+    assert bmc.count("GET", SYSTEM) == 2
 
 
 def conditional(bmc, *tags):
@@ -527,6 +527,30 @@ def test_a_baseboard_that_is_off_does_not_hide_the_machine(bmc):
 
     with machine_at(bmc) as machine:
         assert machine.power() == "off"
+
+
+def test_a_machine_whose_system_does_not_answer_now_may_be_asked_for_again(bmc):
+    first = "/redfish/v1/Systems/0"
+    bmc.extra["/redfish/v1/Systems"] = {"Members": [{"@odata.id": first}, {"@odata.id": SYSTEM}]}
+    bmc.extra[first] = other_node(UUID="00000000-0000-4000-8000-000000000001")
+    bmc.faults.append(on("GET", SYSTEM, lambda handler: handler.answer(503, {})))
+
+    with (
+        pytest.raises(Unreachable),
+        machine_at(bmc, identity=Identity.of({"uuid": hostile_bmc.UUID})),
+    ):
+        pass
+
+
+def test_a_power_verb_reads_what_it_needs_and_nothing_twice(bmc):
+    with machine_at(bmc) as machine:
+        machine.ensure_power(on=True)
+
+    asked = [f"{method} {path.rpartition('/')[2]}" for method, path in bmc.requests]
+    assert asked == [
+        *("GET ", "POST Sessions", "GET Systems", "GET 1"),
+        *("POST ComputerSystem.Reset", "GET 1", "DELETE token-1"),
+    ]
 
 
 def test_two_systems_and_nothing_to_tell_them_apart_is_refused(bmc):
