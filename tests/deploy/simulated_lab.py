@@ -15,7 +15,8 @@ from deploy.rack.simulated import image, rack
 from deploy.rack.simulated.machine import SimulatedMachine
 from deploy.rack.simulated.pace import Pace
 from models.bootplan import Addressing, BootPlan
-from pxe_stack import render
+from models.installers import Installer
+from pxe_stack import installers, render
 from pxe_stack.serve import Site
 from tests.pxe_stack import make
 from tests.pxe_stack.lab import Boot, serving, until
@@ -74,8 +75,10 @@ class Stage:
             _give(boot, self.site, plan or self.plan())
             yield boot
 
-    def plan(self, *, spoil: bool = False, **order) -> BootPlan:
-        """Return a plan that installs the stand-in image on the machine's disk."""
+    def plan(
+        self, *, spoil: bool = False, installer: Installer = Installer.IMAGE, **order
+    ) -> BootPlan:
+        """Return a plan that installs the stand-in image, or ISO, on the machine's disk."""
         facts = image.build(self.site.loader_dirs[0])
         hardware = self.machine.hardware
         addressing = Addressing(address=ADDRESS, prefix_length=16, lease_s=600)
@@ -86,12 +89,13 @@ class Stage:
             "kernel_path": "simulated/vmlinuz",
             "initrd_path": "simulated/initrd.img",
             "image_path": "simulated/disk.raw",
+            "iso_path": "simulated/disk.raw",
             "image_sha256": facts["files"]["disk.raw"]["sha256"],
             "image_size": facts["files"]["disk.raw"]["size"],
             "instance_id": "run-1",
             "disk_serial": hardware.disk.serial,
         }
-        documents = render.documents(render.Order(**given | order))
+        documents = installers.of(installer, render.Order(**given | order))
         if spoil:
             last = self.site.loader_dirs[0] / "disk.raw"
             content = last.read_bytes()

@@ -9,7 +9,7 @@ from typing import Final
 
 from deploy.rack.boot import First
 from deploy.rack.hardware import Firmware, Hardware
-from deploy.rack.simulated import deploy, first_boot, http, lease, packets, tftp
+from deploy.rack.simulated import deploy, first_boot, http, installers, lease, packets, tftp
 from deploy.rack.simulated.deploy import Deployment
 from deploy.rack.simulated.drive import Drive, System
 from deploy.rack.simulated.http import Answer, Unanswered
@@ -185,10 +185,14 @@ class Boot:
             told = await lease.obtain(relay, self.unit.mac, options, _SYSTEM_TRIES)
         except NoLease as exc:
             raise deploy.Failed("network", str(exc)) from exc
+        pace = self.around.pace
+        for word, installer in installers.PLAYED.items():
+            if deploy.argument(arguments, word):
+                return await installer(self.unit, told.address, pace, self.say).run(arguments)
         url = deploy.argument(arguments, "sprout.manifest")
         if not url:
             raise deploy.Failed("manifest", "the kernel command line has no sprout.manifest")
-        return await Deployment(self.unit, told.address, self.around.pace, self.say).run(url)
+        return await Deployment(self.unit, told.address, pace, self.say).run(url)
 
     async def _disk(self) -> End:
         system = self.drive.system

@@ -34,7 +34,7 @@ class Wiped(Exception):
     """The disks are empty, and the machine powers off."""
 
 
-class _Again(Exception):
+class Again(Exception):
     """This may go better the next time."""
 
 
@@ -165,7 +165,7 @@ class Deployment:
     async def _write(self, manifest: Manifest) -> None:
         chunks = chunk_list(await self._text("image", 5, manifest.chunks), manifest)
         for chunk in self._verified(chunks):
-            await _tried(6, self.pace, "image", partial(self._verify, manifest.image, chunk))
+            await tried(6, self.pace, "image", partial(self._verify, manifest.image, chunk))
         for step in range(1, self.pace.progress + 1):
             await self.pace.pass_(self.pace.install / self.pace.progress)
             written = manifest.size * step // self.pace.progress
@@ -178,9 +178,9 @@ class Deployment:
 
     async def _verify(self, image: str, chunk: Chunk) -> None:
         span = (chunk.offset, chunk.length)
-        answer = await _asked(http.get(image, source=self.address, part=span))
+        answer = await asked(http.get(image, source=self.address, part=span))
         if (answer.status, len(answer.body)) != (206, chunk.length):
-            raise _Again(f"HTTP {answer.status}, {len(answer.body)} bytes")
+            raise Again(f"HTTP {answer.status}, {len(answer.body)} bytes")
         actual = hashlib.sha256(answer.body).hexdigest()
         if actual != chunk.sha256:
             where = f"the chunk at byte {chunk.offset}"
@@ -202,25 +202,25 @@ class Deployment:
 
     async def _fetched(self, stage: str, times: int, url: str) -> Answer:
         async def fetch() -> Answer:
-            answer = await _asked(http.get(url, source=self.address))
+            answer = await asked(http.get(url, source=self.address))
             if answer.status not in {200, 404}:
-                raise _Again(f"HTTP {answer.status}")
+                raise Again(f"HTTP {answer.status}")
             return answer
 
-        return await _tried(times, self.pace, stage, fetch)
+        return await tried(times, self.pace, stage, fetch)
 
     async def _told(self, times: int, event: str, form: Mapping[str, object]) -> None:
-        await _tried(times, self.pace, event, lambda: self._post(event, form))
+        await tried(times, self.pace, event, lambda: self._post(event, form))
 
     async def _post(self, event: str, form: Mapping[str, object]) -> None:
-        answer = await _asked(http.post(self.callback + event, form, source=self.address))
+        answer = await asked(http.post(self.callback + event, form, source=self.address))
         if answer.status != 200:
-            raise _Again(f"HTTP {answer.status}")
+            raise Again(f"HTTP {answer.status}")
 
     async def _post_once(self, event: str, form: Mapping[str, object]) -> None:
         try:
             await self._post(event, form)
-        except _Again as exc:
+        except Again as exc:
             self.say(f"{event} was not taken: {exc}")
 
     async def _give_up(self, why: Failed) -> None:
@@ -258,20 +258,20 @@ def argument(line: str, name: str) -> str:
     return next((value for key, _, value in reversed(list(words)) if key == name), "")
 
 
-async def _asked(asking: Awaitable[Answer]) -> Answer:
+async def asked(asking: Awaitable[Answer]) -> Answer:
     try:
         return await asking
     except Unanswered as exc:
-        raise _Again(str(exc)) from exc
+        raise Again(str(exc)) from exc
 
 
-async def _tried(times: int, pace: Pace, stage: str, act: Callable[[], Awaitable[T]]) -> T:
+async def tried(times: int, pace: Pace, stage: str, act: Callable[[], Awaitable[T]]) -> T:
     """Repeat *act* until it goes well; the pauses grow.  Raises Failed."""
     pause = pace.retry
     for left in range(times - 1, -1, -1):
         try:
             return await act()
-        except _Again as exc:
+        except Again as exc:
             if not left:
                 raise Failed(stage, f"tried {times} times: {exc}") from exc
         await asyncio.sleep(pause)
