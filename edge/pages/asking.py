@@ -1,6 +1,6 @@
 """What may be asked of a machine: each verb says what will happen, and who must agree to it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
@@ -12,20 +12,12 @@ from edge import auth, refusals
 from edge.access import does, may
 from edge.api import approvals, machine_verbs, verb_forms, workflows
 from edge.api.machine_forms import MachineRef
-from edge.errors import Unreadable
-from edge.pages import forms, frame, outlook
+from edge.pages import asked, forms, frame, outlook
 from edge.pages.forms import Field, Form
-from edge.pages.outlook import Outlook
-from models import captions, lists, queries
+from models import captions, queries
 from models.actions import ACTIONS, ALLOCATE
-from models.commands.asks import BOOT_SOURCES
-from models.day2_views import ApprovalView
 from models.kinds import Kind
-from models.paging import Ask
 from models.views import MachineView
-
-MOST: Final = 500
-"""Images and profiles that a form offers."""
 
 blueprint: Final = Blueprint("asking", __name__)
 
@@ -50,30 +42,8 @@ _VIEWS: Final[Mapping[str, Callable[..., Response]]] = MappingProxyType(
 )
 """The views of /v1 that the forms ask by."""
 
-_WIPE: Final = Field(
-    pointer="/wipe",
-    label="Take away",
-    kind="select",
-    options=[("", "partition tables and signatures"), ("none", "nothing")],
-)
-_DISKS: Final = Field(
-    pointer="/disks",
-    label="Of",
-    kind="select",
-    options=[("", "all of its disks"), ("root", "the disk that was installed")],
-)
-_RELEASE: Final = (_WIPE, _DISKS)
+
 _STEP: Final = Field(pointer="/step", label="Step")
-_INVENTORY: Final = Field(
-    pointer="/inventory",
-    label="Inventory of",
-    kind="select",
-    options=[
-        ("", "its BMC, and itself where it can boot the inventory image"),
-        ("bmc", "its BMC alone: it is not powered"),
-        ("image", "its BMC and itself, by the inventory image"),
-    ],
-)
 _REASON: Final = Field(pointer="/reason", label="Reason", hint="Kept in the audit.")
 
 
@@ -95,9 +65,9 @@ for _name in _VIEWS:
 def _page(machine: MachineView, verb: str) -> ResponseReturnValue:
     refusals.concerns(machine.id, machine.site_id)
     action = ACTIONS[verb]
-    own = _fields(machine, verb)
-    foreseen = outlook.of(machine, verb, _asked(own))
-    fields = [*own, *_approval(foreseen), _REASON]
+    own = asked.of(machine, verb)
+    foreseen = outlook.of(machine, verb, asked.chosen(own))
+    fields = [*own, *asked.approval(foreseen), _REASON]
     if action.destructive:
         fields.append(Field(pointer=forms.TYPED, label="Host name, to be sure", required=True))
     form = Form(fields=fields)
@@ -116,100 +86,15 @@ def _page(machine: MachineView, verb: str) -> ResponseReturnValue:
 
     def ask() -> Response:
         body = forms.sent(fields, verb_forms.FORMS[verb])
-        if action.destructive and (wrong := forms.typed(machine.hostname)):
-            raise Unreadable(wrong.detail, [wrong])
+        if action.destructive:
+            forms.demand_typed(machine.hostname, "host name")
         return _VIEWS[verb](MachineRef(machine=str(machine.id)), body)
 
     return forms.answered("ask.html", form, ask, _to_workflow, **more)
 
 
-def _asked(fields: Sequence[Field]) -> Mapping[str, str]:
-    """Return what is chosen so far of *fields*, by the name that it has in what is asked."""
-    chosen = ((each, request.values.get(each.pointer) or each.value) for each in fields)
-    first = {each.pointer: each.options[0][0] for each in fields if each.options}
-    return {each.pointer[1:]: word or first.get(each.pointer, "") for each, word in chosen}
-
-
 def _to_workflow(workflow: str) -> str:
     return url_for("flows.show", workflow=workflow)
-
-
-def _fields(machine: MachineView, verb: str) -> Sequence[Field]:
-    match verb:
-        case Kind.PROVISION | Kind.REPROVISION:
-            return _system(machine)
-        case Kind.COMMISSION:
-            return (_INVENTORY,)
-        case Kind.BOOT_SOURCE:
-            sources = [(each, each) for each in BOOT_SOURCES]
-            return (
-                Field(pointer="/bootSource", label="Boot from", kind="select", options=sources),
-                Field(pointer="/persistent", label="Always, not only next", kind="check"),
-                Field(pointer="/httpBootUri", label="URI, with http", hint="Empty: DHCP says it."),
-            )
-        case Kind.IMAGE:
-            hint = "Where its BMC fetches the image: http:// or https://."
-            return (
-                Field(pointer="/mediaUrl", label="Image URL", hint=hint),
-                Field(pointer="/eject", label="Take out what is inserted instead", kind="check"),
-            )
-        case Kind.REMOTE_TASK:
-            return (Field(pointer="/command", label="Command", required=True),)
-        case _:
-            return _RELEASE if verb == Kind.RELEASE else ()
-
-
-def _system(machine: MachineView) -> Sequence[Field]:
-    ask = Ask(limit=MOST)
-    images = lists.images(architecture=machine.architecture, ask=ask)
-    networks = lists.networks(site_id=machine.site_id, purpose="provisioning", ask=ask)
-    only = [("", "the site's only one")] if len(networks) < 2 else []
-    return (
-        Field(
-            pointer="/imageRef",
-            label="Image",
-            kind="select",
-            options=[(each.ref, f"{each.name} ({each.ref})") for each in images],
-            value=machine.image_ref or "",
-            hint="" if images else f"No image for {machine.architecture}: sprout images create",
-        ),
-        Field(
-            pointer="/profileRef",
-            label="Profile",
-            kind="select",
-            options=[(each.ref, f"{each.name} ({each.ref})") for each in lists.profiles(ask=ask)],
-            value=machine.profile_ref or "",
-        ),
-        Field(
-            pointer="/networkId",
-            label="Network",
-            kind="select",
-            options=[*only, *((str(each.id), f"{each.name} {each.cidr}") for each in networks)],
-            value=str(machine.network_id or ""),
-        ),
-    )
-
-
-def _approval(foreseen: Outlook) -> Sequence[Field]:
-    """Return the choice of approvals; where policy wants none, none is taken unless chosen."""
-    if not foreseen.given and foreseen.wanted is None:
-        return ()
-    options = [(str(each.id), _said(each)) for each in foreseen.given]
-    if foreseen.wanted is None:
-        options.insert(0, ("", "none: policy wants none"))
-    return (
-        Field(
-            pointer="/approvalId",
-            label="Approval",
-            kind="select",
-            options=options or [("", "none yet")],
-        ),
-    )
-
-
-def _said(approval: ApprovalView) -> str:
-    until = frame.exact(approval.expires_at)
-    return f"{approval.decided_by}: {approval.reason or 'approved'} (good until {until})"
 
 
 @blueprint.route("/machines/<uuid:machine>/approve", methods=["GET", "POST"])
@@ -219,9 +104,9 @@ def approve(machine: UUID) -> ResponseReturnValue:
     view = queries.machine(machine)
     refusals.concerns(view.id, view.site_id)
     verb = request.values.get("/action") or request.args.get("action") or ""
-    asked = [each for each in captions.lacking(among=frozenset({view.site_id}))
+    waiting = [each for each in captions.lacking(among=frozenset({view.site_id}))
              if each.machine_id == view.id]  # fmt: skip
-    verb = verb or (asked[0].action if asked else Kind.REBOOT.value)
+    verb = verb or (waiting[0].action if waiting else Kind.REBOOT.value)
     options = [(name, name) for name in ACTIONS if name != ALLOCATE]
     fields = (
         Field(pointer="/action", label="Action", kind="select", options=options, value=verb),
@@ -237,7 +122,7 @@ def approve(machine: UUID) -> ResponseReturnValue:
         "machine": view,
         "verb": verb,
         "action": ACTIONS.get(verb),
-        "asked": asked,
+        "asked": waiting,
         "wanted": outlook.consent(view, verb),
         "me": auth.operator().name,
         "commands": frame.commands(

@@ -17,6 +17,7 @@ from edge.pages import (
     ledger,
     machine,
     places,
+    shelves,
 )
 from models.database import borrowed
 
@@ -29,6 +30,7 @@ BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     discovered.blueprint,
     consents.blueprint,
     places.blueprint,
+    shelves.blueprint,
     ledger.blueprint,
 )
 

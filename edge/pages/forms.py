@@ -3,7 +3,7 @@
 So each fault that the API would tell stands at its field, and nothing is judged twice.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
@@ -18,13 +18,16 @@ from models.errors import DomainError, Forbidden, NotFound, Unknown
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
+_LISTS: Final = frozenset({"lines", "sums"})
+
 TYPED: Final = "/confirm"
 """Where the host name is typed before something is destroyed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One field.  *kind*: text, number, check, secret or select with *options* (value, words).
+    """One field.  *kind*: text, number, check, secret, hidden, area, lines (a list), sums (SHA-256
+    by path), or select with *options* (value, words).
 
     What is pasted where a secret's place is named may be the secret: it is never sent back.
     """
@@ -64,7 +67,11 @@ class Form:
 
     def refused(self, faults: Sequence[Fault]) -> "Form":
         """Return the form as it was sent, each of *faults* at its field."""
-        told = {fault.pointer: f"{_begun(fault.detail)}. {fault.hint}" for fault in faults}
+        known = {field.pointer for field in self.fields}
+        told = {
+            _place(fault.pointer, known): f"{_begun(fault.detail)}. {fault.hint}"
+            for fault in reversed(faults)
+        }
         fields = [
             replace(
                 field,
@@ -78,12 +85,22 @@ class Form:
 
 def sent(fields: Sequence[Field], model: type[_Model], **fixed: Any) -> _Model:
     """Return what was filled in as *model*; what is empty was not said.  Raises Unreadable."""
+    return reading.from_form(model, {**_body(fields), **fixed})
+
+
+def sent_whole(fields: Sequence[Field], model: type[_Model]) -> _Model:
+    """Return the same for what is changed: a list that is empty is said to be so."""
+    empty = {each.pointer[1:]: _value(each, "") for each in fields if each.kind in _LISTS}
+    return reading.from_form(model, {**empty, **_body(fields)})
+
+
+def _body(fields: Sequence[Field]) -> dict[str, Any]:
     body: dict[str, Any] = {}
     for field in fields:
         word = request.form.get(field.pointer, "").strip()
         if word and field.pointer != TYPED:
             _put(body, field.pointer.split("/")[1:], _value(field, word))
-    return reading.from_form(model, {**body, **fixed})
+    return body
 
 
 def answered(
@@ -107,11 +124,16 @@ def shown(template: str, form: Form, **more: Any) -> str:
     return render_template(template, form=form, csrf=auth.csrf_token(), **more)
 
 
-def typed(hostname: str) -> Fault | None:
-    """Return what is wrong with the host name that was typed to confirm; None: nothing."""
-    if request.form.get(TYPED, "").strip().lower() == hostname:
+def demand_typed(name: str, what: str) -> None:
+    """Return if *name*, its *what*, was typed to confirm.  Raises Unreadable."""
+    if (wrong := _wrong(name, what)) is not None:
+        raise Unreadable(wrong.detail, [wrong])
+
+
+def _wrong(name: str, what: str) -> Fault | None:
+    if request.form.get(TYPED, "").strip().lower() == name.lower():
         return None
-    return Fault(TYPED, "This is not its host name", f"Type {hostname}, to be sure that it is it.")
+    return Fault(TYPED, f"This is not its {what}", f"Type {name}, to be sure that it is it.")
 
 
 def _refused(
@@ -133,10 +155,32 @@ def _value(field: Field, word: str) -> Any:
     match field.kind:
         case "check":
             return True
-        case "number":
+        case "number" | "hidden":
             return int(word) if word.isdecimal() else word
+        case "area":
+            return "\n".join(word.splitlines()) + "\n"
+        case "lines":
+            return [line.strip() for line in word.splitlines() if line.strip()]
+        case "sums":
+            return _sums(word)
         case _:
             return word
+
+
+def _sums(text: str) -> dict[str, str]:
+    """Return SHA-256 by path, of what sha256sum prints; what is odd is for /v1 to refuse."""
+    found = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        sha256, _, path = line.partition(" ")
+        found[path.strip().removeprefix("*") or line] = sha256.lower()
+    return found
+
+
+def _place(pointer: str, known: Collection[str]) -> str:
+    """Return the field at which a fault stands: its own, or that of the list that it is in."""
+    while pointer and pointer not in known:
+        pointer = pointer.rpartition("/")[0]
+    return pointer
 
 
 def _put(into: Any, path: Sequence[str], value: Any) -> None:

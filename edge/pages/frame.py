@@ -50,6 +50,7 @@ _UNDER: Final[Mapping[str, str]] = MappingProxyType(
         "entering": "fleet",
         "entering.site": "places",
         "entering.network": "places",
+        "shelves": "places",
     }
 )
 """Blueprints and endpoints whose pages stand under another's place of the rail."""
@@ -62,6 +63,8 @@ OPTIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "sprout discoveries list": frozenset({"state", "siteId"}),
         "sprout approvals list": frozenset({"machineId", "siteId"}),
         "sprout sites list": frozenset({"search"}),
+        "sprout images list": frozenset({"search"}),
+        "sprout profiles list": frozenset({"search"}),
         "sprout audit list": frozenset({"machineId", "limit"}),
     }
 )

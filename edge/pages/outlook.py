@@ -45,6 +45,7 @@ _HAPPENS: Final[Mapping[str, str]] = MappingProxyType(
         Kind.DEALLOCATE: "Gives it back to those that are free. It is not powered.",
     }
 )
+_LEFT: Final = "Switches it off and gives its address back. Its disks stay as they are."
 _BY_HAND: Final = " It has no BMC: whoever stands before it is asked, by its page, to switch it."
 
 WRITES: Final = frozenset({Kind.PROVISION, Kind.REPROVISION})
@@ -82,8 +83,12 @@ def of(machine: MachineView, verb: str, asked: Mapping[str, Any]) -> Outlook:
     switches = any(step.task is not None for step in prospect.table.steps)
     by_hand = _BY_HAND if switches and not machine.bmc else ""
     return Outlook(
-        happens=_HAPPENS[kind].format(disk=_disk(machine)) + by_hand,
-        facts=[*_disks(machine, kind), *_address(machine, prospect), *_time(prospect)],
+        happens=_happens(machine, kind, prospect) + by_hand,
+        facts=[
+            *_disks(machine, kind, prospect, asked),
+            *_address(machine, prospect),
+            *_time(prospect),
+        ],
         stages=to_come(prospect.table.steps),
         word=_word(machine, verb, prospect, wanted, given),
         wanted=wanted,
@@ -134,10 +139,21 @@ def _disk(machine: MachineView) -> str:
     return f"the disk {', '.join(named)}" if named else "its disk"
 
 
-def _disks(machine: MachineView, kind: Kind) -> list[tuple[str, str]]:
+def _happens(machine: MachineView, kind: Kind, prospect: Prospect) -> str:
+    if kind is Kind.RELEASE and not prospect.wipes:
+        return _LEFT
+    return _HAPPENS[kind].format(disk=_disk(machine))
+
+
+def _disks(
+    machine: MachineView, kind: Kind, prospect: Prospect, asked: Mapping[str, Any]
+) -> list[tuple[str, str]]:
     """Return which disk is overwritten by what it is, and which are left alone."""
-    if kind not in WRITES:
+    if kind not in WRITES and not prospect.wipes:
         return []
+    if prospect.wipes and asked.get("disks") != "root":
+        found = map(_identity, machine.facts.get("disks", ()))
+        return [("Disks to overwrite", "; ".join(found) or "all that it has")]
     try:
         wanted = facts.root_disk(machine.root_disk, machine.facts)
     except NotReady as exc:

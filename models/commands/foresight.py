@@ -6,11 +6,12 @@ from typing import Any, Final
 from uuid import UUID
 
 from models.audit import Caller
-from models.commands import policy, traits
+from models.commands import inventories, policy, releasing, traits
 from models.database import database
+from models.errors import DomainError
 from models.kinds import Kind
 from models.policy import Judgement
-from models.steps import Decision, Table
+from models.steps import Decision, Table, Trait
 from models.tables import Machine
 from models.workflows import table_of
 
@@ -38,6 +39,11 @@ class Prospect:
         return sum(step.deadline_s for step in self.table.steps)
 
     @property
+    def wipes(self) -> bool:
+        """Return whether partition tables and signatures are taken away."""
+        return any(Trait.WIPES in step.only for step in self.table.steps)
+
+    @property
     def frees(self) -> bool:
         """Return whether the machine's address is given back."""
         return any(step.decision is Decision.LET_GO for step in self.table.steps)
@@ -48,9 +54,22 @@ def of(caller: Caller, machine_id: UUID, kind: Kind, asked: Mapping[str, Any]) -
     machine = Machine.get_by_id(machine_id)
     return Prospect(
         judgement=policy.foreseen(caller, machine, kind.value),
-        table=table_of(kind, traits.of(machine, kind, asked)),
+        table=table_of(kind, traits.of(machine, kind, _meant(machine, kind, asked))),
         usual_s=_usual_s(machine.site_id, kind),
     )
+
+
+def _meant(machine: Machine, kind: Kind, asked: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return *asked* with what is chosen for it as soon as it is asked, where that can be."""
+    if kind is Kind.RELEASE:
+        return {**asked, "wipe": asked.get("wipe") or releasing.SIGNATURES}
+    if kind is not Kind.COMMISSION:
+        return asked
+    try:
+        how = inventories.How(asked.get("inventory") or inventories.How.AUTO)
+        return inventories.chosen(machine, how)
+    except (DomainError, ValueError):
+        return asked
 
 
 _MEDIAN: Final = """

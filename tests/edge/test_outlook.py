@@ -5,7 +5,9 @@ import pytest
 from models import policy_file, queries
 from models.commands import policy
 from models.observations import Seen
-from models.tables import Approval, Machine, PolicyDecision
+from models.remote_commands import READ_ONLY
+from models.steps import Trait
+from models.tables import Approval, Image, Machine, PolicyDecision
 from models.workflows import table_of
 from tests.edge.signed_in import Browser, text
 from tests.models import make as domain
@@ -144,3 +146,38 @@ def test_an_approval_that_policy_does_not_want_is_used_only_if_it_is_chosen(pers
     assert "none: policy wants none" in form
     assert done.status_code == 303
     assert Approval.get().used_at is None
+
+
+def test_an_image_that_installs_itself_has_the_steps_of_its_installer(person, scene):
+    Image.update(installer="preseed").execute()
+
+    found = page(person, scene, "provision")
+
+    for step in table_of("provision", {Trait.INSTALLER}).steps:
+        assert f"{step.party}: {step.expects}." in found
+
+
+def test_the_commands_that_may_be_run_are_listed_before_one_is_typed(person, active):
+    assert f"Listed at ams-1: {READ_ONLY[0]};" in page(person, active, "remote-task")
+
+
+def test_a_choice_that_is_none_is_refused_at_its_field(person, scene):
+    answer = person.post(f"/machines/{scene.machine}/commission", __inventory="guess")
+
+    assert answer.status_code == 422
+    assert 'aria-invalid="true"' in answer.text
+
+
+def test_a_release_tells_all_disks_that_it_takes_signatures_from_unless_none_is_asked(
+    person, active
+):
+    told(active, facts={"disks": [SSD, OTHER]})
+
+    whole = page(person, active, "release")
+    form = {"__wipe": "none", "__confirm": "wrong"}
+    none = text(person.post(f"/machines/{active.machine}/release", **form))
+
+    assert "Disks to overwrite QEMU SSD 2.06 TB, serial number S1" in whole
+    assert "4.4 TB, serial number S2" in whole
+    assert "Its disks stay as they are." in none
+    assert "to overwrite" not in none

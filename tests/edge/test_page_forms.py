@@ -251,13 +251,15 @@ def test_no_form_does_anything_without_this_sessions_token(app, person, active):
         each.rule.replace("<uuid:machine>", str(machine))
         .replace("<uuid:workflow>", str(flow))
         .replace("<site>", "ams-1")
+        .replace("<image>", active.image)
+        .replace("<profile>", active.profile)
         for each in rules
-        if each.endpoint.partition(".")[0] in {"asking", "entering"}
+        if each.endpoint.partition(".")[0] in {"asking", "entering", "shelves"}
     ]
     before = active.view
 
     answers = {path: person.post(path, csrf="wrong").status_code for path in paths}
 
     assert set(answers.values()) == {403}
-    assert len(answers) == 21
+    assert len(answers) == 27
     assert active.view == before

@@ -56,6 +56,12 @@ def whole(scene):
         f"/approvals/{approval}",
         "/sites/ams-1",
         "/new-site",
+        "/images",
+        "/new-image",
+        f"/images/{scene.image}",
+        "/profiles",
+        f"/profiles/{scene.profile}",
+        f"/profiles/{scene.profile}/delete",
         "/sites/ams-1/new-machine",
     )
 

@@ -191,13 +191,45 @@ def reboots(day):
     day.sprout("machines", "reboot", day.machine, "--approval-id", approval, status=FORBIDDEN)
 
 
+def runs(day):
+    """A command of the site's list runs on the machine's own system; another is not even judged."""
+    words = ("machines", "remote-task", day.machine)
+    day.sprout(*words, "--command", "rm -rf /srv", status=FORBIDDEN)
+
+    ended = day.asked(
+        "remote-task", "--command", "uptime", "--approval-id", day.approved("remote-task")
+    )
+
+    (done,) = [each for each in day.sprout("action-executions", "list") if _of(each, ended)]
+    kept = {each["name"]: each for each in day.sprout("action-executions", "evidence", done["id"])}
+    sha256 = kept["remote-task-stdout.txt"]["sha256"]
+    told = day.yard.up.call("GET", f"/v1/blobs/{sha256}").content
+    assert hashlib.sha256(told).hexdigest() == sha256
+    assert b"load average" in told
+
+
+def _of(execution, flow):
+    return execution["workflowId"] == flow["id"]
+
+
 def powers(day):
     day.asked("power-off")
     assert day.unit.bmc.power == "Off"
+    inserts(day)
     day.asked("boot-source", "--boot-source", "pxe")
     assert day.unit.bmc.boot["BootSourceOverrideTarget"] == "Pxe"
     day.asked("power-on")
     assert day.unit.bmc.power == "On"
+
+
+def inserts(day):
+    with day.yard.medium() as url:
+        day.asked("image", "--media-url", url, "--boot-source", "virtual-media")
+        assert day.unit.bmc.media() == [url]
+        assert day.unit.bmc.boot["BootSourceOverrideTarget"] == "Cd"
+
+        day.asked("image", "--eject")
+        assert day.unit.bmc.media() == []
 
 
 def judges(day):
@@ -274,6 +306,6 @@ def recomputed(day):
 
 
 STEPS = (
-    sites, networks, discovers, machines, images, commissions, allocates, provisions, reboots,
-    powers, judges, releases, retires, audits,
+    sites, networks, discovers, machines, images, commissions, allocates, provisions, runs,
+    reboots, powers, judges, releases, retires, audits,
 )  # fmt: skip

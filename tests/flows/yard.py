@@ -11,7 +11,10 @@ import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import requests
 
@@ -147,6 +150,20 @@ class Yard:
                 return found
             self.up.look_again()
         raise AssertionError(f"it never came: {what}\n{self._tail()}")
+
+    @contextmanager
+    def medium(self):
+        """Serve a file that passes for an ISO; return its URL."""
+        folder = self.folder / "media"
+        folder.mkdir(exist_ok=True)
+        (folder / "rescue.iso").write_bytes(b"\0" * (1 << 20))
+        handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+            thread.start()
+            yield f"http://127.0.0.1:{server.server_port}/rescue.iso"
+            server.shutdown()
+            thread.join()
 
     def key(self):
         """Return the file of the operator's public key, by which `sprout ssh` comes in."""

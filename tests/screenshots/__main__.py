@@ -62,6 +62,10 @@ def pages(shown: Mapping[str, UUID]) -> Mapping[str, str]:
         "site-degraded": "/sites/ams-2",
         "audit": "/audit",
         "new-machine": "/sites/fra-1/new-machine",
+        "images": "/images",
+        "image": "/images/debian-12",
+        "profile": "/profiles/plain",
+        "new-image": "/new-image",
         "new-network": "/sites/sin-1/new-network",
         "sign-in": "/sign-in",
     }
