@@ -18,6 +18,7 @@ class Documents:
 
     system: Json
     processors: tuple[Json, ...] = ()
+    memory: tuple[Json, ...] = ()
     drives: tuple[Json, ...] = ()
     interfaces: tuple[Json, ...] = ()
     managers: tuple[Json, ...] = ()
@@ -41,7 +42,7 @@ def facts(documents: Documents) -> dict[str, Any]:
             "bios": _text(system, "BiosVersion"),
         },
         "processors": [_processor(each) for each in documents.processors if _present(each)],
-        "memory_mib": _memory_mib(system),
+        "memory_mib": summed_mib(system) or _modules_mib(documents.memory),
         "disks": [_disk(each) for each in documents.drives if _present(each)],
         "nics": [nic for nic in map(_nic, documents.interfaces) if nic["mac"]],
         "health": _health(system),
@@ -119,15 +120,22 @@ def _manager(documents: tuple[Json, ...]) -> dict[str, Any]:
     }
 
 
-def _memory_mib(system: Json) -> int | None:
+def summed_mib(system: Json) -> int | None:
+    """Return the memory that *system* says it has in all, in MiB; None or 0: it does not know."""
     summary = system.get("MemorySummary")
     gib = _number(summary, "TotalSystemMemoryGiB") if isinstance(summary, Mapping) else None
     return None if gib is None else round(gib * GIB_IN_MIB)
 
 
+def _modules_mib(modules: tuple[Json, ...]) -> int | None:
+    sizes = [_number(each, "CapacityMiB") for each in modules if _present(each)]
+    return round(sum(size for size in sizes if size is not None)) or None
+
+
 def _ailing(documents: Documents) -> list[str]:
     """Return what is not well, each with its health; the system itself by what it says of it."""
-    parts = (*documents.processors, *documents.drives, *documents.interfaces, *documents.managers)
+    d = documents
+    parts = (*d.processors, *d.memory, *d.drives, *d.interfaces, *d.managers)
     sick = (each for each in parts if _present(each) and _health(each) in _SICK)
     named = [f"{_text(each, 'Name', 'Id') or 'a part'}: {_health(each)}" for each in sick]
     return [*_conditions(documents.system), *named]

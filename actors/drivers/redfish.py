@@ -133,6 +133,7 @@ class Machine(Powered):
         documents = inventory.Documents(
             system=system,
             processors=part("processors", lambda: self._members(system, "Processors")),
+            memory=part("memory", lambda: self._modules(system)),
             drives=part("disks", self._drives),
             interfaces=part("nics", lambda: self._members(system, "EthernetInterfaces")),
             managers=part("bmc", self._managers),
@@ -193,6 +194,10 @@ class Machine(Powered):
         except Refused:
             if self.power() != wanted:
                 raise
+
+    def _modules(self, system: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return the memory's modules where the system does not know their sum; some do not, off."""
+        return () if inventory.summed_mib(system) else self._members(system, "Memory")
 
     def _drives(self) -> tuple[Any, ...]:
         system = self._system.json

@@ -582,6 +582,19 @@ def test_an_inventory_is_plain_facts(bmc):
     assert (facts["health"], facts["missing"]) == ("OK", {})
 
 
+def test_a_system_that_does_not_know_its_memory_is_asked_for_its_modules(bmc):
+    memory = f"{SYSTEM}/Memory"
+    vague = bmc.documents()[SYSTEM] | {"MemorySummary": None, "Memory": {"@odata.id": memory}}
+    bmc.extra |= {
+        SYSTEM: vague,
+        memory: {"Members": [{"@odata.id": f"{memory}/{n}"} for n in range(2)]},
+        **{f"{memory}/{n}": {"Id": str(n), "CapacityMiB": 4096} for n in range(2)},
+    }
+
+    with machine_at(bmc) as machine:
+        assert machine.inventory()["memory_mib"] == 8192
+
+
 def test_a_part_that_cannot_be_read_is_named_and_hides_no_other(bmc):
     broken = on("GET", f"{SYSTEM}/Storage", lambda handler: handler.answer(500, {}))
     bmc.faults.append(broken)

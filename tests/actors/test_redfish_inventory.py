@@ -22,6 +22,16 @@ def test_memory_is_counted_in_mib_also_below_one_gib():
     assert facts(Documents(system=summary))["memory_mib"] == 768
 
 
+def test_memory_is_the_sum_of_its_modules_where_the_system_does_not_know_it():
+    modules = ({"CapacityMiB": 8192}, {"CapacityMiB": 8192}, {"CapacityMiB": None}, {})
+    absent = {"CapacityMiB": 4096, "Status": {"State": "Absent"}}
+    unknown = {"MemorySummary": {"TotalSystemMemoryGiB": 0}}
+
+    found = facts(Documents(system=unknown, memory=(*modules, absent)))
+
+    assert found["memory_mib"] == 16384
+
+
 def test_a_durable_name_is_the_disks_wwn():
     [naa, eui] = disks(named("NAA"), named("EUI"))
 

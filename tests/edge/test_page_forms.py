@@ -62,6 +62,47 @@ def test_a_site_a_network_and_a_machine_are_entered_by_forms(person, db):
     assert [each.name for each in queries.networks()] == ["boot"]
 
 
+MEDIA = "https://images.example/rescue.iso"
+HTTP = "http://boot.example/x.efi"
+ASKS = {
+    "insert": (
+        ("image", {"__mediaUrl": MEDIA}),
+        ({"url": MEDIA}, ["agent-found", "media-inserted", "boot-override"]),
+    ),
+    "eject": (
+        ("image", {"__mediaUrl": "", "__eject": "on"}),
+        ({"eject": True, "traits": ["eject"]}, ["agent-found", "media-ejected"]),
+    ),
+    "take-back": (
+        ("boot-source", {"__bootSource": "none"}),
+        ({"source": "none", "persistent": False}, ["boot-source"]),
+    ),
+    "http": (
+        ("boot-source", {"__bootSource": "http", "__httpBootUri": HTTP}),
+        ({"source": "http", "persistent": False, "http_boot_uri": HTTP}, ["boot-source"]),
+    ),
+}
+
+
+@pytest.mark.parametrize(("form", "promised"), ASKS.values(), ids=ASKS)
+def test_what_a_machine_boots_from_is_asked_for_by_forms(person, active, form, promised):
+    verb, fields = form
+
+    answer = person.post(f"/machines/{active.machine}/{verb}", **fields, __confirm="node-01")
+
+    assert answer.status_code == 303, text(answer)
+    flow = queries.workflow(answer.headers["Location"].rpartition("/")[2])
+    assert (flow.params, [step.name for step in flow.steps]) == promised
+
+
+@pytest.mark.parametrize("form", [{}, {"__mediaUrl": MEDIA, "__eject": "on"}])
+def test_media_are_inserted_or_taken_out_and_not_both(person, active, form):
+    answer = person.post(f"/machines/{active.machine}/image", __confirm="node-01", **form)
+
+    assert answer.status_code == 422
+    assert "want a mediaUrl to insert, or eject: true" in text(answer)
+
+
 def test_what_is_wrong_stands_at_its_field_and_at_the_top(person, scene):
     answer = person.post(
         "/sites/ams-1/new-machine",
