@@ -111,7 +111,7 @@ class Capabilities(BaseSettings):
     )
     dns_external_url: WebUrl = _url("DNS records")
     dns_external_token: SecretStr = _token("DNS records")
-    hardware_testing_provider: Provider = _later("hardware tests")
+    hardware_testing_provider: Provider = _provider("hardware tests")
     hardware_testing_external_url: WebUrl = _url("hardware tests")
     hardware_testing_external_token: SecretStr = _token("hardware tests")
     allocation_provider: Provider = _later("machine allocation")

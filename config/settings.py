@@ -39,7 +39,6 @@ ENV_FILE: Final = ".env"
 _LATER: Final[Mapping[str, object]] = MappingProxyType(
     {
         "network_provider": "builtin",
-        "hardware_testing_provider": "builtin",
         "allocation_provider": "builtin",
     }
 )

@@ -32,6 +32,7 @@ class Errand(StrEnum):
     DHCP_REMOVE = "dhcp-remove"
     DNS_RECORD = "dns-record"
     DNS_REMOVE = "dns-remove"
+    HARDWARE_TEST = "hardware-test"
     PROVIDER_HEALTH = "provider-health"
     INTEGRATION_RUN = "integration-run"
 

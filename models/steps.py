@@ -90,6 +90,7 @@ class Trait(StrEnum):
     EXTERNAL_IPAM = "external-ipam"
     EXTERNAL_DHCP = "external-dhcp"
     EXTERNAL_DNS = "external-dns"
+    EXTERNAL_TESTS = "external-tests"
     READS = "reads"
     """A command that only reads: where nobody knows whether it was run, it is run again."""
 

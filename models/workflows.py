@@ -106,12 +106,25 @@ def _installed(expects: str, deadline_s: int) -> Step:
     )
 
 
+_ADDRESSED: Final = (
+    *where(
+        errand("address-given", Errand.IPAM_ALLOCATE, "the IPAM to give it an address"),
+        only={Trait.EXTERNAL_IPAM},
+    ),
+    *where(
+        errand("reserved", Errand.DHCP_RESERVE, "the DHCP server to reserve its address"),
+        only={Trait.EXTERNAL_DHCP},
+    ),
+)
+"""Before every boot intent, where others hold what a machine boots by."""
+
 _BY_BMC: Final = where(
     assign("inventory", Task.INVENTORY, "the BMC's inventory: processors, memory, disks, NICs"),
     decide("inventory-recorded", Decision.RECORD_INVENTORY, "facts and differences recorded"),
     unless=_HAND,
 )
 _BY_IMAGE: Final = where(
+    *_ADDRESSED,
     decide("run-prepared", Decision.PREPARE_INVENTORY, "an address, a run and a boot plan"),
     _PLAN_SERVED,
     *_netboot(Seen.DEPLOY_FAILED),
@@ -142,12 +155,15 @@ _COMMISSION: Final = Table(
     steps=(
         *_BY_BMC,
         *_BY_IMAGE,
+        *where(
+            errand("tested", Errand.HARDWARE_TEST, "the tests of its hardware to end", 3600),
+            only={Trait.EXTERNAL_TESTS},
+        ),
         decide("findings-judged", Decision.JUDGE_FINDINGS, "nothing critical among them"),
         decide("commissioned", Decision.FINISH, "the machine becomes available"),
     ),
 )
-"""Hardware tests of another provider would stand before `findings-judged`, as an errand that adds
-its rows to the facts' `tests`; the inventory system then runs none of its own."""
+"""Hardware tests of another provider add their rows to what was found, and are judged with it."""
 
 
 _PROVISION: Final = Table(
@@ -155,14 +171,7 @@ _PROVISION: Final = Table(
     ends=Event.PROVISIONED,
     clean_up=Kind.CLEAN_UP,
     steps=(
-        *where(
-            errand("address-given", Errand.IPAM_ALLOCATE, "the IPAM to give it an address"),
-            only={Trait.EXTERNAL_IPAM},
-        ),
-        *where(
-            errand("reserved", Errand.DHCP_RESERVE, "the DHCP server to reserve its address"),
-            only={Trait.EXTERNAL_DHCP},
-        ),
+        *_ADDRESSED,
         *where(
             errand("name-recorded", Errand.DNS_RECORD, "the DNS to hold its name"),
             only={Trait.EXTERNAL_DNS},
@@ -229,6 +238,7 @@ _REMOTE_TASK: Final = Table(
 )
 
 _WIPE: Final = where(
+    *_ADDRESSED,
     decide("run-prepared", Decision.PREPARE_WIPE, "a run and a boot plan"),
     _PLAN_SERVED,
     *_netboot(Seen.DEPLOY_FAILED),

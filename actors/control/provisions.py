@@ -18,6 +18,9 @@ from config.secrets import BadReference, Reference, Resolver, Secret
 from models.database import alone
 from models.errands import Errand
 
+LOOK_S: Final = 5.0
+"""Seconds between two looks at a run of tests."""
+
 Make = Callable[[Peer, Asked, Mapping[str, Any]], dict[str, Any]]
 Undo = Callable[[Peer, Asked, Mapping[str, Any]], None]
 Health = Callable[[Peer, Asked], None]
@@ -28,12 +31,16 @@ def _bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+def _not_so(_peer: Peer, _asked: Asked, _item: Mapping[str, Any]) -> Any:
+    raise Refused("that is not what this provider is for")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Driver:
     """What is done at a kind of provider; *serial*: by one process at a time."""
 
-    make: Make
-    undo: Undo
+    make: Make = _not_so
+    undo: Undo = _not_so
     health: Health
     headers: Headers = _bearer
     serial: bool = False
@@ -50,6 +57,7 @@ DRIVERS: Final[Mapping[tuple[str, str], Driver]] = MappingProxyType(
         ("dns", CONTRACT): Driver(
             make=contract.record, undo=contract.unrecord, health=contract.health
         ),
+        ("hardware_testing", CONTRACT): Driver(health=contract.health),
         ("ipam", "netbox"): Driver(
             make=netbox.allocate,
             undo=netbox.release,
@@ -156,6 +164,19 @@ def undo(capability: str, job: Job, means: Means) -> dict[str, Any]:
     return {}
 
 
+def tested(job: Job, means: Means) -> dict[str, Any]:
+    """Have a machine's hardware tested, and wait for how that ends."""
+    external = _chosen("hardware_testing", means)
+    asks = peer(external, means.resolvers)
+    run = contract.begin_test(asks, asked(job), job.held.params)
+    while (rows := contract.found_by_test(asks, asked(job), run)) is None:
+        if job.deadline.left <= LOOK_S or job.lost.wait(LOOK_S):
+            job.check()
+            raise Unreachable(f"{external.name}: the run {run} has not ended in time")
+        job.check()
+    return {"tests": rows, "external_id": run, "provider": external.name}
+
+
 def health(job: Job, means: Means) -> dict[str, Any]:
     """See whether a provider works."""
     capability = job.held.params["capability"]
@@ -186,6 +207,7 @@ DOERS: Final[Mapping[Errand, Callable[[Job, Means], dict[str, Any]]]] = MappingP
         Errand.DHCP_REMOVE: _undoer("dhcp"),
         Errand.DNS_RECORD: _maker("dns"),
         Errand.DNS_REMOVE: _undoer("dns"),
+        Errand.HARDWARE_TEST: tested,
         Errand.PROVIDER_HEALTH: health,
     }
 )

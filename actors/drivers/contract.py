@@ -12,6 +12,9 @@ from urllib.parse import quote
 from actors.drivers.errors import Garbled
 from actors.drivers.providers import Errand, Peer, ask
 
+_MOST: Final = 500
+"""Rows of one run of tests that are taken in."""
+
 _GONE: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 
@@ -54,6 +57,36 @@ def record(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> dict[str, Any
 def unrecord(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> None:
     """Have a name server drop a name.  Raises DriverError."""
     _drop(peer, errand, f"/records/{quote(item['fqdn'], safe='')}")
+
+
+def begin_test(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> str:
+    """Have a machine's hardware tested; return the id of the run.  Raises DriverError."""
+    body = {each: item[each] for each in ("machine", "hostname", "mac")}
+    return _text(peer, _object(peer, ask(peer, errand, "POST", "/runs", body=body).body), "id")
+
+
+def found_by_test(peer: Peer, errand: Errand, run: str) -> list[dict[str, Any]] | None:
+    """Return what a run of tests found, None while it runs.  Raises DriverError."""
+    told = _object(peer, ask(peer, errand, "GET", f"/runs/{quote(run, safe='')}").body)
+    state = told.get("state")
+    if state == "running":
+        return None
+    if state not in {"passed", "failed"}:
+        raise Garbled(f"{peer.name} answers a run without a state of the contract")
+    results = told.get("results") or []
+    if not isinstance(results, list):
+        raise Garbled(f"{peer.name} answers results that are no list")
+    rows = [_result(peer, each) for each in results[:_MOST]]
+    if state == "failed" and not any(row["outcome"] == "fail" for row in rows):
+        rows.append({"name": "hardware", "outcome": "fail", "detail": f"{peer.name} says so"})
+    return rows
+
+
+def _result(peer: Peer, told: Any) -> dict[str, Any]:
+    row = {key: _maybe(told, key) for key in ("name", "outcome", "subject", "detail")}
+    if not row["name"] or row["outcome"] not in {"pass", "fail", "skip"}:
+        raise Garbled(f"{peer.name} answers a test without a name or an outcome")
+    return row
 
 
 def health(peer: Peer, errand: Errand) -> None:

@@ -77,7 +77,9 @@ def wanted(  # what, for whom, by which workflow and under which key
         )
         return made
     _stop_leaving(row)
-    row.params, row.workflow_id, row.key, row.state = dict(params), flow.id, key, "asked"
+    if row.state != "held":  # what stood before this workflow is not undone with it
+        row.workflow_id = flow.id
+    row.params, row.key, row.state = dict(params), key, "asked"
     row.save()
     return row
 

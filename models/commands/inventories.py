@@ -83,7 +83,7 @@ def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
 
 def record_bmc(machine: Machine, flow: Workflow) -> None:
     """Keep what the BMC told as the facts."""
-    _keep(machine, tasks.last_result(flow))
+    keep(machine, tasks.last_result(flow))
 
 
 def record_report(machine: Machine, flow: Workflow) -> None:
@@ -92,10 +92,11 @@ def record_report(machine: Machine, flow: Workflow) -> None:
     image = tasks.last_result(flow).get("facts")
     if not isinstance(image, Mapping):
         raise NotReady("the report brought no facts")
-    _keep(machine, differences.merged({} if by_hand else machine.facts, image))
+    keep(machine, differences.merged({} if by_hand else machine.facts, image))
 
 
-def _keep(machine: Machine, found: dict[str, Any]) -> None:
+def keep(machine: Machine, found: dict[str, Any]) -> None:
+    """Make what was found the machine's facts, and say how they differ from what was entered."""
     machine.facts = found
     machine.found_memory_mib, machine.found_disk_bytes = facts.sizes(found)
     machine.differences = machines.differences(machine)

@@ -11,7 +11,7 @@ from uuid import UUID
 from peewee import IntegrityError
 
 from models import ipam, names
-from models.commands import addresses, holdings, runs
+from models.commands import addresses, holdings, inventories, runs
 from models.commands.holdings import DHCP, DNS, IPAM
 from models.database import database
 from models.errands import Errand
@@ -50,7 +50,12 @@ class Chosen:
 _chosen: list[Chosen] = [Chosen()]
 
 _TRAITS: Final[Mapping[str, Trait]] = MappingProxyType(
-    {IPAM: Trait.EXTERNAL_IPAM, DHCP: Trait.EXTERNAL_DHCP, DNS: Trait.EXTERNAL_DNS}
+    {
+        IPAM: Trait.EXTERNAL_IPAM,
+        DHCP: Trait.EXTERNAL_DHCP,
+        DNS: Trait.EXTERNAL_DNS,
+        "hardware_testing": Trait.EXTERNAL_TESTS,
+    }
 )
 
 
@@ -185,6 +190,25 @@ def _open_holding(capability: str, machine: Machine, name: str) -> Holding:
     return found
 
 
+# --- hardware tests ---
+
+
+def _test_wanted(machine: Machine, _flow: Workflow, _key: str) -> dict[str, Any]:
+    macs = [row.mac for row in Interface.select().where(Interface.machine_id == machine.id)]
+    mac = next(iter(sorted(macs)), None)
+    if mac is None:
+        raise Invalid(f"{machine.hostname} has no interface to be known by")
+    return {"machine": str(machine.id), "hostname": fqdn(machine), "mac": mac}
+
+
+def _tested(machine: Machine, _flow: Workflow, result: Mapping[str, Any]) -> None:
+    """Add what was tested to what was found; what failed is critical, and judged by the next."""
+    told = dict(machine.facts or {})
+    before = [row for row in told.get("tests") or () if row.get("provider") is None]
+    told["tests"] = [*before, *({**row, "provider": result["provider"]} for row in result["tests"])]
+    inventories.keep(machine, told)
+
+
 # --- undoing ---
 
 
@@ -205,6 +229,7 @@ PARTS: Final[Mapping[Errand, Part]] = MappingProxyType(
         Errand.IPAM_ALLOCATE: Part(_address_wanted, _address_given, _address_refused),
         Errand.DHCP_RESERVE: Part(_reservation_wanted, partial(_held, DHCP)),
         Errand.DNS_RECORD: Part(_name_wanted, partial(_held, DNS)),
+        Errand.HARDWARE_TEST: Part(_test_wanted, _tested),
         Errand.DHCP_REMOVE: Part(partial(_undoing, DHCP), partial(_undone, DHCP)),
         Errand.DNS_REMOVE: Part(partial(_undoing, DNS), partial(_undone, DNS)),
     }

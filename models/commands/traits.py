@@ -32,14 +32,23 @@ def _none(_machine: Machine) -> frozenset[Trait]:
 
 
 def _provides(_machine: Machine) -> frozenset[Trait]:
+    return providing.to_provide() - {Trait.EXTERNAL_TESTS}
+
+
+def _commissions(_machine: Machine) -> frozenset[Trait]:
     return providing.to_provide()
+
+
+def _undoes(machine: Machine) -> frozenset[Trait]:
+    return providing.to_undo(machine) | (providing.to_provide() & {Trait.EXTERNAL_IPAM})
 
 
 _EXTERNAL: Final[Mapping[Kind, Callable[[Machine], frozenset[Trait]]]] = MappingProxyType(
     {
+        Kind.COMMISSION: _commissions,
         Kind.PROVISION: _provides,
         Kind.REPROVISION: _provides,
-        Kind.RELEASE: providing.to_undo,
+        Kind.RELEASE: _undoes,
     }
 )
 """Which external providers a workflow has to do with."""

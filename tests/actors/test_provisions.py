@@ -56,7 +56,8 @@ def approved(scene, action):
 
 
 def released(scene):
-    flow = asks.release(make.ADMIN, scene.machine, approval_id=approved(scene, "release"))
+    approval = approved(scene, "release")
+    flow = asks.release(make.ADMIN, scene.machine, wipe="none", approval_id=approval)
     walks.advance(flow, make.render)
     scene.agent.finish(flow, {"power": "off"})
     scene.agent.finish(flow)
@@ -129,6 +130,18 @@ def test_release_removes_name_and_reservation_and_gives_the_address_back_when_it
         f"DELETE /reservations/{make.MAC}",
         "DELETE /allocations/a-0",
     ]
+
+
+def test_a_machine_that_is_wiped_keeps_what_it_boots_by_until_its_disks_are_wiped(scene, peer):
+    active(scene)
+    approval = approved(scene, "release")
+    flow = asks.release(make.ADMIN, scene.machine, approval_id=approval)
+    walks.advance(flow, make.render)
+
+    scene.run_errands()
+
+    assert step(flow) == "plan-served"
+    assert (list(peer.reservations), list(peer.records)) == ([make.MAC], [NAME])
 
 
 def test_reprovisioning_keeps_the_address_and_says_the_rest_again(scene, peer):
@@ -217,6 +230,62 @@ def test_undoing_goes_on_until_the_provider_is_back(scene, peer):
     assert (peer.records, peer.reservations) == ({}, {})
     states = {row.capability: row.state for row in Holding.select()}
     assert (states["dns"], states["dhcp"]) == ("gone", "gone")
+
+
+def test_a_reprovisioning_that_fails_before_power_undoes_nothing_that_stood_before(scene, peer):
+    active(scene)
+    approval = approved(scene, "reprovision")
+    flow = asks.reprovision(make.ADMIN, scene.machine, approval_id=approval)
+    walks.advance(flow, make.render)
+    peer.records[NAME] = {"foreign": True}
+
+    scene.run_errands()
+
+    assert "somebody else's" in detail(flow)
+    assert (len(peer.reservations), len(peer.allocations), list(peer.records)) == (1, 1, [NAME])
+
+
+def commissioned(scene):
+    flow = asks.commission(make.ADA, scene.machine)
+    walks.advance(flow, make.render)
+    scene.agent.finish(flow, {"memory_mib": 1024, "disks": [make.DISK]})
+    scene.run_errands()
+    return flow
+
+
+def test_hardware_is_tested_by_the_provider_and_what_it_found_is_kept(db, peer):
+    scene = Provided(all_at(peer.url), ("hardware_testing",))
+    peer.results = [{"name": "burn-in", "outcome": "pass", "subject": "CPU 0", "detail": "8 h"}]
+
+    commissioned(scene)
+    chosen_nothing()
+
+    assert scene.view.state is State.AVAILABLE
+    (row,) = scene.view.facts["tests"]
+    assert (row["name"], row["provider"].split(" at ")[0]) == ("burn-in", "contract")
+    assert peer.asked() == ["POST /runs"]
+
+
+def test_hardware_that_fails_its_test_fails_the_machine_with_the_evidence(db, peer):
+    scene = Provided(all_at(peer.url), ("hardware_testing",))
+    peer.results = [{"name": "disk", "outcome": "fail", "subject": "S1", "detail": "bad blocks"}]
+
+    flow = commissioned(scene)
+    chosen_nothing()
+
+    assert scene.view.state is State.FAILED
+    assert "bad blocks" in detail(flow)
+
+
+def test_tests_that_make_no_sense_are_tried_again_and_never_taken_for_passed(db, peer):
+    scene = Provided(all_at(peer.url), ("hardware_testing",))
+    peer.results = [{"name": "", "outcome": "splendid"}]
+
+    flow = commissioned(scene)
+    chosen_nothing()
+
+    assert step(flow) == "tested"
+    assert "without a name or an outcome" in detail(flow)
 
 
 HUGE = b'{"id": "' + b"x" * (2 << 20) + b'"}'

@@ -44,6 +44,7 @@ class Provider:
     reservations: dict[str, dict[str, Any]] = field(default_factory=dict)
     records: dict[str, dict[str, Any]] = field(default_factory=dict)
     runs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    results: list[dict[str, Any]] = field(default_factory=list)
     networks: list[dict[str, Any]] = field(default_factory=list)
     machines: dict[str, str] = field(default_factory=dict)
     answers: dict[str, tuple[Any, int, Any]] = field(default_factory=dict)
@@ -237,7 +238,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _post_runs(self, _name: str) -> tuple[int, Any]:
         run = {"id": f"r-{len(self.provider.runs)}", "state": "running"}
-        self.provider.runs[run["id"]] = run | {"state": "passed", "results": []}
+        bad = any(each["outcome"] == "fail" for each in self.provider.results)
+        ended = {"state": "failed" if bad else "passed", "results": self.provider.results}
+        self.provider.runs[run["id"]] = run | ended
         return 202, run
 
     def _get_runs(self, name: str) -> tuple[int, Any]:
