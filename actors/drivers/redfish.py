@@ -196,7 +196,7 @@ class Machine(Powered):
                 raise
 
     def _modules(self, system: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Return the memory's modules where the system does not know their sum; some do not, off."""
+        """Return the modules of memory, where the system itself does not know their sum."""
         return () if inventory.summed_mib(system) else self._members(system, "Memory")
 
     def _drives(self) -> tuple[Any, ...]:
