@@ -1,8 +1,13 @@
 """What a machine is served that is to take inventory of itself: no seed, and nothing of a disk."""
 
+from typing import Final
+
 from models import names
 from models.bootplan import Access, Addressing, Document, slot
 from pxe_stack import render
+
+DOING: Final = "taking inventory of"
+"""What the machine's screen says before its host name."""
 
 
 def documents(
@@ -26,6 +31,7 @@ def documents(
         image_sha256="",
         image_size=0,
         instance_id="",
+        doing=DOING,
     )
     made = {
         "script": (Access.SCRIPT, render.script(order)),

@@ -9,6 +9,7 @@ from edge.cli.client import Told, api
 from edge.cli.commands import Commands
 from edge.cli.completing import states
 from edge.cli.options import AtSite, MachineName, OfSite, given, labels, pairs
+from models.differences import sentence
 
 MACHINES: Final = Commands("Physical machines.")
 
@@ -108,7 +109,12 @@ def listed(
 @MACHINES.command("show")
 def shown(machine: MachineName) -> None:
     """Show one machine, by host name or id."""
-    show.record(api().get(f"/v1/machines/{machine}"), workflow=_flow)
+    found = api().get(f"/v1/machines/{machine}")
+    show.record(found, workflow=_flow, differences=_differences)
+
+
+def _differences(rows: list[dict[str, Any]]) -> list[str]:
+    return [f"{row['severity']}: {sentence(row)}" for row in rows]
 
 
 def _flow(flow: dict[str, Any]) -> str:

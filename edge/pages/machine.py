@@ -91,7 +91,15 @@ def _facts(machine: MachineView) -> list[tuple[str, str]]:
     }
     disks = [("Disk", disk_words(disk)) for disk in found.get("disks", ())]
     nics = [(i.name, " ".join(filter(None, (i.mac, i.address)))) for i in machine.interfaces]
-    return [(name, str(value)) for name, value in [*told.items(), *disks, *nics] if value]
+    tests = [("Test", _test_words(test)) for test in found.get("tests", ())]
+    rows = [*told.items(), *disks, *nics, *tests]
+    return [(name, str(value)) for name, value in rows if value]
+
+
+def _test_words(test: Mapping[str, Any]) -> str:
+    """Return what was tested, how it went, and why it was skipped or failed."""
+    words = (test.get(name) for name in ("name", "subject", "outcome", "detail"))
+    return " ".join(str(word) for word in words if word)
 
 
 def _health(found: Mapping[str, Any]) -> str:

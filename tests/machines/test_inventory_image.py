@@ -7,7 +7,7 @@ import pytest
 
 from deploy.image import recipe
 from tests.deploy import inventory_lab
-from tests.deploy.image_lab import MAC, nvme
+from tests.deploy.image_lab import MAC, TOKEN, nvme
 from tests.deploy.inventory_lab import broken, sata, taking, virtio
 from tests.machines.evidence import say
 
@@ -77,6 +77,8 @@ def test_the_report_is_the_hardware_that_was_given_and_no_disk_is_written(tmp_pa
     }
     assert taken.tests()["smart", "vda"]["detail"] == "a virtual disk without SMART"
     assert digests(disks) == before
+    assert "sprout.manifest=***" in taken.report
+    assert TOKEN not in taken.report
     whole = taken.told.form("inventoried")
     assert whole["sha256"] == hashlib.sha256(taken.report.encode()).hexdigest()
     assert {"progress"} <= set(taken.told.events())

@@ -4,10 +4,10 @@ import pytest
 
 from models import queries
 from models.bootplan import Action, BootPlan
-from models.commands import asks, walks
+from models.commands import asks, foresight, providing, walks
 from models.commands.inventories import How
 from models.errors import NotReady
-from models.kinds import Progress
+from models.kinds import Kind, Progress
 from models.lifecycle import State
 from models.observations import Seen
 from models.phases import Phase
@@ -174,6 +174,25 @@ def test_without_an_image_the_bmc_is_asked_alone_and_the_workflow_says_why(scene
     with pytest.raises(NotReady, match="no inventory image"):
         asks.commission(make.ADA, make.machine(scene.site, "node-02", [
             make.interface("52:54:00:00:00:02")]), inventory=How.IMAGE)  # fmt: skip
+
+
+def test_what_would_come_of_it_shows_the_boot_where_there_will_be_one(scene):
+    before = foresight.of(make.ADMIN, scene.machine, Kind.COMMISSION, {})
+    _no_image()
+    after = foresight.of(make.ADMIN, scene.machine, Kind.COMMISSION, {})
+
+    found = [{step.name for step in each.table.steps} for each in (before, after)]
+    assert ["inventoried" in names for names in found] == [True, False]
+
+
+def test_where_addresses_are_an_external_providers_the_bmc_is_asked_alone(scene):
+    providing.choose(["ipam"], "example")
+    try:
+        flow = commissioning(scene)
+    finally:
+        providing.choose([], "provisioning.sprout.local")
+
+    assert "external provider" in queries.workflow(flow).params["why"]
 
 
 def test_without_an_interface_to_boot_from_the_bmc_is_asked_alone(scene):
