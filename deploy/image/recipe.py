@@ -13,6 +13,7 @@ KERNEL: Final = "linux-image-cloud-amd64"
 PACKAGES: Final = (
     *("systemd-sysv", "udev", "kmod", "iproute2", "iputils-ping", "openssh-server"),
     *("e2fsprogs", "fdisk"),  # to grow the root file system into the disk
+    "procps",  # uptime and free, which a person asks first
     "usr-is-merged",
 )
 """Installed in the image, beside what Debian calls essential, and apt."""

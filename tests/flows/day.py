@@ -201,8 +201,12 @@ def runs(day):
     )
 
     (done,) = [each for each in day.sprout("action-executions", "list") if _of(each, ended)]
-    kept = {each["name"]: each for each in day.sprout("action-executions", "evidence", done["id"])}
-    sha256 = kept["remote-task-stdout.txt"]["sha256"]
+
+    def kept():
+        pieces = day.sprout("action-executions", "evidence", done["id"])
+        return [each["sha256"] for each in pieces if each["name"] == "remote-task-stdout.txt"]
+
+    (sha256,) = day.yard.until(kept, "what it said")
     told = day.yard.up.call("GET", f"/v1/blobs/{sha256}").content
     assert hashlib.sha256(told).hexdigest() == sha256
     assert b"load average" in told
