@@ -25,6 +25,7 @@ from config.values import (
     Listen,
     Networks,
     Reachable,
+    Semicolons,
     WebUrl,
     is_loopback,
 )
@@ -250,6 +251,9 @@ class Settings(Listeners):
 
     bmc_networks: Networks = Field(
         (), description="Networks that BMCs may lie in, between commas; all else is refused."
+    )
+    site_commands: Semicolons = Field(
+        (), description="Commands that the site runs, of those allowed, between semicolons; or all."
     )
     outbound_allow: Reachable = Field(
         (),

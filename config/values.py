@@ -72,6 +72,9 @@ Folder = Annotated[Path, AfterValidator(_absolute)]
 Commas = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated_by(","))]
 """Words between commas."""
 
+Semicolons = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated_by(";"))]
+"""Texts between semicolons."""
+
 Reachable = Annotated[Commas, AfterValidator(_reachable)]
 """Host names, addresses and networks between commas."""
 

@@ -25,6 +25,7 @@ from actors.site.supervisor import Child
 from config import logs
 from config.secrets import Resolver
 from config.settings import BadSettings, Settings, environment
+from models.remote_commands import Allowed
 from pxe_stack import serve
 from pxe_stack.store import JOURNAL, JournalStore
 
@@ -59,6 +60,7 @@ def main() -> int:
         if found is None:
             return 0
         settings, enrolled = found
+        _own_commands(settings)
         where = _place(settings)
         held = hold.take(settings.site_dir)
         demand_for(networks.remembered(settings.site_dir), where)
@@ -236,6 +238,14 @@ def _resolvers(settings: Settings) -> dict[str, Resolver]:
     )
 
 
+def _own_commands(settings: Settings) -> Allowed | None:
+    """Return the site's own list of commands, None where it has none.  Raises BadSettings."""
+    try:
+        return Allowed.of(settings.site_commands) if settings.site_commands else None
+    except ValueError as exc:
+        raise BadSettings(f"SPROUT_SITE_COMMANDS: {exc}") from None
+
+
 def _setup(settings: Settings, enrolled: Enrolment, where: Place, tls: "Tls | None") -> agent.Setup:
     return agent.Setup(
         enrolment=enrolled,
@@ -253,6 +263,7 @@ def _setup(settings: Settings, enrolled: Enrolment, where: Place, tls: "Tls | No
         canary_interval_s=settings.canary_interval_s,
         tls=tls,
         netns=where.netns,
+        commands=_own_commands(settings),
     )
 
 

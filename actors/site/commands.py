@@ -68,12 +68,18 @@ class Command:
                 keys=tuple(map(str, told["host"]["keys"])),
                 port=int(told["host"].get("port", 22)),
             )
-            limit = min(float(told["limit_s"]), MOST_S)
+            limit = _limit(float(told["limit_s"]))
         except DomainError as exc:
             raise NotAllowed(str(exc)) from exc
         except (KeyError, TypeError, ValueError, AttributeError) as exc:
             raise Refused(f"the command is malformed: {exc!r}") from exc
         return cls(argv=argv, reads=reads, limit_s=limit, host=host)
+
+
+def _limit(seconds: float) -> float:
+    if not seconds >= 1:
+        raise ValueError("no time limit")
+    return min(seconds, MOST_S)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

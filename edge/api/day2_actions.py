@@ -11,6 +11,7 @@ from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Line, Page, Query, example
 from models import actions, queries, roles
 from models.commands import policy
+from models.kinds import Kind
 from models.lifecycle import State
 from models.policy import Binding, Policy, consent
 from models.roles import Role
@@ -101,8 +102,18 @@ def _shown(name: str, rules: Policy, slug: str) -> DayTwoAction:
         destructive=action.destructive,
         requires_approval=wanted is not None,
         approval=None if wanted is None else NeededApproval.of(wanted),
-        parameters=verb_forms.schema(verb_forms.FORMS[name]),
+        parameters=_parameters(name, rules, slug),
     )
+
+
+def _parameters(name: str, rules: Policy, slug: str) -> dict[str, Any]:
+    """Return the schema of an action's parameters; a command's examples are what is allowed."""
+    schema = verb_forms.schema(verb_forms.FORMS[name])
+    if name == Kind.REMOTE_TASK:
+        listed = rules.commands_at(slug)
+        properties = schema["properties"]
+        properties["command"] = properties["command"] | {"examples": list(listed.texts)}
+    return schema
 
 
 def _states(name: str, rules: Policy, slug: str) -> list[State]:

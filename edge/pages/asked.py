@@ -83,11 +83,19 @@ def of(machine: MachineView, verb: str) -> Sequence[Field]:
         case Kind.PROVISION | Kind.REPROVISION:
             return _system(machine)
         case Kind.REMOTE_TASK:
-            listed = "; ".join(remote.allowed(machine.site_id).texts)
-            hint = f"Listed at {machine.site_slug}: {listed or 'nothing'}."
-            return (Field(pointer="/command", label="Command", required=True, hint=hint),)
+            return _command(machine)
         case _:
             return _SAME.get(verb, ())
+
+
+def _command(machine: MachineView) -> Sequence[Field]:
+    allowed = remote.allowed(machine.site_id)
+    hint = f"Listed at {machine.site_slug}: {'; '.join(allowed.texts) or 'nothing'}."
+    limit = f"1 to {allowed.limit_s}; empty: {allowed.seconds(None)}."
+    return (
+        Field(pointer="/command", label="Command", required=True, hint=hint),
+        Field(pointer="/timeLimitS", label="Seconds it may take", kind="number", hint=limit),
+    )
 
 
 def _system(machine: MachineView) -> Sequence[Field]:

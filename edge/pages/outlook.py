@@ -33,7 +33,7 @@ _HAPPENS: Final[Mapping[str, str]] = MappingProxyType(
         Kind.POWER_OFF: "Switches it off, whatever runs on it.",
         Kind.REBOOT: "Switches it off, then on, whatever runs on it.",
         Kind.BOOT_SOURCE: "Its BMC keeps what it boots from. It is not powered.",
-        Kind.REMOTE_TASK: "Runs the command on its system; the output is kept as evidence.",
+        Kind.REMOTE_TASK: "Runs the command on its system as root; what it says becomes evidence.",
         Kind.RELEASE: (
             "Boots the deploy system, which overwrites partition tables and signatures of its "
             "disks, {disk} among them: no full wipe. Then it is off, and its address free."

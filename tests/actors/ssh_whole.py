@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -77,6 +78,14 @@ class Whole:
         answer = self.call("POST", path, {"command": command, **more})
         assert answer.status_code == 202, answer.text
         return answer.json()["id"]
+
+    def sprout(self, *words):
+        """Run a line of the command line."""
+        given = {"SPROUT_API_URL": self.edge, "SPROUT_API_TOKEN": TOKEN}
+        command = [sys.executable, "-c", "from edge.cli.main import run; run()", *words]
+        return subprocess.run(
+            command, env=os.environ | given, capture_output=True, text=True, check=False, timeout=60
+        )
 
     def flow(self, workflow):
         return self.call("GET", f"/v1/workflows/{workflow}").json()

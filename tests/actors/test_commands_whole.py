@@ -64,6 +64,18 @@ def test_what_a_command_says_is_told_and_kept_with_what_proves_where_it_ran(whol
     assert f"serial {record['certificate']}" in whole.host.log()
 
 
+def test_a_person_follows_it_on_the_command_line_and_sees_whom_machines_trust(whole):
+    words = ("machines", "remote-task", "node-000", "--command", "uptime", "--follow")
+
+    done = whole.sprout(*words)
+    trusted = whole.sprout("sites", "ssh-ca", "lab", "--machine", "node-000")
+
+    assert (done.returncode, "load average" in done.stdout) == (0, True), done.stderr
+    assert trusted.stdout in (whole.host.folder / "authorized_keys").read_text()
+    failed = whole.sprout(*words[:4], "ls /no/such/folder", "--follow")
+    assert (failed.returncode, "No such file" in failed.stderr) == (1, True)
+
+
 def test_a_command_that_fails_ends_its_workflow_with_its_status_and_keeps_what_it_said(whole):
     flow = whole.ask("ls /no/such/folder")
 

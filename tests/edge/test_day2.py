@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edge.cli.main import APP
-from models import policy_file
+from models import policy_file, remote_commands
 from models.commands import policy, policy_source
 from models.database import borrowed
 from models.errors import NotReady
@@ -105,6 +105,8 @@ def test_the_catalogue_says_what_each_action_takes_now(api, machine):
     }
     assert not found["power-on"]["requiresApproval"]
     assert found["remote-task"]["parameters"]["required"] == ["command"]
+    allowed = found["remote-task"]["parameters"]["properties"]["command"]["examples"]
+    assert allowed == list(remote_commands.READ_ONLY)
     assert found["reprovision"]["states"] == ["active"]
 
     rules = policy_file.parse({"version": "1", "actions": {"power-on": {"approval": {}}}})
