@@ -8,6 +8,7 @@ import requests
 from playwright.sync_api import expect
 
 from models.commands import asks, walks
+from models.kinds import Kind
 from models.observations import Seen
 from tests.edge.browser import listening, sign_in_url
 from tests.edge.live import hearing
@@ -16,6 +17,10 @@ from tests.services import process
 
 pytestmark = pytest.mark.services
 
+HIDDEN = """(hidden) => {
+    Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
 TEMPTER = '<img src=x onerror="alert(1)">'
 
 
@@ -26,6 +31,18 @@ def scene(db):
 
 def tile_of(page, hostname):
     return page.locator(".tile", has=page.locator(".name", has_text=re.compile(f"^{hostname}$")))
+
+
+def streams(served, wanted):
+    """Return when the events process holds *wanted* streams."""
+
+    def counted():
+        told = served.get("/metrics").text
+        (open_now,) = re.findall(r"^sprout_event_streams (\d+)", told, re.MULTILINE)
+        if int(open_now) != wanted:
+            raise OSError(open_now)
+
+    process.wait_until_ready(served.master, counted, served.log, seconds=20)
 
 
 # --- in and out ---
@@ -303,3 +320,20 @@ def violations(page, axe_core):
     page.evaluate(axe_core)
     found = page.evaluate("axe.run()")["violations"]
     return [(v["id"], [node["html"][:120] for node in v["nodes"]]) for v in found]
+
+
+def test_a_page_that_nobody_looks_at_holds_no_stream_and_reads_again_when_it_is_seen(
+    page, scene, served
+):
+    listening(page, "/")
+    tile = tile_of(page, "node-01")
+    page.evaluate(HIDDEN, True)
+    streams(served, 0)
+
+    asks.moved(make.ADMIN, scene.machine, Kind.RETIRE)
+    expect(tile).to_contain_text("registered")
+    page.evaluate(HIDDEN, False)
+
+    expect(tile).to_contain_text("retired")
+    expect(page.locator("#stale")).to_be_hidden()
+    streams(served, 1)
