@@ -14,17 +14,15 @@ import sushy
 
 from actors.drivers import inventory, outbound, reach, systems
 from actors.drivers.deadline import Deadline
-from actors.drivers.errors import DriverError, Garbled, NoSuchSystem, Refused
+from actors.drivers.errors import DriverError, NoSuchSystem, Refused
 from actors.drivers.power import Powered
 from actors.drivers.redfish_boot import Boot
 from actors.drivers.redfish_line import Line, Login, Permit, log_out, translated
 from actors.drivers.redfish_media import Disc
+from actors.drivers.redfish_parts import Parts, Read
 from actors.drivers.redfish_sessions import Loan, Owner, Session, Sessions
 from actors.drivers.systems import Target
 from config.secrets import Secret
-
-MOST_MEMBERS: Final = 256
-"""Members of one collection that are read."""
 
 _LOGOUT_S: Final = 3.0
 
@@ -82,11 +80,12 @@ class Machine(Powered):
         doing: Callable[[str], None],
     ) -> None:
         super().__init__(target.address, deadline, pause, doing)
-        self._root = root
+        self._line = root._conn  # noqa: SLF001 - our own Line
+        self._parts = Parts(self._line, target)
         self._target = target
         self.record: dict[str, Any] = {}
         """The documents that the last inventory was made of, without the password."""
-        path = target.system or self._chosen()
+        path = target.system or self._chosen(root.json)
         with translated(target):
             self._system = root.get_system(path)
         self._just_read = True
@@ -121,36 +120,36 @@ class Machine(Powered):
             self._system.refresh()
         system = self._system.json
 
-        def part(name: str, read: Callable[[], tuple[Any, ...]]) -> tuple[Any, ...]:
+        def part(name: str, read: Read) -> tuple[Any, ...]:
             self._doing(f"reading {name}")
             try:
                 with translated(self._target):
-                    return tuple(each for each in read() if isinstance(each, Mapping))
+                    return tuple(each for each in read(system) if isinstance(each, Mapping))
             except DriverError as exc:
                 missing[name] = str(exc)
                 return ()
 
         documents = inventory.Documents(
             system=system,
-            processors=part("processors", lambda: self._members(system, "Processors")),
-            memory=part("memory", lambda: self._modules(system)),
-            drives=part("disks", self._drives),
-            interfaces=part("nics", lambda: self._members(system, "EthernetInterfaces")),
-            managers=part("bmc", self._managers),
+            processors=part("processors", self._parts.processors),
+            memory=part("memory", self._parts.modules),
+            drives=part("disks", self._parts.drives),
+            interfaces=part("nics", self._parts.cards),
+            managers=part("bmc", self._parts.managers),
             missing=missing,
         )
         self.record = self._target.without_password(documents.plain())
         return inventory.facts(documents)
 
-    def _chosen(self) -> str:
+    def _chosen(self, root: Mapping[str, Any]) -> str:
         found: dict[str, Mapping[str, Any]] = {}
         answers: dict[str, Any] = {}
         failed: DriverError | None = None
-        for path in _links(self._read(_link(self._root.json, "Systems")).get("Members")):
+        for path in self._parts.paths(root, "Systems"):
             # A baseboard that is off answers 503 and must not hide the machine beside it.
             try:
-                answers[path] = self._get(path)
-                found[path] = self._document(path, answers[path])
+                answers[path] = self._parts.get(path)
+                found[path] = self._parts.document(path, answers[path])
             except DriverError as exc:
                 failed = exc
         try:
@@ -159,12 +158,12 @@ class Machine(Powered):
             if failed is not None:  # it may be the one that did not answer
                 raise failed from None
             raise
-        self._root._conn.expect(chosen, answers[chosen])  # noqa: SLF001 - our own Line
+        self._line.expect(chosen, answers[chosen])
         return chosen
 
     def _macs(self, system: Mapping[str, Any]) -> frozenset[str]:
-        with suppress(DriverError):
-            return inventory.macs(self._members(system, "EthernetInterfaces"))
+        with suppress(DriverError), translated(self._target):
+            return inventory.macs(self._parts.cards(system))
         return frozenset()
 
     def _read_power(self) -> str:
@@ -194,57 +193,3 @@ class Machine(Powered):
         except Refused:
             if self.power() != wanted:
                 raise
-
-    def _modules(self, system: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Return the modules of memory, where the system itself does not know their sum."""
-        return () if inventory.summed_mib(system) else self._members(system, "Memory")
-
-    def _drives(self) -> tuple[Any, ...]:
-        system = self._system.json
-        if "Storage" in system:
-            stores = self._members(system, "Storage")
-            paths = [path for store in stores for path in _links(store.get("Drives"))]
-            if paths:
-                return tuple(self._read(path) for path in paths[:MOST_MEMBERS])
-        if "SimpleStorage" not in system:
-            return ()
-        simple = self._members(system, "SimpleStorage")
-        return tuple(disk for each in simple for disk in each.get("Devices") or ())
-
-    def _managers(self) -> tuple[Any, ...]:
-        links = self._system.json.get("Links") or {}
-        return tuple(self._read(path) for path in _links(links.get("ManagedBy"))[:1])
-
-    def _members(self, document: Mapping[str, Any], name: str) -> tuple[Any, ...]:
-        """Return the members of the collection that *document* links to as *name*; () if none."""
-        if name not in document:
-            return ()
-        paths = _links(self._read(_link(document, name)).get("Members"))
-        return tuple(self._read(path) for path in paths)
-
-    def _read(self, path: str) -> Mapping[str, Any]:
-        return self._document(path, self._get(path))
-
-    def _get(self, path: str) -> Any:
-        if not path:
-            raise Garbled(f"{self._target.address}: a resource lacks the link that all have")
-        with translated(self._target):
-            return self._root._conn.get(path)  # noqa: SLF001 - no public way to a document
-
-    def _document(self, path: str, answer: Any) -> Mapping[str, Any]:
-        with translated(self._target):
-            document = answer.json()
-        if not isinstance(document, Mapping):
-            raise Garbled(f"{self._target.address}: {path} is no resource")
-        return document
-
-
-def _link(document: Mapping[str, Any], name: str) -> str:
-    return next(iter(_links([document.get(name)])), "")
-
-
-def _links(references: Any) -> list[str]:
-    """Return the paths that a list of references holds; what is none is left out."""
-    entries = references if isinstance(references, list) else []
-    paths = (each.get("@odata.id") for each in entries if isinstance(each, Mapping))
-    return [path for path in paths if isinstance(path, str)][:MOST_MEMBERS]

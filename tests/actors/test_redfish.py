@@ -595,6 +595,40 @@ def test_a_system_that_does_not_know_its_memory_is_asked_for_its_modules(bmc):
         assert machine.inventory()["memory_mib"] == 8192
 
 
+def test_cards_that_only_the_chassis_knows_are_found_and_tell_the_system(bmc):
+    chassis = "/redfish/v1/Chassis/1"
+    adapter = f"{chassis}/NetworkAdapters/A"
+    function = f"{adapter}/NetworkDeviceFunctions/1"
+    without = bmc.documents()[SYSTEM] | {"Links": {"Chassis": [{"@odata.id": chassis}]}}
+    del without["UUID"], without["EthernetInterfaces"], without["SerialNumber"]
+    first = "/redfish/v1/Systems/0"
+    bmc.extra |= {
+        "/redfish/v1/Systems": {"Members": [{"@odata.id": first}, {"@odata.id": SYSTEM}]},
+        first: other_node(),
+        SYSTEM: without,
+        chassis: {"NetworkAdapters": {"@odata.id": f"{chassis}/NetworkAdapters"}},
+        f"{chassis}/NetworkAdapters": {"Members": [{"@odata.id": adapter}]},
+        adapter: {"NetworkDeviceFunctions": {"@odata.id": f"{adapter}/NetworkDeviceFunctions"}},
+        f"{adapter}/NetworkDeviceFunctions": {"Members": [{"@odata.id": function}]},
+        function: {"Id": "1", "Ethernet": {"PermanentMACAddress": MAC.upper()}},
+    }
+
+    with machine_at(bmc, identity=Identity.of({"macs": [MAC]})) as machine:
+        facts = machine.inventory()
+
+    assert ([nic["mac"] for nic in facts["nics"]], facts["missing"]) == ([MAC], {})
+
+
+@pytest.mark.parametrize("links", [5, ["x"], {"Chassis": 7}, {"Chassis": [{"@odata.id": SYSTEM}]}])
+def test_nonsense_where_cards_are_looked_for_tells_no_systems_apart(bmc, links):
+    vague = {"Id": "1", "Links": links, "NetworkAdapters": {"@odata.id": SYSTEM}}
+    members = [{"@odata.id": f"{SYSTEM}{n}"} for n in ("", "b")]
+    bmc.extra |= {"/redfish/v1/Systems": {"Members": members}, SYSTEM: vague, f"{SYSTEM}b": vague}
+
+    with pytest.raises(NoSuchSystem), machine_at(bmc, identity=Identity.of({"macs": [MAC]})):
+        pass
+
+
 def test_a_part_that_cannot_be_read_is_named_and_hides_no_other(bmc):
     broken = on("GET", f"{SYSTEM}/Storage", lambda handler: handler.answer(500, {}))
     bmc.faults.append(broken)
