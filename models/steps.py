@@ -11,6 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
+from models.boards import WAKE_ON_LAN
 from models.errands import Errand
 from models.kinds import Kind
 from models.lifecycle import Event
@@ -50,6 +51,7 @@ class Task(StrEnum):
     BOOT_SOURCE = "boot-source"
     VIRTUAL_MEDIA = "virtual-media"
     REMOTE_TASK = "remote-task"
+    WAKE = "wake"
     SYNC = "sync"
     REPORT = "hardware-report"
 
@@ -61,6 +63,7 @@ CAPABILITY: Final[Mapping[Task, str]] = MappingProxyType(
     {
         Task.VIRTUAL_MEDIA: "virtual-media",
         Task.REMOTE_TASK: "remote-task",
+        Task.WAKE: WAKE_ON_LAN,
         Task.SYNC: "sync",
         Task.REPORT: "inventory-image",
     }
@@ -77,6 +80,9 @@ class Trait(StrEnum):
 
     BY_HAND = "by-hand"
     """No BMC: a person switches it on and off, or a packet wakes it."""
+
+    WAKES = "wakes"
+    """No BMC, and a packet switches it on."""
 
     EJECT = "eject"
     """What is inserted as virtual media is taken out, and nothing is inserted."""

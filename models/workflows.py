@@ -44,6 +44,11 @@ _PLAN_SERVED: Final = expect(
     heeds=Seen.ARTIFACT_AWAITED,
 )
 
+_WOKEN: Final = where(
+    assign("woken", Task.WAKE, "the packets that wake it to be sent"), only={Trait.WAKES}
+)
+"""Whether it woke, only the machine itself can show."""
+
 
 def _netboot(failed: Seen) -> tuple[Step, ...]:
     """Return the steps to a boot from the network, which *failed* ends at once."""
@@ -67,6 +72,7 @@ def _netboot(failed: Seen) -> tuple[Step, ...]:
         unless=_HAND,
     )
     by_hand = where(
+        *_WOKEN,
         expect(
             "netbooted",
             Seen.SCRIPT_SERVED,
@@ -322,7 +328,11 @@ TABLES: Final[Mapping[Kind, Table]] = MappingProxyType(
         Kind.POWER_ON: _single(
             Task.POWER_ON,
             "the BMC to report power on",
-            confirm("power-on", "switch it on, and confirm it", power="on"),
+            *_WOKEN,
+            *where(
+                confirm("power-on", "switch it on, and confirm it", power="on"),
+                unless={Trait.WAKES},
+            ),
         ),
         Kind.POWER_OFF: _single(
             Task.POWER_OFF,

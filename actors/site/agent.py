@@ -42,6 +42,7 @@ from actors.site.store import AgentStore, Links
 from actors.site.syncs import Syncs
 from actors.site.tasks import Bench
 from actors.site.uplink import Uplink, Voice
+from actors.site.waking import Waking
 from config import secrets
 from models import ssh_access
 from models.bootplan import BootPlan
@@ -57,7 +58,7 @@ CACHE: Final = "cache"
 EVIDENCE: Final = "evidence"
 """Folders beside the agent's stores."""
 
-ALWAYS: Final = (CAPABILITY[Task.SYNC], CAPABILITY[Task.REPORT])
+ALWAYS: Final = tuple(CAPABILITY[each] for each in (Task.SYNC, Task.REPORT, Task.WAKE))
 
 WORKER_THREADS: Final = 2
 """Accepting is a write to a local file: two threads outrun any broker."""
@@ -123,7 +124,12 @@ class Agent:
             dial=dial.within(self._networks, setup.netns),
             own=setup.commands,
         )
-        apart = {Task.SYNC: syncs.perform, Task.REPORT: inventories.perform}
+        wakes = Waking(self._networks, self.journal.acked_at, setup.netns)
+        apart = {
+            Task.SYNC: syncs.perform,
+            Task.REPORT: inventories.perform,
+            Task.WAKE: wakes.perform,
+        }
         self._bench = Bench(setup.rules, setup.resolvers, apart=apart, commands=runs)
         self.evidence = Evidence(setup.directory / EVIDENCE, self.journal, edge)
         self.runner = Runner(

@@ -29,7 +29,7 @@ class Bmc:
 
 
 NO_BMC: Final = Bmc(address="")
-WITHOUT_BMC: Final = frozenset({Task.SYNC, Task.REMOTE_TASK, Task.REPORT})
+WITHOUT_BMC: Final = frozenset({Task.SYNC, Task.REMOTE_TASK, Task.REPORT, Task.WAKE})
 """Tasks that are done at no BMC; the *machine* of a sync is what it is fenced by, the job's id."""
 
 
@@ -54,7 +54,7 @@ class Order:
     @property
     def lane(self) -> str:
         """What it is done one after another with: a BMC, a system, or the site's files."""
-        if self.at_system:
+        if self.at_system or self.kind is Task.WAKE:
             return str(self.machine)
         return self.bmc.board if self.bmc.address else self.kind.value
 

@@ -4,7 +4,15 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal, Self
 from uuid import UUID
 
-from pydantic import AfterValidator, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import InitErrorDetails
 
 from edge.api import workflows, writing
 from edge.api.fields import (
@@ -31,6 +39,7 @@ from edge.api.images import Architecture
 from edge.api.loaders import Loaders
 from edge.api.workflows import Workflow
 from models import lists
+from models.boards import WAKE_ON_LAN
 from models.lifecycle import State
 from models.phases import Phase
 from models.views import MachineView
@@ -113,10 +122,28 @@ def _without_a_password(address: str) -> str:
     return address
 
 
-class NewBmc(Body):
-    """A BMC.  Its password is never sent here: secretRef says where it is kept."""
+def _board_or_wake(schema: dict[str, Any]) -> None:
+    """Have the schema demand of a BMC where it is, and where its password is kept."""
+    wake = {"properties": {"protocol": {"const": WAKE_ON_LAN}}, "required": ["protocol"]}
+    board = {
+        "properties": {"protocol": {"enum": ["redfish", "ipmi"]}},
+        "required": list(_OF_A_BOARD.values()),
+    }
+    schema["anyOf"] = [board, wake]
 
-    protocol: Literal["redfish", "ipmi"] = "redfish"
+
+_OF_A_BOARD: Final = {"address": "address", "secret_ref": "secretRef"}
+
+
+class NewBmc(Body):
+    """A BMC.  Its password is never sent here: secretRef says where it is kept.
+
+    With wake-on-lan there is none, and nothing else is said: a packet switches the machine on.
+    """
+
+    model_config = ConfigDict(json_schema_extra=_board_or_wake)
+
+    protocol: Literal["redfish", "ipmi", "wake-on-lan"] = "redfish"
     address: Annotated[
         Line,
         AfterValidator(_without_a_password),
@@ -124,11 +151,21 @@ class NewBmc(Body):
             description="URL of the Redfish service; for IPMI ipmi://HOST[:PORT], or a host.",
             json_schema_extra={"pattern": r"^[^\x00-\x1f\x7f@]*$"},
         ),
-    ]
+    ] = Field(default_factory=str)
     system: Annotated[Word, Field(description="Id of the System, where there are several.")] = ""
     username: Word = ""
-    secret_ref: SecretRef
+    secret_ref: SecretRef = Field(default_factory=str)
     verify_tls: Annotated[bool, Field(description="Whether its certificate must be good.")] = True
+
+    @model_validator(mode="after")
+    def _is_found(self) -> Self:
+        if self.protocol == WAKE_ON_LAN:
+            return self
+        lost = [told for name, told in _OF_A_BOARD.items() if not getattr(self, name)]
+        missing = [InitErrorDetails(type="missing", loc=(told,), input=None) for told in lost]
+        if missing:
+            raise ValidationError.from_exception_data("bmc", missing)
+        return self
 
     def stored(self) -> dict[str, Any]:
         """Return the form that the domain keeps and agents read."""

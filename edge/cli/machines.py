@@ -30,7 +30,7 @@ _BMC: Final = {
 }
 _DISK: Final = {"serial": "serial", "wwn": "wwn", "minBytes": "minBytes"}
 
-BMC: Final = "address=,username=,secretRef=,system="
+BMC: Final = "protocol=,address=,username=,secretRef=,system="
 DISK: Final = "serial=,wwn=,minBytes="
 
 Reason = Annotated[str, typer.Option(help="Why; kept in the audit.")]

@@ -9,7 +9,7 @@ from edge import auth
 from edge.pages.machine import disk_words
 from edge.pages.progress import Stage, to_come
 from edge.wording import duration
-from models import day2_queries, facts
+from models import boards, day2_queries, facts
 from models import policy as rules
 from models.actions import ACTIONS
 from models.commands import foresight, policy
@@ -81,7 +81,7 @@ def of(machine: MachineView, verb: str, asked: Mapping[str, Any]) -> Outlook:
     given = _good(machine, verb)
     wanted = consent(machine, verb)
     switches = any(step.task is not None for step in prospect.table.steps)
-    by_hand = _BY_HAND if switches and not machine.bmc else ""
+    by_hand = "" if not switches or boards.driven(machine.bmc) else _BY_HAND
     return Outlook(
         happens=_happens(machine, kind, prospect) + by_hand,
         facts=[

@@ -8,14 +8,12 @@ from models import audit, facts, installers, names
 from models.actions import ACTIONS
 from models.audit import Caller
 from models.commands import (
-    agents,
     catalogue,
     inventories,
+    reaching,
     releasing,
     remote,
     runs,
-    tasks,
-    traits,
     verbs,
     walks,
 )
@@ -27,9 +25,8 @@ from models.errors import IllegalTransition, Invalid, NotFound, NotReady, Unknow
 from models.installers import Installer
 from models.kinds import Kind, Progress
 from models.lifecycle import Event, State, next_state
-from models.steps import Trait
 from models.tables import Image, Machine, Profile, Workflow
-from models.workflows import AT_ONCE, TABLES, by_hand
+from models.workflows import AT_ONCE, TABLES
 
 BOOT_SOURCES: Final = ("pxe", "disk", "cd", "http", "bios", "none")
 HTTP_SOURCE: Final = "http"
@@ -347,7 +344,7 @@ def _beside(
     with database.atomic():
         machine = locked(machine_id)
         _in_state(machine, kind)
-        _reachable(machine, kind)
+        reaching.demand(machine, kind)
         _undisturbed(machine)
         return verbs.begun(caller, machine, kind, order, params)
 
@@ -373,20 +370,7 @@ def _judge(machine: Machine, kind: Kind) -> None:
     event = TABLES[kind].begins
     assert event is not None  # noqa: S101 - for the type checker
     _legal(machine, event)
-    _reachable(machine, kind)
-
-
-def _reachable(machine: Machine, kind: Kind) -> None:
-    """Refuse what nobody could do there; without a BMC a person is asked, where he can do it."""
-    if Trait.BY_HAND in traits.of(machine, kind, {}):
-        if by_hand(kind):
-            return
-        raise NotReady(
-            f"{machine.hostname} has no BMC, and nobody can {kind} without one",
-            field="/bmc",
-            hint="Give the machine a BMC with its address and a reference to its password.",
-        )
-    agents.newest_live(machine.site_id, tasks.protocol(machine))
+    reaching.demand(machine, kind)
 
 
 def _undisturbed(machine: Machine) -> None:

@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from models import differences, facts
+from models import boards, differences, facts
 from models.bootplan import Action
 from models.commands import agents, machines, providing, runs, tasks
 from models.commands.runs import Boot, Render
@@ -38,12 +38,12 @@ def chosen(machine: Machine, how: How) -> dict[str, Any]:
     By auto the image is booted where that can be; whoever asks for it is refused where it cannot,
     and so is a machine without a BMC, which has no other way.  Raises DomainError.
     """
-    if how is How.BMC and machine.bmc:
+    if how is How.BMC and boards.driven(machine.bmc):
         return {"inventory": How.BMC.value}
     try:
         image, network = _bootable(machine)
     except DomainError as exc:
-        if how is How.IMAGE or not machine.bmc:
+        if how is How.IMAGE or not boards.driven(machine.bmc):
             raise
         return {"inventory": How.BMC.value, "why": str(exc)}
     ids = {"inventory_image": str(image.id), "network_id": str(network.id)}

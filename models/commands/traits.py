@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from models import boards
 from models.commands import providing, releasing
 from models.installers import INSTALLERS, Installer
 from models.kinds import Kind
@@ -15,7 +16,8 @@ def of(machine: Machine, kind: Kind, asked: Mapping[str, Any]) -> frozenset[Trai
     """Return the traits of a workflow that begins now; it keeps them, whatever changes later."""
     wipes = kind is Kind.RELEASE and asked.get("wipe") == releasing.SIGNATURES
     held = {
-        Trait.BY_HAND: not machine.bmc,
+        Trait.BY_HAND: not boards.driven(machine.bmc),
+        Trait.WAKES: boards.wakes(machine.bmc),
         Trait.READS: bool(asked.get("only_reads")),
         Trait.EJECT: bool(asked.get("eject")),
         Trait.INVENTORY_IMAGE: bool(asked.get("inventory_image")),

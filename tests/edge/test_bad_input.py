@@ -234,6 +234,8 @@ BAD_FIELDS = {
         422,
         "/bmc/secretRef",
     ),
+    "BMC that is nowhere": ({"bmc": {"secretRef": "env:BMC"}}, 422, "/bmc/address"),
+    "IPMI that is nowhere": ({"bmc": {"protocol": "ipmi"}}, 422, "/bmc/address"),
     "password for a reference": ({"bmc": make.bmc(secretRef="hunter22")}, 422, "/bmc/secretRef"),
     "root disk of nothing": ({"rootDisk": {"minBytes": 5}}, 422, "/rootDisk"),
     "root disk by name": ({"rootDisk": {"name": "sda"}}, 422, "/rootDisk/name"),
@@ -379,7 +381,7 @@ def test_a_site_without_exactly_one_provisioning_network(api, refused, served_si
 def test_a_machine_without_a_bmc(api, refused, served_site):
     api.made("/v1/machines", make.machine(served_site, **OTHER | {"bmc": None}))
 
-    refused("/v1/machines/node-02/power-on", {}, 409, "/bmc")
+    refused("/v1/machines/node-02/boot-source", {"bootSource": "pxe"}, 409, "/bmc")
 
 
 def test_an_image_of_another_architecture(api, refused, served_site):

@@ -371,6 +371,16 @@ def test_a_second_lifecycle_verb_waits_for_the_first(api, agent):
     assert (answer.status_code, answer.json["type"]) == (409, "/problems/illegal-transition")
 
 
+def test_a_machine_that_a_packet_wakes_has_no_address_of_a_bmc(api):
+    site = api.made("/v1/sites", make.site(slug="wol-1"))
+    body = make.machine(site["id"], hostname="wol-01", bmc={"protocol": "wake-on-lan"})
+    made = api.made("/v1/machines", body)
+
+    found = api.get(f"/v1/machines/{made['id']}").json["bmc"]
+
+    assert (found["protocol"], found["address"], found["secretRef"]) == ("wake-on-lan", "", "")
+
+
 def test_a_cancelled_workflow_ends_and_its_machine_fails(api, agent):
     flow = api.post("/v1/machines/node-01/commission").json
 

@@ -220,3 +220,51 @@ def test_what_only_a_bmc_can_do_is_refused_in_words(active, source):
 def test_no_table_by_hand_asks_a_bmc_or_dirties():
     for kind in filter(by_hand, TABLES):
         assert not any(step.dirties for step in table_of(kind, ["by-hand"]).steps)
+
+
+@pytest.fixture
+def asleep(scene):
+    """The same, where a packet wakes the machine."""
+    Machine.update(bmc={"protocol": "wake-on-lan", "address": ""}).execute()
+    return scene
+
+
+def test_a_machine_that_a_packet_wakes_is_woken_first_and_then_waited_for_all_the_same(asleep):
+    able = make.Agent(asleep.site, ("wake-on-lan",))
+    flow = asleep.provision()
+    served(asleep)
+    task = Task.get(Task.workflow_id == flow)
+    before = queries.workflow(flow).step.name
+
+    able.finish(flow, {"sent": 6, "heard": False})
+    waits = queries.workflow(flow).step
+    booted(asleep)
+
+    assert (task.kind, task.agent_id, task.params["macs"]) == ("wake", able.id, [make.MAC])
+    assert (before, waits.name, waits.deadline_s) == ("woken", "netbooted", HAND_S)
+    assert asleep.view.state is State.ACTIVE
+
+
+def test_what_cannot_be_woken_by_anybody_is_refused_before_it_begins(asleep):
+    with pytest.raises(NotReady, match="no live agent of the site can do wake-on-lan"):
+        asleep.provision()
+
+    assert asleep.view.state is State.REGISTERED
+
+
+def test_power_on_sends_the_packet_and_asks_nobody(asleep):
+    able = make.Agent(asleep.site, ("wake-on-lan",))
+    flow = asks.power(make.ADA, asleep.machine, Kind.POWER_ON)
+    walks.advance(flow, make.render)
+
+    able.finish(flow, {"sent": 1, "heard": True})
+
+    assert queries.workflow(flow).progress is Progress.SUCCEEDED
+
+
+def test_power_off_is_still_asked_of_a_person(asleep):
+    make.Agent(asleep.site, ("wake-on-lan",))
+    flow = asks.power(make.ADA, asleep.machine, Kind.POWER_OFF)
+    walks.advance(flow, make.render)
+
+    assert queries.workflow(flow).step.kind is StepKind.CONFIRMATION
