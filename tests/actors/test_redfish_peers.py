@@ -4,10 +4,7 @@ import re
 import socket
 import subprocess
 import sys
-import threading
 from contextlib import contextmanager
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import ip_network
 from uuid import uuid4
 
@@ -16,16 +13,18 @@ import requests
 
 from actors.drivers import redfish
 from actors.drivers.deadline import Deadline
-from actors.drivers.errors import NoSuchSystem, Refused
+from actors.drivers.errors import DriverError, NoSuchSystem, Refused
 from actors.drivers.reach import Rules
 from actors.drivers.systems import Identity, Target
 from config.secrets import Secret
 from deploy.rack import boot, power
+from deploy.rack.disc import FILE, Disc
 from deploy.rack.hardware import Firmware, build
 from deploy.rack.power import PowerState
 from deploy.rack.redfish.endpoint import Endpoints
 from deploy.rack.redfish.service import Credentials, Service
 from tests.actors.lane import until
+from tests.deploy.rack_lab import images_at
 
 pytestmark = pytest.mark.services
 
@@ -112,6 +111,31 @@ def test_the_racks_inventory_names_its_parts(rack, paper):
     assert (disk["serial"], disk["bytes"]) == (unit.disk.serial, unit.disk.size)
     assert disk["wwn"] == str(unit.disk.uuid)
     assert facts["bmc"]["firmware"]
+
+
+def test_the_racks_virtual_cd_takes_an_image_boots_from_it_and_gives_it_back(rack, paper, tmp_path):
+    (tmp_path / "rescue.iso").write_bytes(b"an image")
+    (tmp_path / "r1").mkdir()
+    paper.disc = Disc(tmp_path / "r1")
+
+    with images_at(tmp_path) as images, machine_at(rack, **LOGIN) as machine:
+        image = f"{images}/rescue.iso"
+        assert machine.insert_media(image) == {"image": image, "changed": True}
+        assert machine.set_boot_source("cd")["enabled"] == "Once"
+        shown = (tmp_path / "r1" / FILE).read_bytes(), paper.override.target
+        assert machine.eject_media() == {"image": "", "changed": True}
+
+    assert shown == (b"an image", "Cd")
+    assert (paper.disc.image, (tmp_path / "r1" / FILE).exists()) == ("", False)
+
+
+def test_an_image_that_the_racks_bmc_cannot_fetch_is_refused(rack, paper, tmp_path):
+    paper.disc = Disc(tmp_path)
+
+    with images_at(tmp_path) as images, machine_at(rack, **LOGIN) as machine:
+        with pytest.raises(DriverError):
+            machine.insert_media(f"{images}/missing.iso")
+        assert machine.eject_media()["changed"] is False
 
 
 def test_the_racks_sessions_do_not_pile_up(rack):
@@ -222,7 +246,7 @@ def test_the_emulators_virtual_cd_takes_an_image_and_gives_it_back(emulator, sys
     (tmp_path / "rescue.iso").write_bytes(b"\0" * 4096)
     identity = Identity.of({"uuid": next(iter(systems))})
 
-    with served(tmp_path) as images, machine_at(emulator, identity=identity) as machine:
+    with images_at(tmp_path) as images, machine_at(emulator, identity=identity) as machine:
         image = f"{images}/rescue.iso"
         inserted, again = machine.insert_media(image), machine.insert_media(image)
         boot = machine.set_boot_source("cd")
@@ -231,23 +255,6 @@ def test_the_emulators_virtual_cd_takes_an_image_and_gives_it_back(emulator, sys
     assert inserted == {"image": image, "changed": True}
     assert (again["changed"], boot["source"]) == (False, "cd")
     assert (ejected["changed"], nothing["changed"]) == (True, False)
-
-
-@contextmanager
-def served(folder):
-    """The URL of a web server with the files of *folder*."""
-    handler = partial(QuietFiles, directory=str(folder))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
-
-
-class QuietFiles(SimpleHTTPRequestHandler):
-    def log_message(self, *args):
-        pass
 
 
 def test_none_of_the_emulators_systems_is_taken_blindly(emulator):
