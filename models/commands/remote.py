@@ -1,16 +1,21 @@
 """Commands on a machine's system: what may be asked, where it is run, and whether twice."""
 
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
 from models import remote_commands, ssh_access
 from models.commands import policy
+from models.commands.moves import now
 from models.errors import NotReady
 from models.kinds import Kind
 from models.policy import Policy
 from models.remote_commands import Allowed
 from models.steps import Task as TaskKind
 from models.tables import Agent, Allocation, Machine, Site, Task, Workflow
+
+TRUSTED_DAYS: Final = 30
+"""An agent that was not heard for longer is let in by no machine that is installed from then on."""
 
 _INSTALL: Final = "Provision it: its first boot tells its address and its host keys."
 
@@ -76,6 +81,7 @@ def once(task: Task) -> bool:
 
 def lets_in(machine: Machine) -> tuple[str, ...]:
     """Return the lines of authorized_keys by which *machine* lets the agents of its site in."""
-    agents = Agent.select(Agent.advertise).where(Agent.site_id == machine.site_id)
+    heard = Agent.last_seen_at > now() - timedelta(days=TRUSTED_DAYS)
+    agents = Agent.select(Agent.advertise).where((Agent.site_id == machine.site_id) & heard)
     advertised = (row.advertise.get(ssh_access.ADVERTISED) for row in agents.order_by(Agent.id))
     return ssh_access.lines(advertised, machine.id)

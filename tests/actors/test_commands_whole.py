@@ -132,6 +132,17 @@ def test_more_than_is_kept_is_counted_and_the_rest_is_there(whole):
     assert len(whole.said(flow)) <= INLINE + 100
 
 
+def test_a_machine_that_does_not_trust_the_site_fails_it_with_the_cure(whole):
+    trusted = (whole.host.folder / "authorized_keys").read_text().splitlines()
+    whole.host.lets_in()
+
+    ended = whole.ended(whole.ask("uptime"))
+
+    whole.host.lets_in(*trusted)
+    assert ended["state"] == "failed"
+    assert "sprout sites ssh-ca SITE --machine MACHINE" in ended["detail"]
+
+
 def test_a_changed_host_key_fails_it_with_both_fingerprints(whole, tmp_path):
     other = sshd.new_key(tmp_path / "other")
     with borrowed():

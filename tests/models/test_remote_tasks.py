@@ -104,6 +104,10 @@ def test_an_installed_machine_lets_in_who_is_certified_for_it_by_the_site_s_agen
     for key in (f"{make.HOST_KEY} of boot-01", make.HOST_KEY, "no key\nssh-rsa", {"a": 1}):
         agent = make.Agent(scene.site)
         Agent.update(advertise=at | {"ssh_ca": key}).where(Agent.id == agent.id).execute()
+    gone = make.Agent(scene.site)
+    gone.silent(31 * 86_400)
+    other = make.HOST_KEY.replace("bgzzg", "bgzzh")
+    Agent.update(advertise=at | {"ssh_ca": other}).where(Agent.id == gone.id).execute()
     rules()
     seen = []
 
