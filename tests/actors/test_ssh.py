@@ -92,6 +92,19 @@ def test_a_command_s_output_and_status_come_back_by_stream(server):
     assert (status, heard) == (3, {"stdout": b"out\n", "stderr": b"bad\n"})
 
 
+def test_one_login_runs_one_command_after_another_whatever_came_of_the_one_before(server):
+    heard, logins = Heard(), server.log().count("Accepted publickey")
+
+    with entered(server) as session:
+        first = session.run(("false",), heard, limit_s=20)
+        with pytest.raises(Interrupted):
+            session.run(("sleep", "3600"), heard, limit_s=0.2)
+        last = session.run(("echo", "still here"), heard, limit_s=20)
+
+    assert (first.status, last.status, heard["stdout"]) == (1, 0, b"still here\n")
+    assert server.log().count("Accepted publickey") == logins + 1
+
+
 @pytest.mark.parametrize("kind", sshd.KINDS)
 def test_a_host_is_known_by_any_one_key_that_it_was_installed_with(server, kind):
     key = server.keys[kind]
