@@ -3,7 +3,7 @@
 What a machine is served by each stands above, in `pxe_stack.installers`, which has the same rows.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -80,18 +80,14 @@ def memory_mib(installer: str, *, medium_bytes: int, initrd_bytes: int) -> int |
     return row.own_mib + -(-loaded // MIB)
 
 
-def demand_memory(ref: str, need_mib: int | None, known: Collection[int | None]) -> None:
-    """Raise NotReady where a machine is known to have less memory than *need_mib*.
-
-    *known* is what was entered and what was found, in MiB; the smallest counts.
-    """
-    told = [mib for mib in known if mib is not None]
-    if need_mib is None or not told or min(told) >= need_mib:
+def demand_memory(ref: str, need_mib: int | None, known_mib: int | None) -> None:
+    """Raise NotReady where a machine is known to have less memory than *need_mib*."""
+    if need_mib is None or known_mib is None or known_mib >= need_mib:
         return
     raise NotReady(
         f"image {ref} is installed from memory, which takes {need_mib} MiB,"
-        f" and the machine has {min(told)} MiB",
+        f" and the machine has {known_mib} MiB",
         field="/imageRef",
-        hint="Choose a smaller image or a disk image, give the machine more memory, or commission"
-        " it if it has more.",
+        hint="Choose a smaller image or a disk image, or give the machine more memory and"
+        " commission it again.",
     )

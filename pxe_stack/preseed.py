@@ -73,9 +73,10 @@ def answers(text: Any) -> str:
         raise seeds.unfit("preseed must be text: one answer for debconf on each line")
     lines = re.sub(r"\s*\\\n\s*", " ", text).splitlines()
     kept = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    for line in kept:
-        if (not line.isprintable() and "\t" not in line) or not _ANSWER.fullmatch(line):
-            raise seeds.unfit(f"preseed: {line[:80]!r} is no answer for debconf")
+    for number, line in enumerate(kept, 1):
+        # By its number: what stands in it may be a password.
+        if not line.replace("\t", " ").isprintable() or not _ANSWER.fullmatch(line):
+            raise seeds.unfit(f"preseed: answer {number} is none for debconf")
         if line.split()[1] in _OURS:
             raise seeds.unfit(f"preseed: {line.split()[1]} is Sprout's")
     return "".join(f"{line}\n" for line in kept)

@@ -163,7 +163,8 @@ def _fits(image: Image, machine: Machine) -> None:
     need = installers.memory_mib(
         image.installer, medium_bytes=image.image_bytes, initrd_bytes=image.initrd_bytes
     )
-    known = (machine.memory_mib, machine.found_memory_mib)
+    # What was found counts more than what somebody entered.
+    known = machine.found_memory_mib or machine.memory_mib
     installers.demand_memory(image.ref, need, known)
 
 

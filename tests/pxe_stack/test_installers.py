@@ -223,6 +223,15 @@ def test_answers_that_are_none_or_are_ours_are_refused(text):
         installed.documents(DEBIAN, order(text))
 
 
+def test_an_answer_that_is_none_is_named_by_its_number_since_it_may_hold_a_password():
+    text = "preseed: |\n  d-i a/b string c\n  d-i passwd/root-password passwort hunter2\n"
+
+    with pytest.raises(Invalid, match="answer 2 is none for debconf") as caught:
+        installed.documents(DEBIAN, order(text))
+
+    assert "hunter2" not in str(caught.value)
+
+
 def test_debians_system_phones_home_by_a_service_of_its_own():
     config = yaml.safe_load(filled(DEBIAN, "seed/user-data"))
     late = filled(DEBIAN, "seed/debian")
