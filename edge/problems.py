@@ -8,11 +8,11 @@ from types import MappingProxyType
 from typing import Any, Final
 
 import structlog
-from flask import Blueprint, Flask, Response, request
+from flask import Blueprint, Flask, Response, render_template, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from edge import plain, refusals
+from edge import auth, plain, refusals
 from edge.errors import BY_STATUS, CATALOGUE, Fault, Refusal
 from edge.exchange import methods_of, request_id
 from edge.restraint import Restraint
@@ -171,6 +171,20 @@ def _wants_a_page() -> bool:
 def _page(problem: Problem) -> Response:
     known = CATALOGUE.get(problem.code)
     remedy = "" if known is None else known.remedy
+    if auth.operator().session:
+        try:
+            return _framed(problem, remedy)
+        except Exception as exc:  # noqa: BLE001 - whatever fails, the first failure is told
+            log.warning("edge.no-frame", why=type(exc).__name__)
     hints = [f"{fault.pointer} {fault.detail}. {fault.hint}" for fault in problem.faults]
     parts = [problem.detail, *hints, remedy, f"Request {request_id()}"]
     return plain.page(problem.title, *filter(None, parts), status=problem.status)
+
+
+def _framed(problem: Problem, remedy: str) -> Response:
+    """Return the page with what is around every page, for whoever is signed in."""
+    with borrowed():
+        html = render_template(
+            "error.html", problem=problem, remedy=remedy, request_id=request_id()
+        )
+    return Response(html, status=problem.status, mimetype="text/html")
