@@ -65,8 +65,20 @@ class Answer:
 
     def read(self) -> bytes:
         """Return what has come, at most 1 MiB; b"" at the end.  Raises Unreachable."""
+        return self._some(_READ)
+
+    def read_into(self, room: memoryview) -> int:
+        """Put what has come into *room*; return how many bytes, 0 at the end.  Raises Unreachable.
+
+        It waits for something to come, and not until *room* is full.
+        """
+        piece = self._some(min(_READ, len(room)))
+        room[: len(piece)] = piece
+        return len(piece)
+
+    def _some(self, most: int) -> bytes:
         try:
-            return self._response.read1(_READ)
+            return self._response.read1(most)
         except (OSError, HTTPException, ValueError) as exc:
             raise Unreachable(f"the answer of {self.peer} broke off") from exc
 

@@ -9,8 +9,8 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
 from typing import Final, Protocol
@@ -19,8 +19,8 @@ import structlog
 
 from actors.drivers.bulk import Answer
 from actors.drivers.errors import NotAllowed, Unreachable
+from actors.site.chunks import Chunks
 from actors.site.store import Digest
-from actors.site.sums import CHUNK, Sums
 from models.bootplan import File
 
 PAUSES_S: Final = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -73,19 +73,6 @@ class _Wrong(Exception):
     """What has come is not what was promised."""
 
 
-@dataclass
-class _State:
-    """How far it is: *sums* of whole chunks that are in the file, *rest* of one that is not yet."""
-
-    sums: Sums = field(default_factory=Sums)
-    rest: bytearray = field(default_factory=bytearray)
-
-    @property
-    def offset(self) -> int:
-        """Return how many bytes have come."""
-        return self.sums.size + len(self.rest)
-
-
 @dataclass(frozen=True, slots=True)
 class Bounds:
     """*fits* is told the size, and *goes_on* what comes; each raises Unservable when it may not."""
@@ -109,77 +96,68 @@ class Download:
         self._partial = partial
         self._bounds = bounds
         self._expires = expires
-        self._state = _State()
+        self._chunks: Chunks | None = None
         self.size = 0
 
     @property
     def come(self) -> int:
         """How many bytes have come; :attr:`size` is of how many, once that is known."""
-        return self._state.offset
+        return 0 if self._chunks is None else self._chunks.offset
 
     def run(self, url: str, stop: threading.Event) -> Digest:
         """Return what came, when it is whole, right, and on the disk; *stop* ends it soon.
 
         Raises Unfetched, and Unservable for what will never be right.
         """
-        with _opened(self._partial) as content:
-            old = self._taken_up(content)
+        with _opened(self._partial) as content, closing(Chunks(content)) as chunks:
+            old = chunks.take_up()
+            self._chunks = chunks
             try:
-                return self._whole(content, url, stop)
+                return self._whole(content, chunks, url, stop)
             except _Wrong as exc:
                 if not old:
                     raise Unservable(str(exc)) from exc
             log.warning("artifact.restarted", path=self._file.path)
-            self._begin_anew(content)
+            chunks.begin_anew()
             try:
-                return self._whole(content, url, stop)
+                return self._whole(content, chunks, url, stop)
             except _Wrong as exc:
                 raise Unservable(str(exc)) from exc
 
-    def _taken_up(self, content: FileIO) -> bool:
-        """Read what a former life left; return whether there was anything."""
-        left = os.fstat(content.fileno()).st_size // CHUNK
-        for _ in range(left):
-            self._state.sums.add(content.read(CHUNK))
-        os.ftruncate(content.fileno(), self._state.sums.size)
-        return left > 0
-
-    def _begin_anew(self, content: FileIO) -> None:
-        self._state = _State()
-        os.ftruncate(content.fileno(), 0)
-
-    def _whole(self, content: FileIO, url: str, stop: threading.Event) -> Digest:
+    def _whole(self, content: FileIO, chunks: Chunks, url: str, stop: threading.Event) -> Digest:
         tries = 0
         while True:
-            before = self._state.offset
+            before = chunks.offset
             try:
-                self._fetch(content, url)
-                return self._proved(content)
+                self._fetch(chunks, url)
+                return self._proved(content, chunks)
             except Unreachable as exc:
-                tries = 0 if self._state.offset > before else tries + 1
+                tries = 0 if chunks.offset > before else tries + 1
                 if tries > len(PAUSES_S) or stop.wait(PAUSES_S[max(0, tries - 1)]):
                     raise Unfetched(f"{self._file.path} cannot be fetched now: {exc}") from exc
             except NotAllowed as exc:
                 raise Unservable(f"{self._file.path} is not fetched: {exc}") from exc
 
-    def _fetch(self, content: FileIO, url: str) -> None:
+    def _fetch(self, chunks: Chunks, url: str) -> None:
         """Take in what one answer brings.  Raises Unreachable when more must come."""
-        offset = self._state.offset
+        offset = chunks.offset
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         with self._source.exchange("GET", url, headers=headers) as answer:
             self._judge(answer)
-            total = self.size = self._total(content, answer)
+            total = self.size = self._total(chunks, answer)
             if self._file.size and total != self._file.size:
                 raise Unservable(
                     f"{self._file.path} has {total} bytes at {answer.peer}, "
                     f"the plan says {self._file.size}"
                 )
             self._bounds.fits(total)
-            while piece := answer.read():
-                self._bounds.goes_on(len(piece))
-                self._take(content, piece, total, answer.peer)
-        if self._state.offset < total:
-            raise Unreachable(f"it broke off at {self._state.offset} of {total} bytes")
+            while length := answer.read_into(chunks.room()):
+                self._bounds.goes_on(length)
+                if chunks.offset + length > total:
+                    raise _Wrong(f"{self._file.path}: {answer.peer} sends more than it said")
+                chunks.came(length, last=chunks.offset + length == total)
+        if chunks.offset < total:
+            raise Unreachable(f"it broke off at {chunks.offset} of {total} bytes")
 
     def _judge(self, answer: Answer) -> None:
         if answer.status in {200, 206}:
@@ -203,36 +181,22 @@ class Download:
         if answer.status == 404:
             raise Unservable(f"{self._file.path} is neither at this site nor at {answer.peer}")
 
-    def _total(self, content: FileIO, answer: Answer) -> int:
+    def _total(self, chunks: Chunks, answer: Answer) -> int:
         """Return the size of all; begin anew where the answer does."""
         if answer.status == 200:
-            self._begin_anew(content)
+            chunks.begin_anew()
             total = self._file.size if answer.length is None else answer.length
             if answer.length is None and not total:
                 raise Unreachable(f"{answer.peer} does not say how long its answer is")
             return total
         told = _RANGE.fullmatch(answer.headers.get("Content-Range", ""))
-        if told is None or int(told[1]) != self._state.offset:
+        if told is None or int(told[1]) != chunks.offset:
             raise Unreachable(f"{answer.peer} sends another range than it was asked for")
         return int(told[2])
 
-    def _take(self, content: FileIO, piece: bytes, total: int, peer: str) -> None:
-        if self._state.offset + len(piece) > total:
-            raise _Wrong(f"{self._file.path}: {peer} sends more than it said")
-        rest = self._state.rest
-        rest += piece
-        while len(rest) >= CHUNK or self._state.offset == total > self._state.sums.size:
-            chunk = memoryview(rest)[:CHUNK]
-            at = self._state.sums.size
-            if self._state.sums.add(chunk):
-                os.ftruncate(content.fileno(), self._state.sums.size)  # a hole reads as zeros
-            else:
-                _write_all(content.fileno(), chunk, at)
-            chunk.release()
-            del rest[:CHUNK]
-
-    def _proved(self, content: FileIO) -> Digest:
-        digest = self._state.sums.digest()
+    def _proved(self, content: FileIO, chunks: Chunks) -> Digest:
+        chunks.settle()
+        digest = chunks.sums.digest()
         if digest.sha256 != self._sha256:
             raise _Wrong(
                 f"{self._file.path} came with the SHA-256 {digest.sha256}, "
@@ -246,9 +210,3 @@ def _opened(partial: Path) -> FileIO:
     partial.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     how = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     return FileIO(os.open(partial, how, 0o600), "r+", closefd=True)
-
-
-def _write_all(descriptor: int, piece: memoryview, at: int) -> None:
-    while piece:
-        count = os.pwrite(descriptor, piece, at)
-        piece, at = piece[count:], at + count

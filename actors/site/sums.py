@@ -6,12 +6,23 @@ The chunk list: first line `sprout-chunks 1 <size> <sha256>`, then a line
 
 import hashlib
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from typing import BinaryIO, Final
 
 from actors.site.store import Digest
 
 CHUNK: Final = 4 * 1024 * 1024
 _ZEROS: Final = bytes(CHUNK)
+
+_LARGE: Final = 256 * 1024
+"""Bytes from which on it pays to compute two sums in two threads."""
+
+
+@cache
+def _beside() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(4, thread_name_prefix="sums")
+
 
 Piece = bytes | bytearray | memoryview
 
@@ -26,9 +37,14 @@ class Sums:
 
     def add(self, chunk: Piece) -> bool:
         """Take *chunk*; return whether it holds nothing but zeros."""
-        self._whole.update(chunk)
+        # Both sums at once: the interpreter is let go meanwhile.
+        whole = _beside().submit(self._whole.update, chunk) if len(chunk) >= _LARGE else None
         zero = chunk == _ZEROS[: len(chunk)]
         mark = "zero" if zero else hashlib.sha256(chunk).hexdigest()
+        if whole is None:
+            self._whole.update(chunk)
+        else:
+            whole.result()
         self._lines.append(f"{self.size} {len(chunk)} {mark}\n")
         self.size += len(chunk)
         return zero

@@ -14,6 +14,7 @@ from edge.pages import (
     fleet,
     flows,
     frame,
+    jobs,
     ledger,
     machine,
     places,
@@ -31,6 +32,7 @@ BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     consents.blueprint,
     places.blueprint,
     shelves.blueprint,
+    jobs.blueprint,
     ledger.blueprint,
 )
 

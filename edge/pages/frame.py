@@ -45,6 +45,7 @@ RAIL: Final = (
 _UNDER: Final[Mapping[str, str]] = MappingProxyType(
     {
         "machine": "fleet",
+        "jobs": "places",
         "asking": "fleet",
         "asking.approve": "consents",
         "entering": "fleet",
@@ -62,6 +63,8 @@ OPTIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "sprout workflows list": frozenset({"machineId"}),
         "sprout discoveries list": frozenset({"state", "siteId"}),
         "sprout approvals list": frozenset({"machineId", "siteId"}),
+        "sprout sync-jobs list": frozenset({"mode", "state", "siteId"}),
+        "sprout integration-jobs list": frozenset({"kind", "siteId"}),
         "sprout sites list": frozenset({"search"}),
         "sprout images list": frozenset({"search"}),
         "sprout profiles list": frozenset({"search"}),

@@ -106,5 +106,7 @@ def show(site: str) -> ResponseReturnValue:
         states=STATES,
         may_network=may("network.create", standing.site.id),
         may_machine=may("machine.create", standing.site.id),
+        may_sync=may("sync-job.create", standing.site.id),
+        may_integrate=may("integration-job.create", standing.site.id),
         commands=frame.commands(path, f"sprout sites health {standing.site.slug}"),
     )

@@ -10,13 +10,13 @@ from peewee import IntegrityError
 
 from models import roles
 from models.audit import Caller
+from models.database import database
 from models.errors import Taken
 from models.tables import (
     Artifact,
     Image,
     IntegrationJob,
     IntegrationRun,
-    Interface,
     Machine,
     Network,
     Profile,
@@ -103,23 +103,24 @@ def _other(rule: _Rule, detail: str) -> Any:
     return None if row is None else row.id
 
 
+_OWNERS: Final = """
+SELECT i.mac::text, m.id, m.hostname, s.slug
+FROM interfaces i JOIN machines m ON m.id = i.machine_id JOIN sites s ON s.id = m.site_id
+WHERE i.mac = ANY(%s::macaddr[])
+"""
+
+
 def demand_free_macs(caller: Caller, wanted: Mapping[str, int]) -> None:
     """Return if no machine has a MAC of *wanted*, which says the number of each one's interface.
 
     Raises Taken, which names the machine to who may see it.
     """
-    owners: Any = (
-        Interface.select(Interface.mac, Machine.id, Machine.hostname, Site.slug.alias("slug"))
-        .join(Machine, on=(Machine.id == Interface.machine_id))
-        .join(Site, on=(Site.id == Machine.site_id))
-        .where(Interface.mac.in_(list(wanted)))
-        .objects()
-    )
-    for owner in owners if wanted else ():
-        seen = not caller.grants or roles.held(caller.grants, owner.slug) is not None
-        who = f"machine {owner.hostname} ({owner.id})" if seen else "a machine of another site"
+    owners = database.execute_sql(_OWNERS, (list(wanted),)) if wanted else ()
+    for mac, machine, hostname, slug in owners:
+        seen = not caller.grants or roles.held(caller.grants, slug) is not None
+        who = f"machine {hostname} ({machine})" if seen else "a machine of another site"
         raise Taken(
-            f"{who} has an interface with MAC {owner.mac}",
-            field=f"/interfaces/{wanted[owner.mac]}/macAddress",
+            f"{who} has an interface with MAC {mac}",
+            field=f"/interfaces/{wanted[mac]}/macAddress",
             hint="A MAC belongs to one machine; look for a typing error or retire the other.",
         )

@@ -150,6 +150,16 @@ def prune() -> int:
     return int(gone.execute())
 
 
+def open_of(site_id: UUID, macs: Collection[str]) -> frozenset[str]:
+    """Return those of *macs* that were seen at the site, and are no machine's yet."""
+    query = Discovery.select(Discovery.mac).where(
+        (Discovery.site_id == site_id)
+        & Discovery.mac.in_(list(macs))
+        & (Discovery.state != Verdict.ACCEPTED.value)
+    )
+    return frozenset(row.mac for row in query)
+
+
 def claimed(caller: Caller, machine: Machine, macs: Collection[str]) -> None:
     """Mark discoveries of these MACs as that machine, in the transaction that records it."""
     theirs = "site_id = %s AND mac = ANY(%s::macaddr[]) AND state <> %s ORDER BY mac FOR UPDATE"

@@ -103,28 +103,63 @@ class Import:
         """Take in one batch of a page's rows, each with its number, in one transaction."""
         with database.atomic():
             known = Known.of(self.site, [row for _, row in rows])
+            new: list[tuple[str, Row]] = []
             for number, row in rows:
-                self._one(f"page {page}: /machines/{number}", row, known)
+                pointer = f"page {page}: /machines/{number}"
+                if self._one(pointer, row, known):
+                    new.append((pointer, row))
+            self._create(new)
 
-    def _one(self, pointer: str, row: Row, known: Known) -> None:
-        who = {"hostname": row.hostname, "mac": row.primary}
+    def _create(self, rows: Sequence[tuple[str, Row]]) -> None:
+        """Record *rows*, which nothing is against as far as was seen; together if that goes."""
+        if self.dry_run or not rows:
+            return self._add("created", rows)
+        news = [_new(self.site, row) for _, row in rows]
         try:
-            with database.atomic():
-                what, fields = self._judged(row, known)
-        except DomainError as exc:
-            where = exc.field or ""
-            self.tally.add("conflicting", pointer + where, why=str(exc)[:300], **who)
-            return
-        told = {"fields": fields} if fields else {}
-        self.tally.add(what, pointer, **who, **told)
+            inventory.create_machines(self.caller, self.site, news)
+        except DomainError:  # somebody recorded one of them meanwhile: each for itself
+            for each, new in zip(rows, news, strict=True):
+                self._create_alone(each, new)
+        else:
+            self._add("created", rows)
+        return None
 
-    def _judged(self, row: Row, known: Known) -> tuple[str, dict[str, Any]]:
+    def _create_alone(self, each: tuple[str, Row], new: NewMachine) -> None:
+        try:
+            inventory.create_machine(self.caller, new)
+        except DomainError as exc:
+            pointer, row = each
+            self._conflicts(pointer, row, exc)
+        else:
+            self._add("created", [each])
+
+    def _add(self, what: str, rows: Sequence[tuple[str, Row]]) -> None:
+        for pointer, row in rows:
+            self.tally.add(what, pointer, hostname=row.hostname, mac=row.primary)
+
+    def _conflicts(self, pointer: str, row: Row, exc: DomainError) -> None:
+        told = {"why": str(exc)[:300], "hostname": row.hostname, "mac": row.primary}
+        self.tally.add("conflicting", pointer + exc.field, **told)
+
+    def _one(self, pointer: str, row: Row, known: Known) -> bool:
+        """Do what *row* wants of a machine that is there; whether it wants a new one."""
+        try:
+            # What writes has a savepoint of its own, and all that is judged comes before it.
+            self._demand_first(row)
+            machine = known.by_mac.get(row.primary)
+            if machine is None:
+                self._demand_free(row, known)
+                return True
+            what, fields = self._judged(row, machine, known)
+        except DomainError as exc:
+            self._conflicts(pointer, row, exc)
+            return False
+        told = {"fields": fields} if fields else {}
+        self.tally.add(what, pointer, hostname=row.hostname, mac=row.primary, **told)
+        return False
+
+    def _judged(self, row: Row, machine: Machine, known: Known) -> tuple[str, dict[str, Any]]:
         """Do what *row* wants, and return what that was.  Raises DomainError."""
-        self._demand_first(row)
-        machine = known.by_mac.get(row.primary)
-        if machine is None:
-            self._demand_free(row, known)
-            return self._created(row)
         _demand_same(row, machine, self.site, known)
         changes = _changes(row, machine, known.interfaces[machine.id])
         if not changes:
@@ -161,21 +196,6 @@ class Import:
         state = State(machine.state)
         if state is State.RETIRED or (state in WORKING and held):
             raise _Conflict(f"the machine is {state}, and stays as it is until that is over")
-
-    def _created(self, row: Row) -> tuple[str, dict[str, Any]]:
-        if not self.dry_run:
-            inventory.create_machine(
-                self.caller,
-                NewMachine(
-                    site_id=self.site,
-                    hostname=row.hostname,
-                    architecture=row.architecture,
-                    interfaces=_nics(row),
-                    labels=row.labels or {},
-                    **_given(row, ("memory_mib", "disk_bytes", "bmc", "root_disk")),
-                ),
-            )
-        return "created", {}
 
 
 class _Conflict(DomainError):
@@ -224,6 +244,17 @@ def _changes(
     if now != then:
         changes["interfaces"] = (list(map(list, now)), list(map(list, then)))
     return changes
+
+
+def _new(site: UUID, row: Row) -> NewMachine:
+    return NewMachine(
+        site_id=site,
+        hostname=row.hostname,
+        architecture=row.architecture,
+        interfaces=_nics(row),
+        labels=row.labels or {},
+        **_given(row, ("memory_mib", "disk_bytes", "bmc", "root_disk")),
+    )
 
 
 def _nics(row: Row) -> list[NewInterface]:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, Final
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from models import audit, names
 from models.audit import Caller
@@ -171,32 +171,64 @@ def create_machine(caller: Caller, new: NewMachine) -> UUID:
     with recorded():
         locked_site(new.site_id, "/siteId", shared=True)
         conflicts.demand_free_macs(caller, {mac: number for number, mac in enumerate(macs)})
-        row = Machine.create(
-            site_id=new.site_id,
-            hostname=names.hostname(new.hostname, field="/hostname"),
-            architecture=new.architecture,
-            labels=dict(new.labels),
-            memory_mib=new.memory_mib,
-            disk_bytes=new.disk_bytes,
-            bmc=None if new.bmc is None else dict(new.bmc),
-            root_disk=None if new.root_disk is None else dict(new.root_disk),
-        )
+        row = Machine.create(**_columns(new))
         # By MAC: two who record the same ones at once do not wait for each other in a circle.
         for mac, interface in sorted(zip(macs, new.interfaces, strict=True), key=itemgetter(0)):
-            _interface(row.id, interface, mac)
+            Interface.create(**_interface(row.id, interface, mac))
         discoveries.claimed(caller, row, macs)
-        audit.record(
-            caller,
-            "machine.create",
-            kind="machine",
-            id=row.id,
-            site=new.site_id,
-            machine=row.id,
-            data={"after": shown(row, _TOLD) | {"macs": macs}},
-        )
-        noted(row, Seen.ASKED, {"verb": "register", "by": caller.name})
-        announce(row.id)
+        _registered(caller, row, macs)
     return UUID(str(row.id))
+
+
+def create_machines(caller: Caller, site_id: UUID, news: Sequence[NewMachine]) -> None:
+    """Record many machines of a site, all or none, in as many statements as one needs.
+
+    Raises Invalid, Unknown or Taken; which of them it was, :func:`create_machine` tells.
+    """
+    with recorded():
+        locked_site(site_id, "/siteId", shared=True)
+        each = [(Machine(id=uuid4(), **_columns(new)), macs_of(new.interfaces)) for new in news]
+        conflicts.demand_free_macs(caller, {mac: n for _, m in each for n, mac in enumerate(m)})
+        Machine.insert_many([row.__data__ for row, _ in each]).execute()
+        nics = [
+            _interface(row.id, interface, mac)
+            for (row, macs), new in zip(each, news, strict=True)
+            for mac, interface in zip(macs, new.interfaces, strict=True)
+        ]
+        Interface.insert_many(sorted(nics, key=itemgetter("mac"))).execute()
+        strangers = discoveries.open_of(site_id, [nic["mac"] for nic in nics])
+        for row, macs in each:
+            if strangers.intersection(macs):
+                discoveries.claimed(caller, row, macs)
+            _registered(caller, row, macs)
+
+
+def _columns(new: NewMachine) -> dict[str, Any]:
+    return {
+        "site_id": new.site_id,
+        "hostname": names.hostname(new.hostname, field="/hostname"),
+        "architecture": new.architecture,
+        "labels": dict(new.labels),
+        "memory_mib": new.memory_mib,
+        "disk_bytes": new.disk_bytes,
+        "bmc": None if new.bmc is None else dict(new.bmc),
+        "root_disk": None if new.root_disk is None else dict(new.root_disk),
+    }
+
+
+def _registered(caller: Caller, row: Machine, macs: Sequence[str]) -> None:
+    """Write down, and tell, that a machine was recorded."""
+    audit.record(
+        caller,
+        "machine.create",
+        kind="machine",
+        id=row.id,
+        site=row.site_id,
+        machine=row.id,
+        data={"after": shown(row, _TOLD) | {"macs": list(macs)}},
+    )
+    noted(row, Seen.ASKED, {"verb": "register", "by": caller.name})
+    announce(row.id)
 
 
 def macs_of(interfaces: Sequence[NewInterface]) -> list[str]:
@@ -212,11 +244,12 @@ def macs_of(interfaces: Sequence[NewInterface]) -> list[str]:
     return macs
 
 
-def _interface(machine_id: UUID, new: NewInterface, mac: str) -> None:
-    Interface.create(
-        machine_id=machine_id,
-        name=new.name,
-        mac=mac,
-        pxe_enabled=new.pxe_enabled,
-        network_name=new.network_name,
-    )
+def _interface(machine_id: UUID, new: NewInterface, mac: str) -> dict[str, Any]:
+    return {
+        "id": uuid4(),
+        "machine_id": machine_id,
+        "name": new.name,
+        "mac": mac,
+        "pxe_enabled": new.pxe_enabled,
+        "network_name": new.network_name,
+    }

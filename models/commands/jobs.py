@@ -81,6 +81,7 @@ def create_sync(
             reason=reason,
             data=told,
         )
+        syncs.begun(row.id)
     return UUID(str(row.id))
 
 

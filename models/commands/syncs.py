@@ -59,6 +59,14 @@ def due(limit: int = 100) -> list[UUID]:
     return [row.id for row in query]
 
 
+def begun(job_id: UUID) -> None:
+    """Hand a job that was just recorded to an agent, in the caller's transaction, if one lives."""
+    job = _locked(job_id)
+    if job is not None:
+        _grant(job)
+        job.save()
+
+
 def look(job_id: UUID) -> None:
     """Do what time demands of a job; safe to repeat."""
     with database.atomic():

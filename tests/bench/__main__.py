@@ -20,6 +20,7 @@ from tests.bench import (
     first_light,
     fleet,
     http,
+    imports,
     live,
     memory,
     power,
@@ -27,6 +28,7 @@ from tests.bench import (
     router,
     ssh,
     storm,
+    sync,
     tftp,
     workflows,
 )
@@ -53,6 +55,8 @@ FIGURES: Mapping[str, Measure] = MappingProxyType(
         "tftp": lambda folder, _: tftp.measure(folder),
         "http": lambda folder, _: http.measure(folder),
         "storm": lambda folder, _: storm.measure(folder),
+        "import": lambda folder, _: imports.measure(folder),
+        "sync": lambda folder, _: sync.measure(folder),
         "broker": lambda _, __: broker.main() is None,
     }
 )

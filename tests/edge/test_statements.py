@@ -71,7 +71,8 @@ def scene(api):
     api.made("/v1/approvals", machine)
     api.made("/v1/artifacts", make.artifact(ref="more"))
     api.made("/v1/sync-jobs", sync({"id": str(made.site)}, artifactRef="more"))
-    api.made("/v1/integration-jobs", integration({"id": str(made.site)}))
+    job = api.made("/v1/integration-jobs", integration({"id": str(made.site)}))
+    api.post(f"/v1/integration-jobs/{job['id']}/run")
     return made
 
 
@@ -103,10 +104,10 @@ def taken(app, api, counted):
     """Return status and number of statements of each, by the operation's id."""
     first, found = {}, {}
     for name, path in shown(app):
-        collection, _, rest = path.partition("/{")
-        url = path
-        if rest:
-            url = f"{collection}/{first[collection]}{rest.partition('}')[2]}"
+        url = collection = path.partition("/{")[0]
+        for part in path.split("/{")[1:]:
+            url += f"/{first[collection]}{part.partition('}')[2]}"
+            collection += "/{" + part
         counted.clear()
         answer = api.get(url)
         found[name] = answer.status_code, len(counted)
