@@ -8,6 +8,7 @@ http_message, http_answer, http_proxy                 requests and answers as by
 http_line, http_loop, http_handover, http_server      connections: bounded, handed over
 router                                                the answer to IPv6 router solicitations
 directory, moment                                     who boots what, and how long
-render                                                control's documents, as canonical text
+render, surveys                                       control's documents, as canonical text
+reports                                               what machines tell of themselves, in parts
 wire, sockets, tftp, files, http, store, bell, serve  touch the world
 """

@@ -6,6 +6,8 @@ import os
 import pytest
 
 from deploy.image import recipe
+from models import differences
+from models.differences import Entered
 from tests.deploy import inventory_lab
 from tests.deploy.image_lab import MAC, TOKEN, nvme
 from tests.deploy.inventory_lab import broken, sata, taking, virtio
@@ -85,7 +87,7 @@ def test_the_report_is_the_hardware_that_was_given_and_no_disk_is_written(tmp_pa
     say(f"inventory: report of {whole['bytes']} bytes {taken.told.time_of('inventoried'):.1f} s")
 
 
-def test_a_disk_that_cannot_be_read_fails_its_test_and_the_others_pass(tmp_path):
+def test_a_disk_that_cannot_be_read_is_critical_and_the_others_pass(tmp_path):
     bad = filled(tmp_path, 1)
     given = (*nvme(filled(tmp_path, 0), "NV-1"), *broken(bad, "BAD-1", 60 * 2048 + 9))
 
@@ -97,6 +99,8 @@ def test_a_disk_that_cannot_be_read_fails_its_test_and_the_others_pass(tmp_path)
         "pass",
     )
     assert "at MiB 60" in tests["disk-read", "sda"]["detail"]
+    [bad] = differences.critical(differences.differences(Entered(), taken.facts))
+    assert (bad["what"], bad["entered"]) == ("test disk-read", "sda")
 
 
 def test_a_machine_with_little_memory_and_no_disk_reports_too(tmp_path):
