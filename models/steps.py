@@ -197,7 +197,7 @@ def assign(
     )
 
 
-def errand(name: str, what: Errand, expects: str, deadline_s: int = 60, **params: Any) -> Step:
+def errand(name: str, what: Errand, expects: str, deadline_s: int = 180, **params: Any) -> Step:
     return Step(
         name=name,
         kind=StepKind.ERRAND,

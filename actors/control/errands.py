@@ -106,7 +106,7 @@ class Runner:
             log.info("errand.begun", fence=held.fence)
             ended = self._done(job)
             if ended is not None:
-                patiently(lambda: _settle(job, ended))
+                _recorded(job, ended)
         self.wake()
 
     def _done(self, job: Job) -> Ended | None:
@@ -137,6 +137,16 @@ class Runner:
             if thread.is_alive():
                 job.lost.set()
                 _give_back(job)
+
+
+def _recorded(job: Job, ended: Ended) -> None:
+    """Record how it ended; what the database will not have is a fault that is recorded instead."""
+    try:
+        patiently(lambda: _settle(job, ended))
+    except Exception as exc:
+        log.exception("errand.unrecorded")
+        why = f"what came of it cannot be recorded, {type(exc).__name__}: see the log of control"
+        patiently(lambda: _settle(job, Ended(done=False, reason=why)))
 
 
 def _settle(job: Job, ended: Ended) -> None:

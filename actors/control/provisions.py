@@ -21,6 +21,9 @@ from models.errands import Errand
 LOOK_S: Final = 5.0
 """Seconds between two looks at a run of tests."""
 
+TURN_S: Final = 0.2
+"""Seconds between two looks whether it is this errand's turn at a server."""
+
 Make = Callable[[Peer, Asked, Mapping[str, Any]], dict[str, Any]]
 Undo = Callable[[Peer, Asked, Mapping[str, Any]], None]
 Health = Callable[[Peer, Asked], None]
@@ -125,23 +128,27 @@ def _chosen(capability: str, means: Means) -> External:
 
 
 @contextmanager
-def _serially(external: External, driver: Driver) -> Iterator[None]:
-    """Keep other processes of Sprout from the same server meanwhile.  Raises Unreachable."""
+def _serially(external: External, driver: Driver, job: Job) -> Iterator[None]:
+    """Keep other errands from the same server meanwhile; they wait.  Raises Unreachable."""
     if not driver.serial:
         yield
         return
     key = int.from_bytes(hashlib.sha256(external.url.encode()).digest()[:4], "big", signed=True)
-    with alone(key) as mine:
-        if not mine:
-            raise Unreachable(f"{external.name} is busy with another machine")
-        yield
+    while True:
+        with alone(key) as mine:
+            if mine:
+                yield
+                return
+        if job.lost.wait(TURN_S) or job.deadline.left <= 0:
+            job.check()
+            raise Unreachable(f"{external.name} is busy with other machines")
 
 
 def make(capability: str, job: Job, means: Means) -> dict[str, Any]:
     """Have the provider hold what the errand says; return what it calls it."""
     external = _chosen(capability, means)
     driver = DRIVERS[capability, external.kind]
-    with _serially(external, driver):
+    with _serially(external, driver, job):
         job.check()
         found = driver.make(peer(external, means.resolvers), asked(job), job.held.params)
     return {**found, "provider": external.name}
@@ -155,7 +162,7 @@ def undo(capability: str, job: Job, means: Means) -> dict[str, Any]:
     try:
         external = _chosen(capability, means)
         driver = DRIVERS[capability, external.kind]
-        with _serially(external, driver):
+        with _serially(external, driver, job):
             for item in job.held.params["items"]:
                 job.check()
                 driver.undo(peer(external, means.resolvers), asked(job), item)

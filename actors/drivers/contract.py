@@ -108,11 +108,11 @@ def _object(peer: Peer, body: Any) -> dict[str, Any]:
 
 def _text(peer: Peer, told: Mapping[str, Any], key: str) -> str:
     value = told.get(key)
-    if not isinstance(value, str) or not 0 < len(value) <= 200:
+    if not isinstance(value, str) or not 0 < len(value) <= 200 or not value.isprintable():
         raise Garbled(f"{peer.name} answers without {key!r}")
     return value
 
 
 def _maybe(body: Any, key: str) -> str:
     value = body.get(key) if isinstance(body, dict) else None
-    return value[:200] if isinstance(value, str) else ""
+    return value[:200] if isinstance(value, str) and value.isprintable() else ""

@@ -50,16 +50,10 @@ def settle(held: Held, ended: Ended, render: Render) -> bool:
 
 
 def overdue(limit: int = 100) -> list[UUID]:
-    """Return open errands of no workflow whose deadline has passed."""
-    rows = (
-        Errand.select(Errand.id)
-        .where(
-            Errand.finished_at.is_null()
-            & Errand.workflow_id.is_null()
-            & (Errand.deadline_at < now())
-        )
-        .limit(limit)
-    )
+    """Return open errands of no workflow whose deadline has passed, of names that are known."""
+    late = Errand.finished_at.is_null() & (Errand.deadline_at < now())
+    ours = Errand.workflow_id.is_null() & Errand.name.in_([name.value for name in Name])
+    rows = Errand.select(Errand.id).where(late & ours).limit(limit)
     return [row.id for row in rows]
 
 

@@ -22,7 +22,9 @@ _KNOWN: Final = """
 SELECT DISTINCT subject FROM errands
 WHERE name = %s AND (finished_at IS NULL OR finished_at > now() - %s * interval '1 second')"""
 
-_LEFT: Final = "SELECT capability, name, detail FROM holdings WHERE state = 'left' ORDER BY gone_at"
+_LEFT: Final = """
+SELECT capability, name, detail FROM holdings
+WHERE state = 'left' AND gone_at > now() - interval '30 days' ORDER BY gone_at"""
 _STATES: Final = """
 SELECT capability, state, count(*) FROM holdings WHERE state <> 'gone' GROUP BY capability, state"""
 
@@ -70,7 +72,7 @@ def _of(capability: str, found: Mapping[UUID, Any]) -> Standing:
 
 
 def left() -> list[tuple[str, str, str]]:
-    """Return (capability, name, why) of what a person must see to at a provider."""
+    """Return (capability, name, why) of what a person must see to at a provider, for 30 days."""
     return [(row[0], row[1], row[2]) for row in database.execute_sql(_LEFT).fetchall()]
 
 

@@ -81,6 +81,16 @@ def test_a_fault_is_tried_again_where_it_may_pass(running, fault, tries, words):
     assert (len(calls), row(errand).state, row(errand).detail) == (tries, "failed", words)
 
 
+def test_what_the_database_will_not_have_ends_the_errand_with_words(running):
+    errand = asked(tries=3)
+
+    running(lambda _job, _means: {"name": "a\0b"})
+    until(ended(errand))
+
+    assert row(errand).state == "failed"
+    assert "cannot be recorded" in row(errand).detail
+
+
 def test_no_more_than_its_places_run_at_once_and_all_are_done(running):
     at_once, most, lock = [0], [0], threading.Lock()
 

@@ -1,16 +1,25 @@
 """PowerDNS and Kea as Debian has them, led by our drivers and asked from outside."""
 
+import math
+import socket
 import subprocess
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from threading import Event, Thread
+from uuid import uuid4
 
 import pytest
 
 from actors.control import provisions
-from actors.drivers import kea, powerdns
+from actors.control.errand import Job, Means
+from actors.drivers import contract, kea, powerdns
 from actors.drivers.deadline import Deadline
-from actors.drivers.errors import Conflict, Refused
+from actors.drivers.errors import Conflict, Refused, Unreachable
 from actors.drivers.providers import Errand
+from actors.drivers.reach import Rules, anywhere
 from config.capabilities import External
+from models.errands import Errand as Name
+from models.errands import Held
 from pxe_stack import dns_client
 from tests.pxe_stack.lab import lab, sweep
 from tests.services import kea as kea_server
@@ -189,6 +198,45 @@ def test_kea_that_works_is_healthy(leases):
     kea.health(leases, errand())
 
 
+def test_two_machines_at_once_are_one_after_the_other_and_both_are_reserved(
+    database_url, dhcp, leases
+):
+    """Kea's configuration is set as a whole: the one that came between would be lost."""
+    external = External(
+        capability="dhcp",
+        kind="kea",
+        url=dhcp.url,
+        token=f"{kea_server.USER}:{kea_server.PASSWORD}",
+    )
+    means = Means(externals={"dhcp": external})
+    told = []
+
+    def reserve(number):
+        item = {"mac": f"52:54:00:00:01:{number:02x}", "address": f"10.77.0.{100 + number}"}
+        held = Held(
+            id=uuid4(),
+            name=Name.DHCP_RESERVE,
+            subject=uuid4(),
+            key=f"k{number}",
+            params=RESERVATION | item,
+            fence=1,
+            left_s=60,
+        )
+        job = Job(held, Deadline.after(60), math.inf)
+        told.append(provisions.make("dhcp", job, means))
+
+    threads = [Thread(target=reserve, args=(number,)) for number in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join(60)
+
+    macs = [mac for mac in reserved(dhcp) if mac.startswith("52:54:00:00:01:")]
+    for mac in macs:
+        kea.unreserve(leases, errand(), RESERVATION | {"mac": mac})
+    assert (len(told), len(macs)) == (4, 4)
+
+
 def test_a_machine_on_the_wire_gets_the_address_that_was_reserved(tmp_path):
     sweep()
     with (
@@ -201,3 +249,34 @@ def test_a_machine_on_the_wire_gets_the_address_that_was_reserved(tmp_path):
         told = wire.run("busybox", "udhcpc", "-i", "c0", "-n", "-q", "-f", "-s", "/bin/true")
 
     assert "lease of 10.77.0.50 obtained" in told.stdout + told.stderr
+
+
+def test_a_provider_that_drips_is_hung_up_on():
+    with dripping() as url:
+        slow = replace(
+            peer("dns", "contract", url, ""), rules=Rules(networks=anywhere(), total_s=0.3)
+        )
+
+        with pytest.raises(Unreachable, match="cannot be asked: ReadTimeout"):
+            contract.health(slow, errand())
+
+
+@contextmanager
+def dripping():
+    """A server that answers a byte at a time, for as long as anybody listens."""
+    over = Event()
+
+    def serve(listener):
+        with suppress(OSError):
+            line, _ = listener.accept()
+            with line:
+                line.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+                while not over.wait(0.05):
+                    line.sendall(b" ")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = Thread(target=serve, args=(listener,))
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        over.set()
+        thread.join()

@@ -295,6 +295,7 @@ HOSTILE = {
     "deep": (answer(200, b"[" * 100_000), "no JSON"),
     "a list": (answer(200, b"[]"), "no JSON object"),
     "no id": (answer(200, b'{"address": "10.77.0.12"}'), "without 'id'"),
+    "a NUL": (answer(200, b'{"id": "a\\u0000", "address": "10.77.0.12"}'), "without 'id'"),
     "numbers": (answer(200, b'{"id": 7, "address": 8}'), "without 'id'"),
     "metadata": (answer(307, Location="http://169.254.169.254/x"), "another host"),
     "another port": (answer(307, Location="http://127.0.0.1:1/x"), "another service"),

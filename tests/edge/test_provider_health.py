@@ -1,5 +1,6 @@
 """Readiness and metrics say in words how external providers do, and what is left there."""
 
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import pytest
@@ -70,7 +71,7 @@ def test_what_is_left_at_a_provider_is_told_until_there_is_too_much_of_it(app):
             external_id="",
             state="left",
             detail="remove it there",
-            gone_at="2025-01-01T00:00:00Z",
+            gone_at=datetime.now(UTC),
         )
 
     detail = told(app)["detail"]

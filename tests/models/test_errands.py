@@ -9,13 +9,13 @@ from peewee import IntegrityError
 
 from models import database as pool
 from models import queries
-from models.commands import asks, errands, outcomes, providing, walks
+from models.commands import asks, errands, machines, outcomes, providing, walks
 from models.errands import LONGEST_REST_S, Ended, rest_s
 from models.errands import Errand as Name
 from models.errors import Exhausted
 from models.kinds import Kind, Progress
 from models.lifecycle import State
-from models.tables import Errand, Observation, Outbox, Workflow
+from models.tables import Allocation, Errand, Machine, Observation, Outbox, Workflow
 from tests.faults.world import dying
 from tests.models import make
 
@@ -152,6 +152,14 @@ def test_a_hundred_errands_taken_by_eight_at_once_are_each_taken_once(db):
         each.join()
 
     assert len(taken) == len(set(taken)) == 100
+
+
+def test_what_only_a_newer_version_knows_is_left_to_it_when_its_time_is_over(db, ends):
+    errand = asked()
+    past(errand, "deadline_at")
+    Errand.update(name="of-tomorrow").where(Errand.id == errand).execute()
+
+    assert outcomes.overdue() == []
 
 
 @pytest.mark.parametrize("after", range(8))
@@ -296,6 +304,28 @@ def test_a_step_is_passed_once_wherever_its_doer_dies(scene, after):
     assert [each.data["step"] for each in begun] == ["name-recorded", "run-prepared"]
     assert queries.workflow(flow).step.name == "plan-served"
     assert walks.due() == []
+
+
+def test_a_machine_is_forgotten_with_its_errands(scene):
+    flow, held = held_by(scene)
+    settle(held)
+    Allocation.update(state="released", released_at=Allocation.created_at).execute()
+    Workflow.update(state="failed").where(Workflow.id == flow).execute()
+    Machine.update({"state": "retired"}).where(Machine.id == scene.machine).execute()
+
+    machines.delete_machine(make.ADMIN, scene.machine)
+
+    assert [each.name for each in Errand.select()] == []
+
+
+def test_what_is_just_being_undone_is_not_asked_for_meanwhile(scene):
+    _, held = held_by(scene)
+    settle(held, FINAL)
+    undoing = errands.take(EVERY)
+    walked = scene.provision()
+
+    assert undoing.name is Name.DNS_REMOVE
+    assert "is being undone. Ask again in a minute." in queries.workflow(walked).detail
 
 
 def test_a_workflow_keeps_the_providers_it_began_with(scene):
