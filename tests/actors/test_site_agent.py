@@ -109,7 +109,8 @@ def test_an_agent_keeps_its_id_over_restarts(live):
 def test_a_registration_says_what_control_needs(agent):
     said = agent.greeting()
 
-    assert said["capabilities"] == ["redfish", "http", "sync", "inventory-image", "remote-task"]
+    always = ["sync", "inventory-image", "wake-on-lan"]
+    assert said["capabilities"] == ["redfish", "http", *always, "remote-task"]
     assert said["advertise"]["boot_base_url"] == "http://10.0.0.1:8081"
     assert ssh_access.public_key(said["advertise"]["ssh_ca"])
     assert said["incarnation"] == str(agent.journal.incarnation)

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from uuid import uuid4
 
 import pytest
 
@@ -9,7 +10,9 @@ from deploy.rack.boot import Enabled, Override, Target
 from deploy.rack.hardware import Firmware
 from deploy.rack.power import PowerState, Reset
 from deploy.rack.simulated.pace import Order
+from models.bootplan import Action
 from models.observations import Seen
+from pxe_stack import render, wipes
 from tests.deploy.simulated_lab import ADDRESS, QUICK, staged
 from tests.pxe_stack.lab import until
 
@@ -129,6 +132,34 @@ def test_what_was_installed_is_there_after_the_rack_was_ended(tmp_path):
         again.loop.call(again.machine.set_override, Override(Target.HDD, Enabled.ONCE))
         again.press(Reset.ON)
         until(lambda: again.machine._boot is not None and again.machine._boot.listens)
+
+
+def test_what_is_released_reports_a_wipe_powers_off_and_has_nothing_left_to_boot(uefi):
+    with uefi.serving():
+        uefi.press(Reset.ON)
+        until(lambda: uefi.machine._drive.system is not None)
+    uefi.press(Reset.FORCE_OFF)
+    uefi.loop.call(uefi.machine.set_override, ONCE)
+    unit = uefi.machine.hardware
+    order = render.Order(
+        hostname="node-01",
+        mac=unit.mac,
+        addressing=uefi.plan().addressing,
+        kernel_path="simulated/vmlinuz",
+        initrd_path="simulated/initrd.img",
+        instance_id="run-2",
+        disk_serial=unit.disk.serial,
+    )
+    documents = wipes.documents(order, disks="all")
+    wipe = replace(uefi.plan(), version=2, run=uuid4(), action=Action.WIPE, documents=documents)
+
+    with uefi.serving(plan=wipe) as boot:
+        uefi.press(Reset.ON)
+        [told] = boot.wait_for(Seen.WIPED)
+        uefi.until_state(PowerState.OFF)
+
+    assert unit.disk.serial in told.data["disk1"]
+    assert uefi.machine._drive.system is None
 
 
 def test_a_running_system_obeys_the_power_button_and_firmware_does_not(uefi):
