@@ -32,12 +32,20 @@ def cloud_config(text: str) -> dict[str, Any]:
             raise unfit("YAML aliases are not for these templates")
         config = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as exc:
-        raise unfit(f"it is no YAML: {exc}") from exc
+        # Without its cause, which quotes the line: a profile may hold a password.
+        raise unfit(f"it is no YAML: {_where(exc)}") from None
     if config is None:
         return {}
     if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
         raise unfit("it must be a mapping with text for keys")
     return config
+
+
+def _where(exc: Exception) -> str:
+    """Return the line and the rule that is broken, and nothing of what stands there."""
+    if isinstance(exc, yaml.MarkedYAMLError) and exc.problem_mark is not None:
+        return f"line {exc.problem_mark.line + 1}: {exc.problem}"
+    return type(exc).__name__
 
 
 def user_data(

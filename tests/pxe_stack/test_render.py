@@ -235,3 +235,14 @@ def test_a_serial_that_could_leave_its_line_is_refused(serial):
 
 def test_the_documents_of_a_plan_are_the_same_every_time():
     assert render.documents(ORDER) == render.documents(ORDER)
+
+
+def test_what_is_no_yaml_is_told_by_its_line_and_not_by_what_stands_there():
+    """A profile may hold a password, and what is refused is logged, audited and shown."""
+    template = "#cloud-config\nusers:\n- name: ada\n  passwd: [hunter2\n"
+
+    with pytest.raises(Invalid, match="it is no YAML: line 5: ") as caught:
+        body("seed/user-data", replace(ORDER, cloud_config_template=template))
+
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.__cause__ is None
