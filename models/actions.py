@@ -31,7 +31,10 @@ def _from(event: Event) -> frozenset[State]:
 _IDLE: Final = frozenset(State) - WORKING - {State.RETIRED}
 _SUMMARIES: Final[Mapping[Kind, tuple[str, bool]]] = MappingProxyType(
     {
-        Kind.COMMISSION: ("Read the inventory from its BMC; leads to available.", False),
+        Kind.COMMISSION: (
+            "Take inventory of it, and test it where it can boot; leads to available.",
+            False,
+        ),
         Kind.PROVISION: ("Write an image to its disk and boot it; leads to active.", True),
         Kind.REPROVISION: ("Provision a machine that is in use: wipes its disk.", True),
         Kind.IMAGE: ("Insert an image as virtual media, and boot from it next.", True),

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from models import boards, differences, facts
 from models.bootplan import Action
-from models.commands import agents, machines, providing, runs, tasks
+from models.commands import agents, machines, runs, tasks
 from models.commands.runs import Boot, Render
 from models.errors import DomainError, NotReady
 from models.steps import CAPABILITY, Task, Trait
@@ -28,7 +28,6 @@ class How(StrEnum):
     IMAGE = "image"
 
 
-_ADDRESSES: Final = frozenset({Trait.EXTERNAL_IPAM, Trait.EXTERNAL_DHCP})
 _HINT: Final = "Make it available as the README says, or ask with: --inventory bmc"
 
 
@@ -53,12 +52,6 @@ def chosen(machine: Machine, how: How) -> dict[str, Any]:
 def _bootable(machine: Machine) -> tuple[Image, Network]:
     """Return what *machine* would boot, and on which network.  Raises DomainError."""
     image = _newest(machine.architecture)
-    if providing.to_provide() & _ADDRESSES:
-        raise NotReady(
-            "an external provider gives addresses here, and is asked for none to take inventory",
-            field="/inventory",
-            hint=_HINT,
-        )
     runs.pxe_interface(machine)
     network = runs.provisioning_network(machine, None)
     runs.owner(machine)

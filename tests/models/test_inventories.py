@@ -13,6 +13,7 @@ from models.observations import Seen
 from models.phases import Phase
 from models.tables import Allocation, Image, Machine, Plan, Workflow
 from models.why import why
+from models.workflows import of_params
 from tests.models import make
 
 pytestmark = pytest.mark.services
@@ -185,14 +186,16 @@ def test_what_would_come_of_it_shows_the_boot_where_there_will_be_one(scene):
     assert ["inventoried" in names for names in found] == [True, False]
 
 
-def test_where_addresses_are_an_external_providers_the_bmc_is_asked_alone(scene):
-    providing.choose(["ipam"], "example")
+def test_where_another_gives_addresses_it_is_asked_before_the_boot(scene):
+    providing.choose(["ipam", "dhcp"], "example")
     try:
-        flow = commissioning(scene)
+        flow = asks.commission(make.ADA, scene.machine)
     finally:
         providing.choose([], "provisioning.sprout.local")
 
-    assert "external provider" in queries.workflow(flow).params["why"]
+    names = [step.name for step in of_params(Kind.COMMISSION, queries.workflow(flow).params).steps]
+    before = names[: names.index("run-prepared")]
+    assert before == ["inventory", "inventory-recorded", "address-given", "reserved"]
 
 
 def test_without_an_interface_to_boot_from_the_bmc_is_asked_alone(scene):
