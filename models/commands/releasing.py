@@ -6,7 +6,7 @@ Only partition tables and signatures are; what is recorded says that this is no 
 from typing import Any, Final
 
 from models import audit, facts
-from models.audit import ENGINE
+from models.audit import ENGINE, Caller
 from models.bootplan import Action
 from models.commands import letting_go, runs
 from models.commands.runs import Boot, Render
@@ -116,6 +116,24 @@ def let_go(machine: Machine, flow: Workflow) -> None:
     if flow.run_id is not None:
         runs.withdraw(machine, request_id=flow.request_id)
     letting_go.all_of(machine)
+    if flow.kind == Kind.RETIRE.value and machine.bmc:
+        _forget_board(machine, flow)
+
+
+def _forget_board(machine: Machine, flow: Workflow) -> None:
+    """Where its BMC was, and where the password lies, only the audit says from now on."""
+    audit.record(
+        Caller(name=flow.requested_by, request_id=flow.request_id),
+        "machine.forget-bmc",
+        kind="machine",
+        id=machine.id,
+        site=machine.site_id,
+        machine=machine.id,
+        reason=flow.reason,
+        data={"bmc": machine.bmc},
+    )
+    machine.bmc = None
+    machine.save()
 
 
 def _left(machine: Machine) -> dict[str, Any]:

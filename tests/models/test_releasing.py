@@ -214,3 +214,18 @@ def test_no_release_powers_a_machine_on_before_its_plan_is_served():
         powers = [n for n, s in enumerate(steps) if s.task in {Task.POWER_ON, Task.REBOOT}]
         assert names.index("plan-served") < min(powers)
         assert names.index("wiped") < names.index("let-go")
+
+
+def test_a_retired_machine_keeps_its_bmc_in_the_audit_alone_and_its_name_is_free(active):
+    flow = released(active, wipe="none")
+    for _ in range(2):
+        active.agent.finish(flow, {"power": "off"})
+    board = Machine.get_by_id(active.machine).bmc
+
+    asks.moved(make.ADMIN, active.machine, Kind.RETIRE, reason="sold")
+    again = make.machine(active.site, "node-01", [make.interface("52:54:00:00:00:09")])
+
+    row = Audit.get(Audit.action == "machine.forget-bmc")
+    assert (row.data["bmc"], row.reason) == (board, "sold")
+    assert active.view.bmc is None
+    assert again != active.machine
