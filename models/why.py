@@ -82,11 +82,18 @@ def why(
         )
     words, action = _at_rest(machine)
     return Why(
-        sentence=f"{machine.hostname} waits for nothing: {words}.",
+        sentence=f"{machine.hostname} waits for nothing: {words}.{_last(flow)}",
         waiting=False,
         evidence=evidence,
         next_action=action.format(name=machine.hostname),
     )
+
+
+def _last(flow: WorkflowView | None) -> str:
+    """Say why the last that was asked came to nothing, where that left the machine as it was."""
+    if flow is None or flow.progress is not Progress.FAILED or not flow.detail:
+        return ""
+    return f" Its last {flow.kind} failed: {flow.detail}."
 
 
 def _at_rest(machine: MachineView) -> tuple[str, str]:

@@ -175,12 +175,12 @@ class Agent:
             data={"task": str(flow.task_id), "result": result or {}},
         )
 
-    def fail(self, workflow_id: UUID, *, retryable):
+    def fail(self, workflow_id: UUID, *, retryable, reason="no answer"):
         flow = Workflow.get_by_id(workflow_id)
         self.report(
             Seen.TASK_FAILED,
             flow.machine_id,
-            data={"task": str(flow.task_id), "reason": "no answer", "retryable": retryable},
+            data={"task": str(flow.task_id), "reason": reason, "retryable": retryable},
         )
 
 

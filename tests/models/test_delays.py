@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from models import queries
-from models.commands import delays
-from models.kinds import Progress
+from models.commands import asks, delays, walks
+from models.kinds import Kind, Progress
 from models.lifecycle import State
 from models.messages import Kind as MessageKind
 from models.observations import Seen
@@ -43,6 +43,25 @@ def age(flow, seconds):
     row.deadline_at -= timedelta(seconds=seconds)
     row.wake_at = row.deadline_at
     row.save()
+
+
+# --- a BMC that is silent ---
+
+SILENT = "the BMC at 10.0.0.5 did not answer 3 times; it is asked again in 10 s"
+
+
+def test_why_says_that_a_bmc_is_left_alone_while_it_is_and_when_the_verb_has_failed(scene):
+    flow = asks.power(make.ADA, scene.machine, Kind.POWER_ON)
+    walks.advance(flow, make.render)
+    for _ in range(3):
+        make.due_now(flow)
+        scene.agent.fail(flow, retryable=True, reason=SILENT)
+        said = sentence(scene)
+        assert SILENT in said
+
+    assert queries.workflow(flow).progress is Progress.FAILED
+    assert said.startswith("node-01 waits for nothing")
+    assert "Its last power-on failed" in said
 
 
 # --- where a plan's files lie ---
