@@ -7,6 +7,7 @@ from typing import Any, Final
 from flask import Blueprint, Flask
 
 from edge.pages import (
+    allocating,
     asking,
     consents,
     discovered,
@@ -26,6 +27,7 @@ BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     fleet.blueprint,
     machine.blueprint,
     asking.blueprint,
+    allocating.blueprint,
     entering.blueprint,
     flows.blueprint,
     discovered.blueprint,

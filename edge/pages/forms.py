@@ -5,6 +5,7 @@ So each fault that the API would tell stands at its field, and nothing is judged
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final, TypeVar
 
 from flask import Response, render_template, request
@@ -18,6 +19,7 @@ from models.errors import DomainError, Forbidden, NotFound, Unknown
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
+_DIGITS: Final = 50
 _LISTS: Final = frozenset({"lines", "sums"})
 
 TYPED: Final = "/confirm"
@@ -27,7 +29,7 @@ TYPED: Final = "/confirm"
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
     """One field.  *kind*: text, number, check, secret, hidden, area, lines (a list), sums (SHA-256
-    by path), or select with *options* (value, words).
+    by path), pairs (name=value), or select with *options* (value, words).
 
     What is pasted where a secret's place is named may be the secret: it is never sent back.
     """
@@ -152,28 +154,48 @@ def _begun(text: str) -> str:
 
 
 def _value(field: Field, word: str) -> Any:
-    match field.kind:
-        case "check":
-            return True
-        case "number" | "hidden":
-            return int(word) if word.isdecimal() else word
-        case "area":
-            return "\n".join(word.splitlines()) + "\n"
-        case "lines":
-            return [line.strip() for line in word.splitlines() if line.strip()]
-        case "sums":
-            return _sums(word)
-        case _:
-            return word
+    return _READ.get(field.kind, str)(word)
 
 
-def _sums(text: str) -> dict[str, str]:
+def _number(word: str) -> int | str:
+    """Return a number, or what is none, or is longer than any: that is for /v1 to refuse."""
+    return int(word) if word.isdecimal() and len(word) <= _DIGITS else word
+
+
+def _area(word: str) -> str:
+    return "\n".join(word.splitlines()) + "\n"
+
+
+def _lines(word: str) -> list[str]:
+    return [line.strip() for line in word.splitlines() if line.strip()]
+
+
+def _pairs(word: str) -> dict[str, str]:
+    parts = (line.partition("=") for line in _lines(word))
+    return {name: value for name, _, value in parts}
+
+
+def _sums(word: str) -> dict[str, str]:
     """Return SHA-256 by path, of what sha256sum prints; what is odd is for /v1 to refuse."""
     found = {}
-    for line in filter(None, map(str.strip, text.splitlines())):
+    for line in _lines(word):
         sha256, _, path = line.partition(" ")
         found[path.strip().removeprefix("*") or line] = sha256.lower()
     return found
+
+
+_READ: Final[Mapping[str, Callable[[str], Any]]] = MappingProxyType(
+    {
+        "check": bool,
+        "number": _number,
+        "hidden": _number,
+        "area": _area,
+        "lines": _lines,
+        "pairs": _pairs,
+        "sums": _sums,
+    }
+)
+"""How what was filled in is read, by the field's kind; other kinds are text."""
 
 
 def _place(pointer: str, known: Collection[str]) -> str:

@@ -52,6 +52,7 @@ _UNDER: Final[Mapping[str, str]] = MappingProxyType(
         "entering.site": "places",
         "entering.network": "places",
         "shelves": "places",
+        "allocating": "places",
     }
 )
 """Blueprints and endpoints whose pages stand under another's place of the rail."""

@@ -108,5 +108,6 @@ def show(site: str) -> ResponseReturnValue:
         may_machine=may("machine.create", standing.site.id),
         may_sync=may("sync-job.create", standing.site.id),
         may_integrate=may("integration-job.create", standing.site.id),
+        may_allocate=may("machine.allocate", standing.site.id),
         commands=frame.commands(path, f"sprout sites health {standing.site.slug}"),
     )

@@ -63,6 +63,7 @@ def whole(scene):
         f"/profiles/{scene.profile}",
         f"/profiles/{scene.profile}/delete",
         "/sites/ams-1/new-machine",
+        "/sites/ams-1/allocate",
     )
 
 
