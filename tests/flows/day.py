@@ -4,6 +4,7 @@ Each step runs lines as they stand in the list, and looks at what they did past 
 """
 
 import hashlib
+import hmac
 import json
 from dataclasses import dataclass, field
 
@@ -249,9 +250,44 @@ def judges(day):
     assert [each["kind"] for each in events][-1] in {"step-done", "state-moved", "phase-moved"}
 
 
+def syncs(day):
+    """What an artifact has is brought to the site, each file with its own SHA-256."""
+    made = day.sprout("sync-jobs", "create", "--site-id", day.site, "--artifact-ref", "debian",
+                      "--mode", "preseed")  # fmt: skip
+
+    def ended():
+        (found,) = [j for j in day.sprout("sync-jobs", "list", "--site-id", day.site)
+                    if j["id"] == made["id"]]  # fmt: skip
+        return found if found["state"] not in {"waiting", "running"} else None
+
+    found = day.yard.until(ended, "the sync job's end")
+    assert (found["state"], found["filesDone"]) == ("succeeded", found["filesTotal"]), found
+    wanted = {day.yard.image["files"][name]["sha256"] for name in ("vmlinuz", "initrd.img")}
+    assert wanted <= day.yard.held()
+
+
+def exports(day):
+    """A webhook is handed the site's machines, signed by what its reference leads to."""
+    with day.yard.webhook() as hook:
+        made = day.sprout(
+            "integration-jobs", "create", "--name", "export", "--site-id", day.site, "--kind",
+            "metadata-export", "--provider", "webhook", "--endpoint", hook.url,
+            "--secret-ref", "env:WEBHOOK",
+        )  # fmt: skip
+        day.sprout("integration-jobs", "run", made["id"])
+        headers, body = day.yard.until(hook.heard, "the webhook's call")
+
+    told = dict(each.split("=", 1) for each in headers["X-Sprout-Signature"].split(","))
+    key, signed = day.yard.WEBHOOK.encode(), f"{told['t']}.".encode() + body
+    assert hmac.new(key, signed, hashlib.sha256).hexdigest() == told["v1"]
+    assert NAME in {each["hostname"] for each in json.loads(body)["machines"]}
+
+
 def releases(day):
     day.asked("release", "--approval-id", day.approved("release"))
 
+    left = day.unit.disk()
+    assert (left[SIGNATURE], left[GPT]) != (b"\x55\xaa", b"EFI PART")
     assert day.unit.bmc.power == "Off"
     assert not any(day.unit.disk())
 
@@ -311,5 +347,6 @@ def recomputed(day):
 
 STEPS = (
     sites, networks, discovers, machines, images, commissions, allocates, provisions, runs,
-    reboots, powers, judges, releases, retires, audits,
+    reboots, powers, judges, syncs,
+    exports, releases, retires, audits,
 )  # fmt: skip

@@ -4,6 +4,7 @@ What is looked at from outside goes past the product: Redfish by plain HTTP, the
 the network by the commands of Debian.
 """
 
+import hashlib
 import json
 import signal
 import subprocess
@@ -12,8 +13,9 @@ import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from queue import SimpleQueue
 from threading import Thread
 
 import requests
@@ -97,8 +99,25 @@ class Unit:
             return disk.read(LINES)
 
 
+class Hook(BaseHTTPRequestHandler):
+    """Takes what is posted, and keeps it."""
+
+    calls: SimpleQueue
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.calls.put((self.headers, body))
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, *args):
+        pass
+
+
 class Yard:
     """`sprout up` without a rack, and a rack with *machines* that nobody has entered."""
+
+    WEBHOOK = "of-the-webhook-only"
 
     def __init__(self, folder, cache, *, machines):
         self.folder, self.data = folder, folder / "data"
@@ -108,7 +127,8 @@ class Yard:
         self._held = ExitStack()
 
     def __enter__(self):
-        self.up = Running(self.data, rack=0)
+        told = {"SPROUT_OUTBOUND_ALLOW": "127.0.0.0/8", "SPROUT_SECRET_WEBHOOK": self.WEBHOOK}
+        self.up = Running(self.data, rack=0, **told)
         self._held.callback(self.up.stop)
         self._built()
         self._racked()
@@ -134,6 +154,11 @@ class Yard:
         started = process.launch([str(SPROUT), "site"], log, env=self._site_env(path), cwd=ROOT)
         self._held.callback(process.stop, started, how=signal.SIGTERM)
 
+    def held(self):
+        """Return the SHA-256 of each file that the site keeps to serve."""
+        files = (each for each in (self.folder / "site" / "cache").rglob("*") if each.is_file())
+        return {hashlib.sha256(each.read_bytes()).hexdigest() for each in files}
+
     def within(self, *words):
         """Run a command in the rack's network; return what it printed."""
         prefix = ["ip", "netns", "exec", self.rack["netns"]]
@@ -158,12 +183,15 @@ class Yard:
         folder.mkdir(exist_ok=True)
         (folder / "rescue.iso").write_bytes(b"\0" * (1 << 20))
         handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-            thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-            thread.start()
-            yield f"http://127.0.0.1:{server.server_port}/rescue.iso"
-            server.shutdown()
-            thread.join()
+        with _serving(handler) as url:
+            yield f"{url}/rescue.iso"
+
+    @contextmanager
+    def webhook(self):
+        """Serve what integrations post to."""
+        calls = SimpleQueue()
+        with _serving(type("Bound", (Hook,), {"calls": calls})) as url:
+            yield Waiting(f"{url}/hook", calls)
 
     def key(self):
         """Return the file of the operator's public key, by which `sprout ssh` comes in."""
@@ -218,6 +246,28 @@ class Yard:
             "SPROUT_LOADER_DIRS": f"/usr/lib/ipxe:/boot:{self.artifact}",
             "SPROUT_CANARY_INTERVAL_S": "0",
         }
+
+
+@dataclass
+class Waiting:
+    """Where a webhook is, and what came to it."""
+
+    url: str
+    calls: SimpleQueue
+
+    def heard(self):
+        """Return the first call, None before it."""
+        return None if self.calls.empty() else self.calls.get()
+
+
+@contextmanager
+def _serving(handler):
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
 
 
 @contextmanager
