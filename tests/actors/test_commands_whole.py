@@ -21,22 +21,28 @@ pytestmark = pytest.mark.services
 POLICY = """
 version: 1
 remote-tasks:
-  reads: [uptime, ls <path>, sleep <count>, cat <path>, head -c 100000000 /dev/zero]
+  reads: [uptime, ls <path>, sleep <count>, cat <path>, head -c 100000000 /dev/zero, {again} <path>]
   changes: [{append} <path>]
 """
 APPEND = """#!/bin/sh
 echo once >>"$1"
 exec sleep 3600.5
 """
+AGAIN = """#!/bin/sh
+echo once >>"$1"
+[ "$(wc -l <"$1")" -gt 1 ] || exec sleep 3600.25
+"""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("whole")
-    append = made / "append"
-    append.write_text(APPEND)
-    append.chmod(0o755)
-    (made / "policy.yaml").write_text(POLICY.format(append=append))
+    programs = {"append": APPEND, "again": AGAIN}
+    for name, text in programs.items():
+        (made / name).write_text(text)
+        (made / name).chmod(0o755)
+    named = {name: made / name for name in programs}
+    (made / "policy.yaml").write_text(POLICY.format(**named))
     return made
 
 
@@ -186,3 +192,15 @@ def test_an_agent_killed_in_the_middle_leaves_nothing_running_and_repeats_nothin
     assert ended["state"] == "failed"
     assert "nobody knows whether it was run" in ended["detail"]
     assert marks.read_text() == "once\n"
+
+
+def test_what_only_reads_is_run_again_by_an_agent_that_was_killed_in_the_middle(whole, folder):
+    marks = folder / "marks-again"
+    flow = whole.ask(f"{folder}/again {marks}")
+    until(marks.exists)
+
+    whole.site.end(signal.SIGKILL)
+    whole.site.start(NETNS=whole.netns)
+
+    assert whole.ended(flow, seconds=60)["state"] == "succeeded"
+    assert marks.read_text() == "once\nonce\n"
