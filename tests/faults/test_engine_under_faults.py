@@ -10,16 +10,33 @@ from hypothesis.stateful import run_state_machine_as_test as run
 
 from models import database as pool
 from models.bootplan import BootPlan
+from models.commands import providing
+from models.errands import Ended
 from models.kinds import Kind
 from models.lifecycle import WORKING, State
 from models.observations import Seen
-from models.tables import Allocation, Plan, Workflow
+from models.tables import Allocation, Errand, Plan, Workflow
+from models.workflows import of_params
 from tests.faults.world import World
 
 pytestmark = pytest.mark.services
 
 EXAMPLES = int(os.environ.get("FAULTS", "25"))
 PHASES = [phase for phase in Phase if phase is not Phase.shrink or "SHRINK" in os.environ]
+
+SETTINGS = {
+    "max_examples": EXAMPLES,
+    "stateful_step_count": 50,
+    "deadline": None,
+    "phases": PHASES,
+    "suppress_health_check": list(HealthCheck),
+    "print_blob": True,
+}
+ENDS = [
+    Ended(done=True),
+    Ended(done=False, reason="answers 503", retryable=True),
+    Ended(done=False, reason="answers 422"),
+]
 
 died = st.none() | st.integers(min_value=0, max_value=40)
 which = st.integers(min_value=0, max_value=1)
@@ -209,17 +226,47 @@ class Faults(RuleBasedStateMachine):
             self.world.pass_time(25)  # less than a silence
 
 
+class OutsideFaults(Faults):
+    """The same, where an outside name server is asked before a machine boots."""
+
+    @rule(die=died)
+    def somebody_runs_an_errand(self, die):
+        self.world.take_errand(die_after=die)
+
+    @precondition(lambda self: self.world.errands)
+    @rule(data=st.data(), how=st.sampled_from(ENDS), die=died)
+    def an_errand_ends(self, data, how, die):
+        index = data.draw(st.integers(min_value=0, max_value=len(self.world.errands) - 1))
+        self.world.end_errand(index, how, die_after=die)
+
+    @invariant()
+    def nobody_waits_for_an_errand_that_is_none(self):
+        waiting = Workflow.select().where((Workflow.state == "running") & (Workflow.attempt > 0))
+        for flow in waiting:
+            step = of_params(Kind(flow.kind), flow.params).steps[flow.step]
+            if step.errand is not None and flow.outcome == "open":
+                assert Errand.get_by_id(flow.task_id).finished_at is None
+
+    @invariant()
+    def a_machine_that_boots_is_known_by_its_name(self):
+        if self.world.installing is not None and self.world.row.state == "provisioning":
+            assert self.world.names
+
+
+@pytest.fixture
+def outside():
+    providing.choose({"dns"}, "prov.example")
+    yield
+    providing.choose((), "provisioning.sprout.local")
+
+
+@pytest.mark.timeout(60 + 8 * EXAMPLES)
+def test_whatever_dies_an_outside_name_server_is_asked_until_it_is_known_what_it_holds(db, outside):
+    run(OutsideFaults, settings=settings(**SETTINGS | {"max_examples": max(4, EXAMPLES // 4)}))
+    assert not pool.database.in_transaction()
+
+
 @pytest.mark.timeout(60 + 8 * EXAMPLES)
 def test_whatever_dies_or_goes_astray_nothing_is_done_twice_and_nothing_is_stuck(db):
-    run(
-        Faults,
-        settings=settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=50,
-            deadline=None,
-            phases=PHASES,
-            suppress_health_check=list(HealthCheck),
-            print_blob=True,
-        ),
-    )
+    run(Faults, settings=settings(**SETTINGS))
     assert not pool.database.in_transaction()

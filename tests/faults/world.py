@@ -14,8 +14,18 @@ from uuid import UUID, uuid4
 from models import messages, outbox
 from models.audit import Caller
 from models.bootplan import BootPlan, snapshot_digest
-from models.commands import addresses, agents, asks, reports, tasks, walks
+from models.commands import (
+    addresses,
+    agents,
+    asks,
+    errands,
+    outcomes,
+    reports,
+    tasks,
+    walks,
+)
 from models.database import database
+from models.errands import Ended, Errand
 from models.errors import DomainError
 from models.messages import Kind, opened
 from models.observations import Observation, Seen, Source
@@ -32,6 +42,7 @@ TIMES = {
     "agents": ("last_seen_at", "contact_since", "synced_at", "snapshot_at"),
     "runs": ("valid_until", "withdrawn_at", "created_at"),
     "plans": ("updated_at",),
+    "errands": ("wake_at", "deadline_at", "created_at", "finished_at"),
 }
 
 
@@ -279,6 +290,7 @@ class World:
         self.key = bytes(Site.get_by_id(self.site).signing_key)
         self.agents = [AgentSim(self, "boot-1"), AgentSim(self, "boot-2")]
         self.installing, self.installed = None, set()
+        self.names, self.errands = set(), []
         for agent in self.agents:
             agent.register()
         self.settle()
@@ -316,6 +328,8 @@ class World:
     def _take(self, message):
         if isinstance(message.body, messages.Envelope):
             self._hear(message.body)
+        elif message.body.get("actor_name") == messages.Actor.ERRAND.value:
+            return  # a hint: the row says what is to be done
         elif message.queue == messages.CONTROL_QUEUE:
             walks.advance(UUID(message.body["kwargs"]["workflow"]), make.render)
         else:
@@ -372,6 +386,34 @@ class World:
 
     def power(self, kind):
         asks.power(CALLER, self.machine, kind)
+
+    # --- an outside name server ---
+
+    def take_errand(self, *, die_after=None):
+        """Take an errand and do it outside; what is heard of it comes later, or never."""
+        with dying(die_after):
+            held = errands.take(tuple(Errand))
+            if held is not None:
+                self._name_server(held)
+                self.errands.append(held)
+
+    def end_errand(self, index, how, *, die_after=None):
+        """Record how an errand ended that was taken some time ago."""
+        held = self.errands.pop(index)
+        with dying(die_after):
+            outcomes.settle(held, how, make.render)
+
+    def run_errands(self):
+        """Do what is to be done outside, with nothing that goes wrong."""
+        while held := errands.take(tuple(Errand)):
+            self._name_server(held)
+            outcomes.settle(held, Ended(done=True), make.render)
+
+    def _name_server(self, held):
+        if held.name is Errand.DNS_RECORD:
+            self.names.add(held.params["fqdn"])
+        else:
+            self.names -= {item["fqdn"] for item in held.params["items"]}
 
     # --- the machine ---
 
@@ -440,6 +482,7 @@ class World:
             agent.flush()
         self.settle()
         self.reap()
+        self.run_errands()
         self.settle()
         self.pass_time(1)
 
