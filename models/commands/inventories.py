@@ -61,7 +61,8 @@ def _bootable(machine: Machine) -> tuple[Image, Network]:
 
 def _newest(architecture: str) -> Image:
     named = (Image.ref == INVENTORY) | Image.ref.startswith(f"{INVENTORY}-")
-    rows = Image.select().where((Image.architecture == architecture) & named)
+    bare = (Image.image_path == "") & (Image.iso_path == "")  # else it is an operating system's
+    rows = Image.select().where((Image.architecture == architecture) & named & bare)
     for image in rows.order_by(Image.created_at.desc(), Image.id):
         if {image.kernel_path, image.initrd_path} <= image.checksums.keys():
             return image

@@ -163,7 +163,11 @@ def _not_whole():
     Image.update(checksums={}).where(Image.ref.startswith("inventory")).execute()
 
 
-@pytest.mark.parametrize("lack", [_no_image, _of_another_kind, _not_whole])
+def _an_operating_system():
+    Image.update(image_path="disk.raw").where(Image.ref.startswith("inventory")).execute()
+
+
+@pytest.mark.parametrize("lack", [_no_image, _of_another_kind, _not_whole, _an_operating_system])
 def test_without_an_image_the_bmc_is_asked_alone_and_the_workflow_says_why(scene, lack):
     lack()
 
