@@ -167,6 +167,7 @@ def environment(planted):
         "SPROUT_SECRET_WEBHOOK": planted["webhook"],
         "SPROUT_VAULT_TOKEN": planted["vault-token"],
         **{f"SPROUT_{each}_EXTERNAL_TOKEN": planted["provider"] for each in ("IPAM", "DNS")},
+        "SPROUT_OUTBOUND_ALLOW": "127.0.0.0/8",
         "SPROUT_LOG_LEVEL": "DEBUG",
         "SPROUT_BROKER": "postgres",
         "PATH": os.environ["PATH"],

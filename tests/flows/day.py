@@ -8,7 +8,7 @@ import hmac
 import json
 from dataclasses import dataclass, field
 
-from tests.flows.yard import ADDRESS, CIDR, Yard
+from tests.flows.yard import ADDRESS, CIDR, Yard, webhook
 
 NAME = "node-01"
 DOMAIN = "provisioning.sprout.local"
@@ -268,7 +268,7 @@ def syncs(day):
 
 def exports(day):
     """A webhook is handed the site's machines, signed by what its reference leads to."""
-    with day.yard.webhook() as hook:
+    with webhook() as hook:
         made = day.sprout(
             "integration-jobs", "create", "--name", "export", "--site-id", day.site, "--kind",
             "metadata-export", "--provider", "webhook", "--endpoint", hook.url,

@@ -10,6 +10,7 @@ import requests
 from tests.flows import canaries
 from tests.flows.canaries import Finds, Tap, canary
 from tests.flows.stage import Running
+from tests.flows.yard import webhook
 from tests.services import vault
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]
@@ -191,6 +192,25 @@ def asked(running):
     return ends
 
 
+def exported(running):
+    """Have a webhook called, which is signed by its secret."""
+    with webhook() as hook:
+        job = {
+            "name": "export",
+            "siteId": running.machine()["siteId"],
+            "kind": "metadata-export",
+            "provider": "webhook",
+            "endpoint": hook.url,
+            "secretRef": "env:WEBHOOK",
+        }
+        made = running.call("POST", "/v1/integration-jobs", job)
+        assert made.status_code == 201, made.text
+        running.call("POST", f"/v1/integration-jobs/{made.json()['id']}/run", {})
+        running.until(lambda _: not hook.calls.empty())
+        headers, _ = hook.heard()
+    assert headers["X-Sprout-Signature"]
+
+
 def given_out(running):
     """Return the secrets that the API gives out once: under a key, so that it keeps an answer."""
     head = {"Idempotency-Key": "once"}
@@ -211,6 +231,7 @@ def test_known_secrets_come_out_nowhere(running, planted):
     made = generated(running) | given_out(running)
     entered_wrongly(running, planted)
     tried_at_the_door(running, planted)
+    exported(running)
     ends = asked(running)
     pages, code = canaries.paged(running, running.machine()["id"], ends["wrong"]["id"])
     finds = Finds({**planted, **made, "sign-in-code": code})

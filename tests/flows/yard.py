@@ -186,13 +186,6 @@ class Yard:
         with _serving(handler) as url:
             yield f"{url}/rescue.iso"
 
-    @contextmanager
-    def webhook(self):
-        """Serve what integrations post to."""
-        calls = SimpleQueue()
-        with _serving(type("Bound", (Hook,), {"calls": calls})) as url:
-            yield Waiting(f"{url}/hook", calls)
-
     def key(self):
         """Return the file of the operator's public key, by which `sprout ssh` comes in."""
         private = self.data / "ssh" / "id_ed25519"
@@ -268,6 +261,14 @@ def _serving(handler):
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
         thread.join()
+
+
+@contextmanager
+def webhook():
+    """Serve what integrations post to."""
+    calls = SimpleQueue()
+    with _serving(type("Bound", (Hook,), {"calls": calls})) as url:
+        yield Waiting(f"{url}/hook", calls)
 
 
 @contextmanager
