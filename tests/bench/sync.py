@@ -1,4 +1,6 @@
-"""A file brought to a site by a sync job, against curl on the same loopback, in paired rounds.
+"""A file brought to a site by a sync job, against curl on the same link, in paired rounds.
+
+The links are loopback, where the processors are what limits, and one of 1 Gbit/s.
 
 `python -m tests.bench sync`; SYNC_MB says how large (2048).  Both write to the same disk, and both
 are done when the file lies on it: curl's is synced, the site's is verified, too.  Then the agent is
@@ -33,6 +35,8 @@ from tests.services.process import free_ports
 MB = int(os.environ.get("SYNC_MB", "2048"))
 ROUNDS = 3
 RATIO = 0.8
+GIGABIT = 125_000_000
+"""Bytes a second."""
 LIMIT_S = 600.0
 
 
@@ -43,6 +47,10 @@ class Web:
     url: str
     folder: Path
     log: Path
+
+    def links(self) -> dict[str, str]:
+        """Return where the same folder is, by the link that leads there."""
+        return {"loopback": self.url, "1 Gbit/s": f"{self.url}/slow"}
 
     def sent(self, name: str) -> int:
         lines = [line.split() for line in self.log.read_text().splitlines()]
@@ -55,38 +63,39 @@ def measure(folder: Path) -> bool:
     with _nginx(folder / "www") as web, jobs_world.running(folder / "world") as world:
         site = _site(folder, world)
         try:
-            good = all([_paired(folder, world, site, web), _killed(world, site, web)])
+            kept = [_paired(folder, world, site, web, link) for link in web.links()]
+            good = all([*kept, _killed(world, site, web)])
         finally:
             site.end()
     return good
 
 
-def _paired(folder: Path, world: World, site: Site, web: Web) -> bool:
-    ratios = []
+def _paired(folder: Path, world: World, site: Site, web: Web, link: str) -> bool:
+    ratios, base = [], web.links()[link]
     for number in range(ROUNDS):
-        name = f"round-{number}.raw"
+        name = f"{link[0]}-round-{number}.raw"
         _file(web, name)
-        theirs = _curled(folder, web, name)
-        job = _job(world, site, web, name)
+        theirs = _curled(folder, base, name)
+        job = _job(world, site, web, name, base)
         began = time.monotonic()
         ended = _done(world, job)
         ours = time.monotonic() - began
         assert ended["state"] == "succeeded", ended
         ratios.append(theirs / ours)
         sys.stdout.write(
-            f"  round {number + 1}: curl {MB / theirs:6.0f} MiB/s, site {MB / ours:6.0f} MiB/s,"
-            f" ratio {theirs / ours:.2f}\n"
+            f"  {link}, round {number + 1}: curl {MB / theirs:6.0f} MiB/s,"
+            f" site {MB / ours:6.0f} MiB/s, ratio {theirs / ours:.2f}\n"
         )
         (web.folder / "images" / name).unlink()
     good = median(ratios) >= RATIO
-    sys.stdout.write(f"  median {median(ratios):.2f} (bound {RATIO})  {_mark(good)}\n")
+    sys.stdout.write(f"  {link}: median {median(ratios):.2f} (bound {RATIO})  {_mark(good)}\n")
     return good
 
 
 def _killed(world: World, site: Site, web: Web) -> bool:
     name = "killed.raw"
     size = _file(web, name)
-    job = _job(world, site, web, name)
+    job = _job(world, site, web, name, web.url)
     pause = threading.Event()
     while world.get(f"/v1/sync-jobs/{job}")["state"] == "waiting" or web_partial(site) < size // 3:
         pause.wait(0.02)
@@ -104,7 +113,7 @@ def _killed(world: World, site: Site, web: Web) -> bool:
 
 def web_partial(site: Site) -> int:
     """Return how many bytes of a file on its way lie at the site."""
-    return sum(p.stat().st_size for p in (site.folder / "cache" / "partial").glob("*"))
+    return sum(p.stat().st_size for p in site.folder.glob("**/partial/*"))
 
 
 def _mark(good: bool) -> str:
@@ -116,11 +125,11 @@ def _done(world: World, job: str) -> dict[str, Any]:
     return ended
 
 
-def _curled(folder: Path, web: Web, name: str) -> float:
+def _curled(folder: Path, base: str, name: str) -> float:
     """Return the seconds that curl takes to have the file on the disk."""
     target = folder / "curled"
     began = time.monotonic()
-    subprocess.run(["curl", "-sS", "-o", target, f"{web.url}/images/{name}"], check=True)
+    subprocess.run(["curl", "-sS", "-o", target, f"{base}/images/{name}"], check=True)
     subprocess.run(["sync", target], check=True)
     took = time.monotonic() - began
     target.unlink()
@@ -136,13 +145,13 @@ def _file(web: Web, name: str) -> int:
     return MB << 20
 
 
-def _job(world: World, site: Site, web: Web, name: str) -> str:
+def _job(world: World, site: Site, web: Web, name: str, base: str) -> str:
     """Record an image whose one file is *name*, and ask the site to have it; the job's id."""
     ref = name.partition(".")[0]
     with (web.folder / "images" / name).open("rb") as content:
         sha256 = hashlib.file_digest(content, "sha256").hexdigest()
     artifact = {"ref": ref, "name": ref, "backend": "filesystem", "prefix": "images"}
-    world.post("/v1/artifacts", artifact | {"baseUrl": web.url})
+    world.post("/v1/artifacts", artifact | {"baseUrl": base})
     image = {"ref": ref, "name": ref, "artifactRef": ref, "architecture": "x86_64"}
     paths = {"kernelPath": name, "initrdPath": name, "checksums": {name: sha256}}
     world.post("/v1/images", image | paths)
@@ -171,7 +180,8 @@ def _nginx(folder: Path) -> Iterator[Web]:
     (folder / "conf").write_text(
         f"daemon off; worker_processes 2; user root; pid {folder}/pid; error_log {folder}/error;"
         "events {} http { sendfile on; log_format sent '$uri $body_bytes_sent';"
-        f" access_log {log} sent; server {{ listen 127.0.0.1:{port}; root {folder}; }} }}"
+        f" access_log {log} sent; server {{ listen 127.0.0.1:{port}; root {folder};"
+        f" location /slow/ {{ alias {folder}/; limit_rate {GIGABIT}; }} }} }}"
     )
     server = subprocess.Popen(["nginx", "-c", folder / "conf"], stderr=subprocess.DEVNULL)
     try:
