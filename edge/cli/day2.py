@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from edge.cli import show
+from edge.cli import options, show
 from edge.cli.client import Told, api
 from edge.cli.commands import Commands
 from edge.cli.completing import words
@@ -77,12 +77,13 @@ def approvals(
         "state": "state",
         "by": "decidedBy",
         "expires": "expiresAt",
-        "machine": "machineId",
+        "machine": "machine",
         "id": "id",
     }
     query = {"machineId": machine_id, "siteId": site_id, "open": "true" if is_open else ""}
-    found = api().items("/v1/approvals", **query)
-    show.rows(found, columns)
+    client = api()
+    found = client.items("/v1/approvals", **query)
+    show.rows(found if show.for_programs() else options.with_names(client, found), columns)
 
 
 @APPROVALS.command("show")

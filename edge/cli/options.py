@@ -1,6 +1,6 @@
 """Options that are written as name=value,name=value."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Final
 from urllib.parse import quote
 from uuid import UUID
@@ -9,6 +9,10 @@ import typer
 
 from edge.cli.client import Api, Told
 from edge.cli.completing import actions, names
+
+Rows = Sequence[Mapping[str, Any]]
+_ONE_BY_ONE: Final = 5
+"""Machines of a list that are asked for one by one; for more, all are."""
 
 
 def _in_path(word: str) -> str:
@@ -100,6 +104,26 @@ def camel(name: str) -> str:
     """Return *name* as the API writes it: boot_base_url is bootBaseUrl."""
     first, *more = name.split("_")
     return first + "".join(map(str.capitalize, more))
+
+
+def with_names(api: Api, rows: Rows, of: str = "machineId") -> Rows:
+    """Return *rows* with the host name of each one's machine as `machine`: people know it by that.
+
+    A machine that is not there any more keeps its id.
+    """
+    ids = {str(row[of]) for row in rows if row[of]}
+    if len(ids) > _ONE_BY_ONE:
+        found = {str(each["id"]): each["hostname"] for each in api.items("/v1/machines")}
+    else:
+        found = {each: _hostname(api, each) for each in ids}
+    return [{**row, "machine": found.get(str(row[of]), row[of])} for row in rows]
+
+
+def _hostname(api: Api, machine: str) -> str:
+    try:
+        return str(api.get(f"/v1/machines/{machine}")["hostname"])
+    except Told:
+        return machine
 
 
 def site_id(api: Api, named: str) -> str:

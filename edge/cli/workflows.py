@@ -5,7 +5,7 @@ from urllib.parse import quote
 
 import typer
 
-from edge.cli import follow, show, terminal
+from edge.cli import follow, options, show, terminal
 from edge.cli.client import Api, Told, api
 from edge.cli.commands import Commands
 from edge.cli.completing import names, words
@@ -31,12 +31,14 @@ def listed(
     columns = {
         "kind": "kind",
         "state": "state",
-        "machine": "machineId",
+        "machine": "machine",
         "id": "id",
         "detail": "detail",
     }
     query = {"machineId": machine_id, "siteId": site_id, "state": state, "kind": kind}
-    show.rows(api().items("/v1/workflows", **query), columns)
+    client = api()
+    found = client.items("/v1/workflows", **query)
+    show.rows(found if show.for_programs() else options.with_names(client, found), columns)
 
 
 @WORKFLOWS.command("show")

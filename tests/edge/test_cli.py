@@ -459,3 +459,14 @@ def test_what_is_wrong_is_a_sentence_with_what_to_do_and_a_status(sprout, case):
     assert advice in done.stderr
     assert done.stdout == ""
     assert "Traceback" not in done.stderr
+
+
+def test_people_are_told_which_machine_it_is_by_name_and_programs_by_id(sprout, inventory):
+    said = ("--action", "reboot", "--reason", "kernel")
+    made = sprout("approvals", "create", "--machine-id", "node-01", *said).stdout.strip()
+
+    (row,) = [line for line in sprout("approvals", "list").stdout.splitlines() if made in line]
+    told = json.loads(sprout("approvals", "list", "--json").stdout)
+
+    assert "node-01" in row.split()
+    assert [set(each) & {"machine", "machineId"} for each in told] == [{"machineId"}] * len(told)
