@@ -61,7 +61,7 @@ def no_settings_from_outside(monkeypatch):
 @pytest.fixture(scope="session")
 def postgres():
     """A fresh cluster."""
-    with server.running() as cluster:
+    with server.running(durable=False) as cluster:
         yield cluster
 
 

@@ -24,7 +24,7 @@ def rabbitmq_server(tmp_path_factory) -> Iterator[rabbitmq.RabbitMQ]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[postgres.Postgres]:
-    with postgres.running() as server:
+    with postgres.running(durable=False) as server:
         yield server
 
 

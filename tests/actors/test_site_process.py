@@ -13,6 +13,7 @@ import pytest
 import requests
 
 from actors.site.store import AgentStore
+from models import ssh_access
 from models.bootplan import Access, Addressing, Document, token, url
 from models.messages import Kind
 from models.observations import Observation, Seen, Source
@@ -43,9 +44,12 @@ def test_a_site_registers_and_its_heart_beats(site, control):
 
     [registration] = control.of(Kind.REGISTER)
     assert registration.site == SITE
-    assert registration.body["advertise"] == {"boot_base_url": site.url}
+    advertised = dict(registration.body["advertise"])
+    assert ssh_access.public_key(advertised.pop("ssh_ca"))
+    assert advertised == {"boot_base_url": site.url}
     drives = ["redfish", "ipmi", "virtual-media"]
-    assert registration.body["capabilities"] == [*drives, "files", "http", "sync"]
+    always = ["files", "http", "inventory-image", "sync", "wake-on-lan"]
+    assert set(registration.body["capabilities"]) == {*drives, *always, "remote-task"}
 
 
 def test_a_power_task_reaches_the_bmc_and_its_result_reaches_control(site, control, bmc):

@@ -346,7 +346,7 @@ def test_a_person_logs_in_at_the_issuer_and_is_where_he_wanted_to_be(browser, se
         kept = [each.data for each in Session.select()]
     assert (row.actor, row.outcome, row.data["subject"]) == ("ada", "done", "oidc:ada")
     assert [each["operator"] for each in kept] == ["ada"]
-    assert set(kept[0]) == {"operator", "subject", "owner", "grants", "csrf"}
+    assert set(kept[0]) == {"operator", "subject", "owner", "grants", "csrf", "until"}
 
 
 @pytest.mark.services

@@ -19,6 +19,7 @@ from tests.edge import live as lab
 from tests.edge.conftest import TOKEN, serving, variables
 from tests.edge.live import Stream, happened, hearing, last
 from tests.models import make
+from tests.pxe_stack.lab import until
 
 pytestmark = pytest.mark.services
 
@@ -89,7 +90,7 @@ def test_the_answer_bears_what_every_answer_bears(edge):
     assert headers["Content-Type"].startswith("text/event-stream")
     assert (headers["X-Request-Id"], headers["Cache-Control"]) == ("stream-1", "no-store")
     assert "default-src 'self'" in headers["Content-Security-Policy"]
-    assert "stream-1" in edge.log.read_text()
+    until(lambda: "stream-1" in edge.log.read_text())
 
 
 def test_a_page_that_resumes_is_told_what_changed_meanwhile(edge, fresh):

@@ -107,7 +107,9 @@ def test_a_machine_is_registered_provisioned_and_cancelled_by_keyboard_alone(pag
     expect(page.locator("h1")).to_have_text("node-77")
     reach(page, "^provision$")
     press(page, "Enter")
-    expect(page.locator(".why")).to_contain_text("Wipes the disk S77")
+    expect(page.get_by_role("region", name="What will happen")).to_contain_text(
+        "Wipes the disk S77"
+    )
     reach(page, "^Host name, to be sure")
     page.keyboard.type("node-77")
     press(page, "Enter")

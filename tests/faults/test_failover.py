@@ -13,7 +13,10 @@ SLACK_S = 25
 @pytest.mark.services
 @pytest.mark.timeout(300)
 def test_a_killed_agents_task_is_granted_elsewhere_when_its_lease_is_over_and_ends(tmp_path):
-    with rabbitmq.running(tmp_path / "rabbit") as broker, postgres.running() as cluster:
+    with (
+        rabbitmq.running(tmp_path / "rabbit") as broker,
+        postgres.running(durable=False) as cluster,
+    ):
         found = failover.measure(tmp_path, cluster.fresh_database(), broker.url)
 
     agents, epochs, states = zip(*found.grants, strict=True)

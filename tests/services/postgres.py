@@ -35,6 +35,11 @@ class Postgres:
     folder: Path
     port: int
     password: str = field(repr=False)
+    durable: bool = True
+    """Whether a commit waits for the disk, and a restart after a kill for all files' places on it.
+
+    No test takes the host's power away, and a thousand databases are many files to wait for.
+    """
     postmaster: subprocess.Popen[bytes] | None = field(default=None)
 
     def url(self, database: str = "postgres") -> str:
@@ -60,6 +65,7 @@ class Postgres:
             "unix_socket_directories": "",
             "shared_buffers": "64MB",
             "max_connections": "200",
+            "fsync": "on" if self.durable else "off",
         }
         for name, value in settings.items():
             command += ["-c", f"{name}={value}"]
@@ -79,7 +85,7 @@ class Postgres:
 
 
 @contextmanager
-def running() -> Iterator[Postgres]:
+def running(*, durable: bool = True) -> Iterator[Postgres]:
     """A cluster for the block, superuser ``sprout``, scram-sha-256 over loopback TCP only.
 
     In a folder of its own under the system's, which an unprivileged user can reach.
@@ -89,7 +95,7 @@ def running() -> Iterator[Postgres]:
         folder.chmod(0o755)
         password = secrets.token_hex(16)
         _initialise(folder, password)
-        server = Postgres(folder, process.free_ports(1)[0], password)
+        server = Postgres(folder, process.free_ports(1)[0], password, durable)
         try:
             server.start()
             yield server
