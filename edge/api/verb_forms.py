@@ -156,7 +156,7 @@ class RemoteTask(Ask):
             examples=["uptime"],
         ),
     ]
-    time_limit_s: Annotated[int, Field(ge=1, le=MOST_S)] | None = Field(
+    time_limit_s: Annotated[int, Field(ge=1, le=MOST_S), WHOLE] | None = Field(
         default=None, description=f"Seconds that it may take; {LIMIT_S} where nothing is said."
     )
 
