@@ -13,7 +13,7 @@ from pxe_stack.kernel_args import Part, Word
 from pxe_stack.render import Order
 
 STAND_IN: Final = "/dev/sprout-root-disk"
-"""What stands for the disk in an autoinstall until the installer's first commands have found it."""
+"""What stands for the disk until the installer's first commands find it; none is called so."""
 
 
 def scripts(

@@ -91,6 +91,7 @@ def preseed(order: Order, own: str = "") -> str:
         own=own,
         packages=" ".join(PACKAGES),
         script=_SCRIPT,
+        stand_in=parts.STAND_IN,
         seed=f"{render.SEED_URL}/seed/",
     )
 

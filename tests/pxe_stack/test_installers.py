@@ -205,6 +205,17 @@ def test_debians_own_answers_come_before_those_that_hold():
     assert "preseed:" not in filled(DEBIAN, "seed/user-data", made)
 
 
+def test_debian_names_a_disk_that_is_none_until_the_right_one_is_found():
+    """Where none is named partman takes the only one that is there, also after a failed command."""
+    made = order("preseed: |\n  d-i partman-auto/method string lvm\n")
+
+    lines = filled(DEBIAN, "seed/preseed.cfg", made).splitlines()
+
+    [named] = [line for line in lines if line.startswith("d-i partman-auto/disk ")]
+    assert named == "d-i partman-auto/disk string /dev/sprout-root-disk"
+    assert lines.index("d-i partman-auto/method string lvm") < lines.index(named)
+
+
 @pytest.mark.parametrize(
     "text",
     [
