@@ -8,6 +8,8 @@
 disks() {
     for path in /sys/block/*; do
         [ -e "$path/device" ] || continue
+        # One way of several to an NVMe disk (nvme0c0n1): it is no disk of its own, nor in /dev.
+        [ "$(cat "$path/hidden" 2>/dev/null)" != 1 ] || continue
         [ "$(cat "$path/ro")" = 0 ] || continue
         case ${path##*/} in
             sr* | fd*) ;;
