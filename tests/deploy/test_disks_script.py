@@ -51,3 +51,12 @@ def test_a_way_to_an_nvme_disk_is_no_disk(kernel):
 
     assert kernel.run("seen=$(disks); matching_disks", want_serial="S1") == "nvme0n1\n"
     assert kernel.run('seen=$(disks); select_disks; echo "$ours"') == " nvme0n1\n"
+
+
+def test_disks_of_one_wwn_are_all_wiped_and_two_ways_to_one_disk_are_not(kernel):
+    for number, serial in enumerate(("S1", "S2", "S2")):
+        kernel.disk(f"sd{number}", serial, "naa.5000c50000000000", at=f"pci{number}")
+
+    told = kernel.run('seen=$(disks); select_disks; echo "$ours;$others"')
+
+    assert told == " sd0 sd1;sd2 (another way to the same disk) \n"

@@ -40,9 +40,16 @@ select_disks() {
             continue
         fi
         id=$(wwn_of "$name")
-        # A disk that is reached by two ways is written by one of them.
-        case " $known " in *" ${id:-$name} "*) continue ;; esac
-        known="$known ${id:-$name}"
+        # A disk that is reached by two ways is written by one of them.  Some makers give all of
+        # their disks one WWN: those are told apart by their serial numbers.
+        id="${id:-$name}/$(serial_of "$name")/$(bytes_of "$name")"
+        case " $known " in
+            *" $id "*)
+                others="$others$name (another way to the same disk) "
+                continue
+                ;;
+        esac
+        known="$known $id"
         ours="$ours $name"
     done
     # The disk that was installed must be among them: else some driver is missing here.
