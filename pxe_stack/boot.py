@@ -47,6 +47,8 @@ CALLBACKS: Final[Mapping[Action, Mapping[str, Seen]]] = MappingProxyType(
     }
 )
 """What a machine may report, and what it then was, by what its run lets it do."""
+_WANTS: Final = frozenset({"started", "progress"})
+"""Reports by which a machine asks whether it may go on: one whose run was cancelled may not."""
 _PART: Final = "report-"
 _REPORTS: Final = frozenset(name for each in CALLBACKS.values() for name in each)
 _SERVED: Final = {Access.SCRIPT: Seen.SCRIPT_SERVED, Access.SEED: Seen.SEED_SERVED}
@@ -135,7 +137,10 @@ def _constant(sources: Sources, name: str) -> Answer:
 
 
 def _callback(sources: Sources, request: Request, run: str, token: str, name: str) -> Answer:
-    """What a machine reports: on the disk before the 200 leaves; a stranger's moves nothing."""
+    """What a machine reports: on the disk before the 200 leaves; a stranger's moves nothing.
+
+    One that asks whether it may go on, by a run that is over, is told that it may not.
+    """
     if name not in _REPORTS:
         return plain(HTTPStatus.NOT_FOUND)
     try:
@@ -156,6 +161,8 @@ def _callback(sources: Sources, request: Request, run: str, token: str, name: st
             path=f"/boot/{run[:36]}/***/{name}",
             fields=dict(fields) if late else {},
         )
+        if late and name in _WANTS:
+            return text("this run is over\n", status=HTTPStatus.GONE)
         return text("ok\n")
     if kind is Seen.INVENTORIED and not _sealed(sources, known, fields):
         return text("the parts are not the report\n", status=HTTPStatus.CONFLICT)

@@ -1,5 +1,6 @@
 """The boot contract over real stores, asked as machines and strangers ask."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 import pytest
@@ -151,6 +152,31 @@ def test_a_callback_of_a_run_that_was_withdrawn_is_kept_as_late(ask, stores):
 
     assert answer.status_code == 200
     assert why(stores) == ["late-callback"]
+
+
+@pytest.mark.parametrize("action", [Action.INSTALL, Action.WIPE, Action.INVENTORY])
+@pytest.mark.parametrize("name", ["started", "progress"])
+def test_a_machine_whose_run_was_cancelled_may_not_go_on(ask, stores, action, name):
+    """The deploy system writes to no disk before "started" is taken, and no further without."""
+    run = make.plan(action=action)
+    stores.plans.put(replace(run, version=2))
+    before = ask.post(path(Access.CALLBACK, name), environ_base=MINE)
+    stores.plans.put(make.plan(version=3, action=Action.LOCAL, run=None, documents=()))
+
+    after = ask.post(path(Access.CALLBACK, name), environ_base=MINE)
+
+    assert (before.status_code, after.status_code) == (200, 410)
+    assert why(stores)[-1] == "late-callback"
+
+
+def test_nor_may_one_whose_plan_is_anothers_by_now_and_a_stranger_learns_nothing(ask, stores):
+    started = path(Access.CALLBACK, "started")
+    stolen = started.replace(bootplan.token(make.KEY, PLAN.run, Access.CALLBACK), "0" * 32)
+    stores.plans.put(replace(PLAN, version=2, owner=uuid4()))
+
+    statuses = [ask.post(url, environ_base=MINE).status_code for url in (started, stolen)]
+
+    assert statuses == [410, 200]
 
 
 def test_the_entry_leads_the_machine_to_its_script_and_tells_a_stranger_nothing(ask):
