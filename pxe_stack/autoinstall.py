@@ -132,13 +132,26 @@ def _whole(order: Order, given: Mapping[str, Any], system: Mapping[str, Any]) ->
             "authorized-keys": list(order.ssh_keys),
         },
         "network": seeds.network_config(order.mac, order.addressing),
-        "storage": {"layout": {"name": "direct", "match": {"path": parts.STAND_IN}}},
         "identity": {"hostname": order.hostname, "username": USER, "password": NO_PASSWORD},
     }
     whole = {**usual, **given, "version": 1}
     whole["identity"] = {**whole["identity"], "hostname": order.hostname}
+    whole["storage"] = _storage(given.get("storage", {}))
     whole["user-data"] = _system(order, {**given.get("user-data", {}), **system})
     return {**whole, **_commands(given), "shutdown": "reboot"}
+
+
+def _storage(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what is written where: *given*, on the machine's root disk where it names no other.
+
+    A layout without a match goes to the largest disk, and so does a storage without a layout.
+    """
+    if "config" in given:
+        return dict(given)
+    layout = given.get("layout", {"name": "direct"})
+    if not isinstance(layout, dict):
+        raise _unfit("storage", "must hold a layout with a name")
+    return {**given, "layout": {**layout, "match": layout.get("match") or {"path": parts.STAND_IN}}}
 
 
 def _system(order: Order, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -205,6 +205,29 @@ def test_debians_own_answers_come_before_those_that_hold():
     assert "preseed:" not in filled(DEBIAN, "seed/user-data", made)
 
 
+@pytest.mark.parametrize(
+    ("storage", "name"),
+    [
+        ("{layout: {name: lvm}}", "lvm"),
+        ("{layout: {name: zfs, match: {}}}", "zfs"),
+        ("{swap: {size: 0}}", "direct"),
+    ],
+)
+def test_a_layout_that_names_no_disk_is_for_the_root_disk_and_not_for_the_largest(storage, name):
+    made = autoinstall_of(f"autoinstall: {{version: 1, storage: {storage}}}\n")
+
+    layout = {"name": name, "match": {"path": "/dev/sprout-root-disk"}}
+    assert made["storage"]["layout"] == layout
+
+
+def test_disks_that_a_profile_describes_one_by_one_are_its_own_matter():
+    config = "{config: [{type: disk, id: d, serial: S9}]}"
+
+    made = autoinstall_of(f"autoinstall: {{version: 1, storage: {config}}}\n")
+
+    assert made["storage"] == {"config": [{"type": "disk", "id": "d", "serial": "S9"}]}
+
+
 def test_debian_names_a_disk_that_is_none_until_the_right_one_is_found():
     """Where none is named partman takes the only one that is there, also after a failed command."""
     made = order("preseed: |\n  d-i partman-auto/method string lvm\n")
