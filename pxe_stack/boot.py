@@ -199,7 +199,8 @@ def _sealed(sources: Sources, known: Known, fields: Mapping[str, str]) -> bool:
     if sources.reports is None or known.plan.run is None:
         return True
     try:
-        return sources.reports.seal(known.plan.run, fields.get("sha256", ""))
+        told = fields.get("sha256", ""), fields.get("parts", "")
+        return sources.reports.seal(known.plan.run, *told)
     except OSError as exc:
         log.warning("report.unwritten", run=str(known.plan.run), why=exc.strerror)
         return False

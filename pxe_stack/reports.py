@@ -40,21 +40,23 @@ class Reports:
         new.replace(folder / str(number))
         return True
 
-    def seal(self, run: UUID, sha256: str) -> bool:
+    def seal(self, run: UUID, sha256: str, parts: str = "") -> bool:
         """Make one report of the parts of *run*; whether they are what the machine says of them.
 
-        It may say so again.  Raises OSError.
+        It may say so again, and tells how many *parts* they are: a boot that did not come to its
+        end may have left more.  Raises OSError.
         """
+        most = int(parts) if parts.isascii() and parts.isdigit() and len(parts) < 9 else MOST_PARTS
         sealed = self._folder / f"{run}.report"
-        parts = self._folder / str(run)
-        content = sealed.read_bytes() if sealed.exists() else _joined(parts)
+        folder = self._folder / str(run)
+        content = sealed.read_bytes() if sealed.exists() else _joined(folder, most)
         if hashlib.sha256(content).hexdigest() != sha256 or len(content) > MOST_BYTES:
             return False
         if not sealed.exists():
             new = sealed.with_suffix(".new")
             new.write_bytes(content)
             new.replace(sealed)
-        shutil.rmtree(parts, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
         return True
 
     def read(self, run: UUID) -> bytes | None:
@@ -74,10 +76,10 @@ class Reports:
                 path.unlink(missing_ok=True)
 
 
-def _joined(folder: Path) -> bytes:
-    """Return the parts from 0 on, up to the first that is not there."""
+def _joined(folder: Path, most: int) -> bytes:
+    """Return the parts from 0 on, *most* of them, up to the first that is not there."""
     content = bytearray()
-    for number in range(MOST_PARTS):
+    for number in range(min(most, MOST_PARTS)):
         path = folder / str(number)
         if not path.exists():
             break

@@ -78,6 +78,16 @@ def test_what_is_said_twice_is_heard_twice_and_kept_once(ask, stores, reports):
     assert reports.read(PLAN.run) == WHOLE
 
 
+def test_what_a_boot_left_that_was_cut_short_spoils_no_later_report(ask, stores, reports):
+    """A kernel that panics starts the machine again, and the same run with it."""
+    send(ask, b"sprout-inventory 1\n", b"of the first boot\n", b"and more of it\n")
+    send(ask, *PARTS)
+    data = told() | {"parts": str(len(PARTS))}
+
+    assert ask.post(path("inventoried"), data=data, environ_base=MINE).status_code == 200
+    assert reports.read(PLAN.run) == WHOLE
+
+
 @pytest.mark.parametrize("data", [told(b"other"), {}, {"sha256": ""}, told(WHOLE + b"\n")])
 def test_parts_that_are_not_the_report_are_no_inventory(ask, stores, reports, data):
     send(ask, *PARTS)
