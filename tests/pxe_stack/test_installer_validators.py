@@ -28,6 +28,15 @@ def told(*command: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
 
 
+def debconf(folder, text: str) -> subprocess.CompletedProcess[str]:
+    """Have debconf judge *text* over databases of its own: the system's may be locked just now."""
+    stores = ("config", "templates")
+    own = "".join(f"Name: {s}\nDriver: File\nFilename: {folder / s}.dat\n\n" for s in stores)
+    (folder / "debconf.conf").write_text(f"Config: config\nTemplates: templates\n\n{own}")
+    with_own = ("env", f"DEBCONF_SYSTEMRC={folder / 'debconf.conf'}")
+    return told(*with_own, "debconf-set-selections", "--checkonly", stdin=text)
+
+
 def accepted_by_cloud_init(folder, text: str) -> str:
     """Return what cloud-init's own schema has against *text*."""
     path = folder / "user-data"
@@ -125,16 +134,16 @@ def test_an_autoinstall_is_what_the_reference_manual_says(profile):
 @pytest.mark.parametrize(
     "profile", ["", "preseed: |\n  d-i time/zone string Europe/Amsterdam\n  tasksel a/b select c\n"]
 )
-def test_debconf_finds_nothing_wrong_with_a_preseed(profile):
+def test_debconf_finds_nothing_wrong_with_a_preseed(tmp_path, profile):
     text = filled(DEBIAN, "seed/preseed.cfg", order(profile))
 
-    done = told("debconf-set-selections", "--checkonly", stdin=text)
+    done = debconf(tmp_path, text)
 
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_debconf_would_have_said_so():
-    assert told("debconf-set-selections", "--checkonly", stdin="d-i a/b\n").stderr
+def test_debconf_would_have_said_so(tmp_path):
+    assert "line 1" in debconf(tmp_path, "d-i a/b\n").stderr
 
 
 @pytest.mark.parametrize(
