@@ -8,7 +8,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException, HTTPMessage, HTTPResponse
 from typing import Final
@@ -92,15 +92,22 @@ class Answer:
 
 @contextmanager
 def exchange(
-    peer: Peer, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None = None
+    peer: Peer,
+    method: str,
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    body: bytes | None = None,
+    whole_s: float | None = None,
 ) -> Iterator[Answer]:
     """Send a request for *url*, which is whole; the answer is for the block, also a redirection.
 
-    Raises NotAllowed and Unreachable; neither repeats the path or the query.
+    *whole_s* bounds all of it, once it is connected, however steadily the peer drips.  Raises
+    NotAllowed and Unreachable; neither repeats the path or the query.
     """
     parts = urlsplit(url)
     target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-    with _connected(peer, url) as connection:
+    with _connected(peer, url) as connection, _whole(connection.sock, whole_s):
         with _bounded(connection.sock, HEAD_S), _answering(peer):
             connection.request(method, target, body, {**headers, "Connection": "close"})
             response = connection.getresponse()
@@ -137,6 +144,10 @@ def _answering(peer: Peer) -> Iterator[None]:
         yield
     except (OSError, HTTPException, ValueError) as exc:
         raise Unreachable(f"{peer.name} did not answer: {type(exc).__name__}") from exc
+
+
+def _whole(line: socket.socket, seconds: float | None) -> AbstractContextManager[None]:
+    return nullcontext() if seconds is None else _bounded(line, seconds)
 
 
 @contextmanager

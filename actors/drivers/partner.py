@@ -98,18 +98,22 @@ class Partner:
         peer = Peer(origin(url).host, self.rules, self.tls)
         sent = {"Accept": "application/json", "User-Agent": "sprout", **headers}
         began = time.monotonic()
-        with bulk.exchange(peer, method, url, headers=sent, body=body) as answer:
+        with bulk.exchange(peer, method, url, headers=sent, body=body, whole_s=ends.left) as answer:
             whole = _read(answer, ends, most)
             named = {name.lower(): value for name, value in answer.headers.items()}
         return Reply(answer.status, whole, named, (time.monotonic() - began) * 1000)
 
 
 def _read(answer: bulk.Answer, ends: Deadline, most: int) -> bytes:
-    whole = bytearray()
+    whole, length = bytearray(), answer.length
     while piece := answer.read():
         whole += piece
         if len(whole) > most:
             raise NotAllowed(f"{answer.peer} sends over {most} bytes")
         if ends.left <= 0:
-            raise Unreachable(f"{answer.peer} gave no whole answer in time")
+            break
+    if ends.left <= 0:
+        raise Unreachable(f"{answer.peer} gave no whole answer in time")
+    if length is not None and len(whole) < length:
+        raise Unreachable(f"the answer of {answer.peer} broke off")
     return bytes(whole)
