@@ -247,7 +247,9 @@ class Session:
             said = _drained(channel, took)
             if channel.exit_status_ready():
                 last = last or Deadline.after(LAST_WORDS_S)
-                if not said and (channel.eof_received or channel.closed or last.left <= 0):
+                over = channel.eof_received or channel.closed or last.left <= 0
+                # What it left behind may speak for ever by the same line.
+                if until.left <= 0 or (not said and over):
                     return self._judged(channel)
             elif channel.closed or not self._transport.is_active():
                 raise Interrupted(f"{self._host.address}: the connection broke in the middle of it")

@@ -188,6 +188,21 @@ def test_much_output_comes_whole_and_in_bounded_pieces(server):
     assert max(pieces) <= 64 * 1024
 
 
+def test_what_a_command_leaves_behind_cannot_speak_for_longer_than_its_time(server):
+    over = Deadline.after(8)
+
+    def slow(_stream, _said):
+        threading.Event().wait(0.005)  # as long as taking secrets out of it
+
+    def wanted():
+        assert over.left, "it goes on for ever"
+
+    with entered(server) as session:
+        ended = session.run(["sh", "-c", "setsid yes & exit 7"], slow, limit_s=2, wanted=wanted)
+
+    assert ended.status == 7
+
+
 def test_a_command_that_hangs_is_dead_on_the_host_when_its_time_is_over(server):
     marker = f"3600.{uuid4().int % 10**9}"
     stubborn = f"trap '' TERM HUP INT; sleep {marker} & sleep {marker}; sleep {marker}"
