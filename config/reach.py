@@ -13,9 +13,12 @@ METADATA: Final[frozenset[Address]] = frozenset(
         (
             "169.254.169.254",  # AWS, Azure, Google, OpenStack
             "169.254.170.2",  # AWS, containers
+            "169.254.170.23",  # AWS, pods
             "100.100.100.200",  # Alibaba
             "168.63.129.16",  # Azure's host
             "fd00:ec2::254",  # AWS over IPv6
+            "fd00:ec2::23",  # AWS, pods over IPv6
+            "fd20:ce::254",  # Google over IPv6
         ),
     )
 )

@@ -44,6 +44,8 @@ def get(url, *, method="GET", path=PATH, seconds=10.0, calls=None, **rules):
         "64:ff9b::a9fe:a9fe",
         "100.100.100.200",
         "fd00:ec2::254",
+        "169.254.170.23",
+        "fd20:ce::254",
     ],
 )
 def test_a_metadata_service_is_never_asked_whatever_the_networks_say(address):
