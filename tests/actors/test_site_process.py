@@ -27,6 +27,9 @@ from tests.pxe_stack.nets import network
 HERE = Addressing(address="127.0.0.1", prefix_length=8)
 """The test speaks as the machine: tokens open for its address alone."""
 
+END = 8000
+"""Characters."""
+
 pytestmark = pytest.mark.services
 
 
@@ -37,6 +40,8 @@ def site(tmp_path, control):
     yield made
     if made.process is not None:
         made.end()
+    # Shown where a test failed: what was reported, and the end of what the site logged.
+    print(*control.reports(), (tmp_path / "log").read_text()[-END:], sep="\n")  # noqa: T201
 
 
 def test_a_site_registers_and_its_heart_beats(site, control):
