@@ -24,6 +24,9 @@ run_tests() {
     test_memory
     post progress stage=disks
     for disk in $(disks); do
+        # Due before they start: who waits may look before a test has run its first line.
+        due "smart-$disk"
+        due "read-$disk"
         test_smart "$disk" &
         read_disk "$disk" &
     done
@@ -93,7 +96,6 @@ test_memory() {
 
 # test_smart NAME: the disk's own judgement; bit 3 of the status says that it fails.
 test_smart() {
-    due "smart-$1"
     record=$WORK/smart-$1
     timeout "$DISK_S" smartctl -H -A -i "/dev/$1" >"$record" 2>&1
     status=$?
@@ -124,7 +126,6 @@ reallocated() {
 
 # read_disk NAME: past the page cache, and for reading alone.
 read_disk() {
-    due "read-$1"
     bytes=$(bytes_of "$1")
     if [ "$bytes" -lt 1048576 ]; then
         outcome "read-$1" disk-read skipped "there is no medium" "$1"
