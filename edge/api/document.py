@@ -82,7 +82,9 @@ class Problem(BaseModel):
 
 def sent(body: type[BaseModel]) -> RequestBody:
     """Return what the contract says of a request's body."""
-    required = any(field.is_required() for field in body.model_fields.values())
+    # A form that wants one of several fields wants a body, though it demands none of them by name.
+    choice = "oneOf" in body.model_json_schema()
+    required = choice or any(field.is_required() for field in body.model_fields.values())
     content = MediaType.model_validate({"schema": _reference(body), "example": _example(body)})
     return RequestBody(content={"application/json": content}, required=required)
 
