@@ -171,6 +171,8 @@ class Desk:
 
     def _withdraw_all_but(self, machines: Collection[UUID], at: float) -> None:
         for plan in self._plans.all():
-            if plan.machine not in machines and self._said.get(plan.machine, 0.0) <= at:
+            said = self._said.get(plan.machine)
+            # Of two that were said in one millisecond, nobody knows which came first.
+            if plan.machine not in machines and (said is None or said < at):
                 self._plans.withdraw(plan.machine)
                 log.info("plan.withdrawn", machine=str(plan.machine), version=plan.version)

@@ -196,12 +196,13 @@ def test_two_snapshots_whose_parts_come_in_turn_are_both_whole(lab):
     assert lab.site.plans.all() == (kept,)
 
 
-def test_a_snapshot_that_was_overtaken_by_a_plan_does_not_end_it(lab):
+@pytest.mark.parametrize("made", [10.0, 20.0], ids=["before", "in-the-same-millisecond"])
+def test_a_snapshot_that_was_overtaken_by_a_plan_does_not_end_it(lab, made):
     lab.serving("dhcp", "http")
     plan = a_plan(uuid4())
     lab.receive(plan, at=20.0)
 
-    lab.receive(whole=Snapshot("made before", 0, 1, at=10.0), at=10.0)
+    lab.receive(whole=Snapshot("made before", 0, 1, at=made), at=made)
     kept = lab.site.plans.all()
     lab.receive(whole=Snapshot("made after", 0, 1, at=30.0), at=30.0)
 
