@@ -106,14 +106,25 @@ class Partner:
 
 def _read(answer: bulk.Answer, ends: Deadline, most: int) -> bytes:
     whole, length = bytearray(), answer.length
-    while piece := answer.read():
+    while piece := _piece(answer, ends):
         whole += piece
         if len(whole) > most:
             raise NotAllowed(f"{answer.peer} sends over {most} bytes")
-        if ends.left <= 0:
-            break
-    if ends.left <= 0:
-        raise Unreachable(f"{answer.peer} gave no whole answer in time")
     if length is not None and len(whole) < length:
         raise Unreachable(f"the answer of {answer.peer} broke off")
     return bytes(whole)
+
+
+def _piece(answer: bulk.Answer, ends: Deadline) -> bytes:
+    """Read on, in time: a line that is hung up on may end, be reset, or have ended in mid-word."""
+    broken: Unreachable | None = None
+    piece = b""
+    try:
+        piece = answer.read()
+    except Unreachable as exc:
+        broken = exc
+    if ends.left <= 0:
+        raise Unreachable(f"{answer.peer} gave no whole answer in time") from broken
+    if broken is not None:
+        raise broken
+    return piece

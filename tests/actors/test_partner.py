@@ -6,6 +6,7 @@ import threading
 import time
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from http.client import HTTPResponse
 
 import pytest
 
@@ -55,6 +56,20 @@ def test_a_partner_that_never_ends_is_left_when_the_time_is_over(pieces):
         get(url)
 
     assert time.monotonic() - began < 3
+
+
+def test_a_line_that_is_reset_when_it_is_hung_up_on_is_told_as_late(monkeypatch):
+    ends = Deadline.after(0.2)
+
+    def reset(_response, _most):
+        while ends.left:
+            threading.Event().wait(ends.left)
+        raise ConnectionResetError
+
+    monkeypatch.setattr(HTTPResponse, "read1", reset)
+
+    with answering([CHUNKED]) as url, pytest.raises(Unreachable, match="no whole answer in time"):
+        Partner(RULES, ends).get(url, {}, most_bytes=1000)
 
 
 def test_a_body_that_breaks_off_is_no_answer_and_may_be_asked_for_again():
