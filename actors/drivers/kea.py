@@ -53,7 +53,7 @@ def unreserve(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> None:
     found = False
     for subnet in _subnets(config):
         kept = subnet.get("reservations", [])
-        stays = [each for each in kept if not (_of(each, item["mac"]) and _ours(each))]
+        stays = [each for each in kept if not (_of(each, item["mac"]) and _held(each, item))]
         found = found or len(stays) != len(kept)
         subnet["reservations"] = stays
     if found:
@@ -125,3 +125,8 @@ def _of(reservation: Mapping[str, Any], mac: str) -> bool:
 def _ours(reservation: Mapping[str, Any]) -> bool:
     context = reservation.get("user-context")
     return isinstance(context, dict) and _OURS in context
+
+
+def _held(reservation: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
+    """Whether it is of the holding that *item* is of, and not of a later one of the same MAC."""
+    return _ours(reservation) and reservation["user-context"][_OURS] == item["holding"]

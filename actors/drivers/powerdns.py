@@ -1,7 +1,8 @@
 """PowerDNS's authoritative server: a name and its address, forward and backward.
 
-Records of Sprout bear a comment of the account `sprout`; those without it are somebody else's, and
-neither overwritten nor removed.  Without a zone of the backward name, there is no backward record.
+Records of Sprout bear a comment of the account `sprout`, which names their holding.  Those without
+it are somebody else's, and neither overwritten nor removed; where a holding is undone, the records
+of another stay.  Without a zone of the backward name, there is no backward record.
 
 Source: doc.powerdns.com/authoritative/http-api, version 4.7.
 """
@@ -48,7 +49,7 @@ def unrecord(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> None:
         if zone is None:
             continue
         found = _found(peer, errand, zone, name, kind)
-        if found is not None and _ours(found):
+        if found is not None and _ours(found, _comment(item)):
             _patch(peer, errand, zone, {"name": name, "type": kind, "changetype": "DELETE"})
 
 
@@ -66,7 +67,7 @@ def _rrset(name: str, kind: str, content: str, item: Mapping[str, Any]) -> dict[
         "ttl": item["ttl"],
         "changetype": "REPLACE",
         "records": [{"content": content, "disabled": False}],
-        "comments": [{"content": f"holding {item['holding']}", "account": _ACCOUNT}],
+        "comments": [{"content": _comment(item), "account": _ACCOUNT}],
     }
 
 
@@ -97,10 +98,20 @@ def _found(peer: Peer, errand: Errand, zone: str, name: str, kind: str) -> dict[
     return next((r for r in among if (r.get("name"), r.get("type")) == (name, kind)), None)
 
 
-def _ours(rrset: Mapping[str, Any]) -> bool:
+def _ours(rrset: Mapping[str, Any], content: str | None = None) -> bool:
+    """Whether it is Sprout's, and of the holding whose comment is *content*, where one is meant."""
     comments = rrset.get("comments")
     among = comments if isinstance(comments, list) else []
-    return any(isinstance(each, dict) and each.get("account") == _ACCOUNT for each in among)
+    return any(
+        isinstance(each, dict)
+        and each.get("account") == _ACCOUNT
+        and content in {None, each.get("content")}
+        for each in among
+    )
+
+
+def _comment(item: Mapping[str, Any]) -> str:
+    return f"holding {item['holding']}"
 
 
 def _zone_of(peer: Peer, errand: Errand, name: str) -> str | None:

@@ -3,7 +3,8 @@
 Rule 1: a row is there before anybody outside is asked, so that whatever dies is known and undone.
 Rule 2: what was refused because of what it said is left where it is, and named: it may be
         somebody else's.
-Rule 3: an address goes back to whom it is from when no agent can serve it any more.
+Rule 3: a name is held for one machine at a time: undoing one's never takes another's away.
+Rule 4: an address goes back to whom it is from when no agent can serve it any more.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -17,7 +18,7 @@ from models.commands import errands
 from models.commands.moves import now
 from models.database import database
 from models.errands import Ended, Errand
-from models.errors import NotReady
+from models.errors import NotReady, Taken
 from models.tables import Allocation, Holding, Machine, Workflow
 from models.tables import Errand as ErrandRow
 
@@ -34,6 +35,11 @@ PATIENCE_S: Final = 7 * 24 * 3600
 """Seconds for which an undoing is tried; then it is left to a person."""
 
 _TRIES: Final = 10_000
+
+_BY_NAME: Final = frozenset({DHCP, DNS})
+"""What a provider holds once for each name; an address is its key's alone."""
+
+_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
 _FREED: Final = """
 SELECT holdings.id FROM holdings LEFT JOIN allocations ON allocations.id = allocation_id
@@ -53,8 +59,11 @@ def wanted(  # what, for whom, by which workflow and under which key
 ) -> Holding:
     """Note that a provider is to hold *params* for the machine.
 
-    Raises NotReady while what it held before is being undone: the two would meet.
+    Raises NotReady while what it held before is being undone: the two would meet; and Taken for
+    a name or a reservation that is another machine's, or is undone for one: providers know them by
+    *name* alone.
     """
+    _demand_own(capability, machine, name)
     row: Holding | None = Holding.get_or_none(
         (Holding.capability == capability)
         & (Holding.machine_id == machine.id)
@@ -82,6 +91,24 @@ def wanted(  # what, for whom, by which workflow and under which key
     row.params, row.key, row.state = dict(params), key, "asked"
     row.save()
     return row
+
+
+def _demand_own(capability: str, machine: Machine, name: str) -> None:
+    if capability not in _BY_NAME:
+        return
+    # Two machines, of two sites too, may want the same name at once: one of them waits here.
+    database.execute_sql(_LOCK, (f"sprout holding {capability} {name}",))
+    other: Holding | None = Holding.get_or_none(
+        (Holding.capability == capability)
+        & (Holding.name == name)
+        & (Holding.machine_id != machine.id)
+        & Holding.gone_at.is_null()
+    )
+    if other is not None:
+        raise Taken(
+            f"the {capability.upper()} provider holds {name} for machine {other.machine_id}",
+            hint="Rename one of the two; or wait, if that one was retired, until it is undone.",
+        )
 
 
 def _stop_leaving(row: Holding) -> None:

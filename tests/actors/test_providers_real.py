@@ -106,6 +106,17 @@ def test_a_record_of_somebody_else_is_neither_overwritten_nor_removed(pdns, name
     assert answers(pdns, "theirs.prov.example", "A") == ("192.0.2.7",)
 
 
+def test_a_name_that_another_holding_has_by_now_is_not_removed(pdns, names):
+    powerdns.record(names, errand(), RECORD | {"holding": "h-2"})
+
+    powerdns.unrecord(names, errand(), RECORD)
+
+    assert answers(pdns, NAME, "A") == ("10.77.0.10",)
+    assert answers(pdns, "10.0.77.10.in-addr.arpa", "PTR") == (f"{NAME}.",)
+    powerdns.unrecord(names, errand(), RECORD | {"holding": "h-2"})
+    assert answers(pdns, NAME, "A") == ()
+
+
 def test_a_name_without_a_zone_is_refused_with_the_command_that_makes_one(names):
     with pytest.raises(Refused, match=r"pdnsutil create-zone other\.example"):
         powerdns.record(names, errand(), RECORD | {"fqdn": "node.other.example"})
@@ -150,6 +161,16 @@ def leases(dhcp):
 def reserved(dhcp):
     (subnet,) = dhcp.written()["subnet4"]
     return {each["hw-address"]: each["ip-address"] for each in subnet["reservations"]}
+
+
+def test_a_reservation_that_another_holding_has_by_now_is_not_removed(dhcp, leases):
+    kea.reserve(leases, errand(), RESERVATION | {"holding": "h-2"})
+
+    kea.unreserve(leases, errand(), RESERVATION)
+    assert reserved(dhcp)
+
+    kea.unreserve(leases, errand(), RESERVATION | {"holding": "h-2"})
+    assert not reserved(dhcp)
 
 
 def test_a_reservation_is_in_force_and_in_the_file_and_no_more_when_it_is_removed(dhcp, leases):

@@ -5,12 +5,14 @@ import json
 import pytest
 
 from actors.drivers import reach
+from models import database as pool
 from models import queries
 from models.commands import addresses, approvals, asks, holdings, walks
+from models.errors import Taken
 from models.kinds import Kind, Progress
 from models.lifecycle import State
 from models.observations import Seen
-from models.tables import Allocation, Errand, Holding, Observation
+from models.tables import Allocation, Errand, Holding, Machine, Observation, Workflow
 from tests.actors.provider_lab import DOMAIN, Provided, all_at, chosen_nothing, external, means
 from tests.models import make
 from tests.services import provider
@@ -400,3 +402,26 @@ def test_the_purpose_of_providers_never_reaches_a_metadata_service():
 
 def test_free_addresses_of_before_are_still_freed(db):
     assert addresses.free_addresses() == 0
+
+
+def second(scene, site=None, hostname="node-01", mac="52:54:00:00:00:77"):
+    """Another machine, with the first one's network and agent unless it is at another *site*."""
+    return make.machine(site or scene.site, hostname, [make.interface(mac)])
+
+
+@pytest.mark.parametrize(
+    ("capability", "name"), [("dns", NAME), ("dhcp", make.MAC)], ids=["a name", "a MAC"]
+)
+def test_what_a_provider_holds_for_one_machine_is_not_asked_for_another(
+    scene, peer, capability, name
+):
+    active(scene)
+    other = Machine.get_by_id(second(scene, make.site("fra-1")))
+    flow = Workflow.get()
+
+    with pytest.raises(Taken, match=f"provider holds {name} for"), pool.database.atomic():
+        holdings.wanted(capability, other, flow, "k", name=name, params={})
+
+    Holding.update(state="gone", gone_at=Holding.created_at).execute()
+    with pool.database.atomic():
+        assert holdings.wanted(capability, other, flow, "k", name=name, params={}).state == "asked"
