@@ -56,12 +56,16 @@ class Held:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ended:
-    """How doing it ended: *result*, or the *reason* why not; *retryable*: it may pass."""
+    """How doing it ended: *result*, or the *reason* why not; *retryable*: it may pass.
+
+    *untouched*: what was asked for was not even begun, so that there is nothing to undo.
+    """
 
     done: bool
     result: Mapping[str, Any] = field(default_factory=dict)
     reason: str = ""
     retryable: bool = False
+    untouched: bool = False
 
 
 def rest_s(backoff_s: int, attempt: int) -> float:

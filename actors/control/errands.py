@@ -117,7 +117,9 @@ class Runner:
             log.warning("errand.lost")
             return None
         except DriverError as exc:
-            return Ended(done=False, reason=str(exc), retryable=exc.retryable)
+            return Ended(
+                done=False, reason=str(exc), retryable=exc.retryable, untouched=exc.untouched
+            )
         except SecretError as exc:
             may_pass = isinstance(exc, secrets.Unavailable)
             return Ended(done=False, reason=str(exc), retryable=may_pass)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from actors.control.errand import Job, Means
 from actors.drivers import contract, kea, netbox, powerdns
-from actors.drivers.errors import Refused, Unreachable
+from actors.drivers.errors import Conflict, Refused, Unreachable
 from actors.drivers.providers import Errand as Asked
 from actors.drivers.providers import Peer
 from config import logs, secrets
@@ -150,7 +150,12 @@ def make(capability: str, job: Job, means: Means) -> dict[str, Any]:
     driver = DRIVERS[capability, external.kind]
     with _serially(external, driver, job):
         job.check()
-        found = driver.make(peer(external, means.resolvers), asked(job), job.held.params)
+        try:
+            found = driver.make(peer(external, means.resolvers), asked(job), job.held.params)
+        except Conflict as exc:
+            # By the contract; others are asked in several steps, and know what is ours themselves.
+            exc.untouched = external.kind == CONTRACT
+            raise
     return {**found, "provider": external.name}
 
 

@@ -24,10 +24,11 @@ from typing import Any, ClassVar
 class DriverError(Exception):
     """Base class.  Its text is shown to operators and holds no secret.
 
-    *result* is what was found all the same.
+    *result* is what was found all the same; *untouched*: the peer says that it changed nothing.
     """
 
     retryable: ClassVar[bool] = False
+    untouched: bool = False
 
     def __init__(self, message: str = "", *, result: Mapping[str, Any] | None = None) -> None:
         super().__init__(message)

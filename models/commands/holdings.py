@@ -135,6 +135,16 @@ def left(row: Holding, why: str) -> None:
     row.save()
 
 
+def never(flow: Workflow, holding: str | None) -> None:
+    """Note that a provider never held what *flow* asked of it first: what is there is another's."""
+    Holding.update(state="gone", gone_at=now()).where(
+        (Holding.id == holding)
+        & (Holding.state == "asked")
+        & (Holding.workflow_id == flow.id)
+        & (Holding.created_at >= flow.created_at)
+    ).execute()
+
+
 def gone(ids: Iterable[UUID]) -> None:
     """Note that providers hold these no more."""
     Holding.update(state="gone", gone_at=now()).where(

@@ -105,6 +105,8 @@ def _carry_on(row: Errand, ended: Ended, machine: Machine, render: Render) -> No
 def _judged(row: Errand, ended: Ended, machine: Machine, flow: Workflow) -> tuple[str, str]:
     """Return the outcome of the workflow's step, and the words for it."""
     if not ended.done:
+        if ended.untouched:
+            holdings.never(flow, row.params.get("holding"))
         word = Outcome.FAILED if ended.retryable else Outcome.REFUSED
         return word.value, ended.reason[:_LONGEST]
     part = providing.PARTS[Name(row.name)]

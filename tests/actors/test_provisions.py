@@ -185,7 +185,7 @@ def test_a_name_that_is_somebody_elses_fails_before_power_and_what_was_held_is_u
     assert peer.reservations == {}
     freed(scene)
     assert peer.allocations == {}
-    assert peer.asked("DELETE")[0] == f"DELETE /records/{NAME}"
+    assert peer.asked("DELETE") == [f"DELETE /reservations/{make.MAC}", "DELETE /allocations/a-0"]
 
 
 def test_an_address_whose_id_was_never_heard_is_given_back_all_the_same(scene, peer):
