@@ -170,7 +170,9 @@ def undo(capability: str, job: Job, means: Means) -> dict[str, Any]:
         with _serially(external, driver, job):
             for item in job.held.params["items"]:
                 job.check()
-                driver.undo(peer(external, means.resolvers), asked(job), item)
+                # A key stands for one request: with another it is refused.
+                its = replace(asked(job), key=f"{job.held.key}/{item['holding']}")
+                driver.undo(peer(external, means.resolvers), its, item)
     except Refused as exc:
         raise Unreachable(str(exc)) from exc
     return {}

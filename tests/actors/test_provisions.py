@@ -425,3 +425,26 @@ def test_what_a_provider_holds_for_one_machine_is_not_asked_for_another(
     Holding.update(state="gone", gone_at=Holding.created_at).execute()
     with pool.database.atomic():
         assert holdings.wanted(capability, other, flow, "k", name=name, params={}).state == "asked"
+
+
+def test_what_is_undone_of_a_machine_in_one_errand_bears_a_key_for_each_request(scene, peer):
+    active(scene)
+    old = Holding.get(Holding.capability == "dhcp")
+    told = {**old.params, "mac": "52:54:00:00:00:66"}
+    holdings.kept(
+        holdings.wanted(
+            "dhcp",
+            Machine.get_by_id(scene.machine),
+            Workflow.get(),
+            "k",
+            name=told["mac"],
+            params=told,
+        ),
+        {},
+    )
+
+    flow = released(scene)
+
+    assert queries.workflow(flow).progress is Progress.SUCCEEDED
+    dropped = [each.key for each in peer.seen if each.method == "DELETE"]
+    assert len(dropped) == len(set(dropped)) == 3
