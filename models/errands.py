@@ -20,6 +20,10 @@ from uuid import UUID
 LEASE_S: Final = 30
 """Seconds without a renewal after which an errand is another process's."""
 
+QUIET_S: Final = 2 * LEASE_S
+"""Seconds after which nothing more comes to a provider of an errand that was given up: its doer has
+noticed, and the one exchange that was under way is over."""
+
 LONGEST_REST_S: Final = 600.0
 
 

@@ -202,7 +202,8 @@ def health(job: Job, means: Means) -> dict[str, Any]:
 
 def asked(job: Job) -> Asked:
     """Return what every exchange of the errand has in common."""
-    return Asked(key=job.held.key, request_id=job.held.request_id, deadline=job.deadline)
+    held = job.held
+    return Asked(key=held.key, request_id=held.request_id, deadline=job.deadline, check=job.check)
 
 
 def _maker(capability: str) -> Callable[[Job, Means], dict[str, Any]]:

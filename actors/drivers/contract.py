@@ -5,6 +5,7 @@ already is gone.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
@@ -30,7 +31,7 @@ def release(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> None:
     """Give an address back; where its id was never heard, it is asked for by the same key."""
     known = item["external_id"]
     if not known:
-        first = Errand(key=item["key"], request_id=errand.request_id, deadline=errand.deadline)
+        first = replace(errand, key=item["key"])
         known = allocate(peer, first, item)["external_id"]
     _drop(peer, errand, f"/allocations/{quote(known, safe='')}")
 

@@ -48,11 +48,12 @@ class Peer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Errand:
-    """What every exchange of one errand has in common."""
+    """What every exchange of one errand has in common; *check* raises where it may not go on."""
 
     key: str
     request_id: str
     deadline: Deadline
+    check: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ def ask(
     Raises DriverError, and config.secrets' SecretError.
     """
     token = peer.token()
+    errand.check()
     headers = {
         "Accept": "application/json",
         "Accept-Encoding": "identity",

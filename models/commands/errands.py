@@ -15,7 +15,7 @@ from models import messages, outbox
 from models.commands.moves import now
 from models.database import database
 from models.engine import Outcome
-from models.errands import LEASE_S, Held
+from models.errands import LEASE_S, QUIET_S, Held
 from models.errands import Errand as Name
 from models.errors import DomainError
 from models.messages import Actor
@@ -50,14 +50,16 @@ def ask(
     deadline_s: float,
     tries: int = 1,
     backoff_s: int = 2,
+    wait_s: float = 0.0,
     site_id: UUID | None = None,
     request_id: str = "",
 ) -> UUID:
     """Ask, in the caller's transaction, for an errand that is no workflow's; return its id.
 
     It ends once: done, failed, or out of time after *deadline_s* seconds; until then it is tried
-    *tries* times, with a pause of *backoff_s* seconds that doubles.  Its end is told to
-    `outcomes.ENDS`.  Raises peewee's IntegrityError while an errand with this key is open.
+    *tries* times, with a pause of *backoff_s* seconds that doubles, first after *wait_s* seconds.
+    Its end is told to `outcomes.ENDS`.  Raises peewee's IntegrityError while an errand with this
+    key is open.
     """
     return _asked(
         name=name.value,
@@ -68,6 +70,7 @@ def ask(
         tries=tries,
         backoff_s=backoff_s,
         request_id=request_id,
+        wake_at=now() + timedelta(seconds=wait_s),
         deadline_at=now() + timedelta(seconds=deadline_s),
     )
 
@@ -144,6 +147,18 @@ def abandon(flow: Workflow) -> None:
     Errand.update(state="abandoned", finished_at=now()).where(
         (Errand.workflow_id == flow.id) & Errand.finished_at.is_null()
     ).execute()
+
+
+def under_way_s(subject: UUID, key: str) -> float:
+    """Return the seconds for which an errand that was given up may still have an effect."""
+    given_up = (
+        (Errand.subject == subject)
+        & (Errand.key == key)
+        & (Errand.state == "abandoned")
+        & (Errand.fence > 0)
+        & (Errand.finished_at > now() - timedelta(seconds=QUIET_S))
+    )
+    return float(QUIET_S) if Errand.select().where(given_up).exists() else 0.0
 
 
 def drop(subject: UUID, name: Name) -> None:

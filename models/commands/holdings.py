@@ -105,8 +105,10 @@ def _demand_own(capability: str, machine: Machine, name: str) -> None:
         & Holding.gone_at.is_null()
     )
     if other is not None:
+        near = other.site_id == machine.site_id
+        whose = f"machine {other.machine_id}" if near else "a machine of another site"
         raise Taken(
-            f"the {capability.upper()} provider holds {name} for machine {other.machine_id}",
+            f"the {capability.upper()} provider holds {name} for {whose}",
             hint="Rename one of the two; or wait, if that one was retired, until it is undone.",
         )
 
@@ -205,6 +207,8 @@ def _take_back(rows: Collection[Holding]) -> None:
             deadline_s=PATIENCE_S,
             tries=_TRIES,
             backoff_s=5,
+            # Who asks for it may be at it still, and must not come after the undoing.
+            wait_s=errands.under_way_s(row.workflow_id, row.key),
             site_id=row.site_id,
         )
 

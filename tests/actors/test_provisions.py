@@ -1,13 +1,18 @@
 """Provision and release at external providers: those that keep to the contract, and others."""
 
 import json
+import math
 
 import pytest
 
-from actors.drivers import reach
+from actors.control import errands as runner
+from actors.control import provisions
+from actors.drivers import contract, reach
+from actors.drivers.deadline import Deadline
+from actors.drivers.errors import LeaseLost
 from models import database as pool
 from models import queries
-from models.commands import addresses, approvals, asks, holdings, walks
+from models.commands import addresses, approvals, asks, errands, holdings, walks
 from models.errors import Taken
 from models.kinds import Kind, Progress
 from models.lifecycle import State
@@ -448,3 +453,37 @@ def test_what_is_undone_of_a_machine_in_one_errand_bears_a_key_for_each_request(
     assert queries.workflow(flow).progress is Progress.SUCCEEDED
     dropped = [each.key for each in peer.seen if each.method == "DELETE"]
     assert len(dropped) == len(set(dropped)) == 3
+
+
+def test_what_is_cancelled_while_it_is_asked_for_is_undone_when_nobody_can_be_at_it(scene, peer):
+    flow = scene.provision()
+    for _ in range(2):
+        scene.run_errands(most=1)
+    held = errands.take(runner.DOERS)  # the name, which comes late
+
+    asks.cancel(make.ADA, flow)
+    scene.run_errands()
+    assert peer.reservations == {}
+    assert Holding.get(Holding.capability == "dns").state == "leaving"
+    scene._done(held)
+    assert list(peer.records) == [NAME]
+
+    scene.rested()
+    scene.run_errands()
+    assert peer.records == {}
+    assert Holding.get(Holding.capability == "dns").state == "gone"
+
+
+def test_an_errand_that_is_anothers_by_now_sends_nothing_more(scene, peer):
+    scene.provision()
+    held = errands.take(runner.DOERS)
+    job = runner.Job(held, Deadline.after(20), math.inf)
+    job.lost.set()
+
+    with pytest.raises(LeaseLost):
+        contract.allocate(
+            provisions.peer(scene.means.externals["ipam"], scene.means.resolvers),
+            provisions.asked(job),
+            held.params,
+        )
+    assert peer.seen == []
