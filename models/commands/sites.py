@@ -16,6 +16,8 @@ from models.tables import (
     Discovery,
     DiscoveryDrop,
     DomainEvent,
+    Errand,
+    Holding,
     IntegrationJob,
     IntegrationRun,
     Machine,
@@ -83,11 +85,15 @@ def _users(site_id: UUID) -> list[str]:
         .join(IntegrationJob, on=(IntegrationJob.id == IntegrationRun.job_id))
         .where((IntegrationJob.site_id == site_id) & (IntegrationRun.state == "running"))
     )
+    held = Holding.select(Holding.name.alias("called")).where(
+        (Holding.site_id == site_id) & Holding.gone_at.is_null()
+    )
     kinds: Mapping[str, Any] = {
         "machine": machines,
         "network": networks,
         "live agent": live,
         "running job": runs,
+        "name or address at a provider": held,
     }
     return [
         f"{kind} {row.called}"
@@ -109,6 +115,8 @@ def _forgotten(site: Site) -> None:
     jobs = IntegrationJob.select(IntegrationJob.id).where(IntegrationJob.site_id == site.id)
     IntegrationRun.delete().where(IntegrationRun.job_id.in_(jobs)).execute()
     for table in (
+        Errand,
+        Holding,
         IntegrationJob,
         SyncJob,
         Observation,

@@ -1,14 +1,23 @@
 """Records after they were made: changed as they were read, deleted where nobody uses them."""
 
 from concurrent.futures import ThreadPoolExecutor
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
 from models.commands import addresses, asks, catalogue, letting_go, moves, sites
 from models.database import borrowed, database
 from models.errors import InUse, Unknown
-from models.tables import Agent, DomainEvent, Image, Machine, Site
+from models.tables import (
+    Agent,
+    DomainEvent,
+    Errand,
+    Holding,
+    Image,
+    IntegrationRun,
+    Machine,
+    Site,
+)
 from tests.edge import make
 from tests.edge.conftest import Api
 from tests.models import make as domain
@@ -262,6 +271,37 @@ def test_a_site_stays_until_its_events_are_published(api, site):
         DomainEvent.update(published_at="2026-01-01T00:00:00Z").execute()
 
     assert (early.status_code, early.json["type"]) == (409, "/problems/not-ready")
+    assert api.delete("/v1/sites/ams-1").status_code == 200
+
+
+def test_a_site_goes_with_what_control_did_for_it(api, scene):
+    job = api.made("/v1/integration-jobs", {"siteId": scene["id"], **JOB})
+    api.post(f"/v1/integration-jobs/{job['id']}/run", {})
+    with borrowed():
+        IntegrationRun.update(state="failed", finished_at=IntegrationRun.created_at).execute()
+        Errand.update(state="failed", finished_at=Errand.created_at).execute()
+
+    assert api.delete("/v1/sites/ams-1").status_code == 200
+
+
+def test_a_site_stays_until_what_providers_hold_for_it_is_undone(api, scene):
+    with borrowed():
+        Holding.create(
+            **dict.fromkeys(("machine_id", "workflow_id"), uuid4()),
+            **dict.fromkeys(("provider", "external_id", "detail"), ""),
+            site_id=scene["id"],
+            capability="dns",
+            name="node-01.x",
+            params={},
+            key="k",
+            state="leaving",
+        )
+
+    early = api.delete("/v1/sites/ams-1")
+    with borrowed():
+        Holding.update(state="gone", gone_at=Holding.created_at).execute()
+
+    assert early.json["detail"] == "site ams-1 is used by name or address at a provider node-01.x"
     assert api.delete("/v1/sites/ams-1").status_code == 200
 
 
