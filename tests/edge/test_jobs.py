@@ -4,6 +4,7 @@ import pytest
 
 from models.job_views import WAITS_FOR, Mode
 from tests.edge import make
+from tests.edge.conftest import Api
 
 pytestmark = pytest.mark.services
 
@@ -141,3 +142,19 @@ def test_names_of_integration_jobs_are_unique_at_a_site(api, site):
     again = api.post("/v1/integration-jobs", integration(site))
 
     assert (again.status_code, again.json["errors"][0]["pointer"]) == (409, "/name")
+
+
+def test_a_secret_of_control_is_given_to_a_job_by_whoever_is_admin_of_all_sites_alone(
+    app, api, site
+):
+    bound = {"name": "ci", "role": "admin", "sites": ["ams-1"], "days": 1}
+    caller = Api(app, token=api.made("/v1/api-tokens", bound)["token"])
+    thief = integration(site, kind="inventory-import", provider="http", secretRef="env:POWERDNS")
+
+    answer = caller.post("/v1/integration-jobs", thief)
+
+    assert (answer.status_code, answer.json["type"]) == (403, "/problems/denied")
+    assert api.get("/v1/integration-jobs").json["items"] == []
+    without = {name: value for name, value in thief.items() if name != "secretRef"}
+    assert caller.post("/v1/integration-jobs", without).status_code == 201
+    assert api.post("/v1/integration-jobs", thief | {"name": "mine"}).status_code == 201
