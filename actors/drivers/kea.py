@@ -37,6 +37,8 @@ def reserve(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> dict[str, An
         "hostname": item["hostname"],
         "user-context": {_OURS: item["holding"]},
     }
+    _drop(config, item)  # in another subnet too, where it had an address before
+    kept = _reservations(peer, config, item["network"])
     kept[:] = [*(each for each in kept if not _of(each, item["mac"])), wanted]
     _set(peer, errand, config)
     now = _reservations(peer, _config(peer, errand), item["network"])
@@ -50,19 +52,24 @@ def reserve(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> dict[str, An
 def unreserve(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> None:
     """Have Kea drop the reservation of a MAC, where it is Sprout's.  Raises DriverError."""
     config = _config(peer, errand)
-    found = False
-    for subnet in _subnets(config):
-        kept = subnet.get("reservations", [])
-        stays = [each for each in kept if not (_of(each, item["mac"]) and _held(each, item))]
-        found = found or len(stays) != len(kept)
-        subnet["reservations"] = stays
-    if found:
+    if _drop(config, item):
         _set(peer, errand, config)
 
 
 def health(peer: Peer, errand: Errand) -> None:
     """Return if the DHCPv4 server answers through its agent.  Raises DriverError."""
     _command(peer, errand, "version-get")
+
+
+def _drop(config: Mapping[str, Any], item: Mapping[str, Any]) -> bool:
+    """Take what the holding of *item* has out of *config*; whether there was anything."""
+    found = False
+    for subnet in _subnets(config):
+        kept = subnet.get("reservations", [])
+        stays = [each for each in kept if not (_of(each, item["mac"]) and _held(each, item))]
+        found = found or len(stays) != len(kept)
+        subnet["reservations"] = stays
+    return found
 
 
 def _demand_free(peer: Peer, kept: list[Any], item: Mapping[str, Any]) -> None:

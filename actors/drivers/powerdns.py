@@ -34,23 +34,20 @@ def record(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> dict[str, Any
             f"{peer.name} has no zone for {name} Create it there: pdnsutil create-zone "
             f"{item['fqdn'].partition('.')[2]}"
         )
-    _put(peer, errand, zone, _rrset(name, "A", item["address"], item))
+    before = _put(peer, errand, zone, _rrset(name, "A", item["address"], item))
     backward = _backward(item["address"])
     its_zone = _zone_of(peer, errand, backward)
     if its_zone is not None:
         _put(peer, errand, its_zone, _rrset(backward, "PTR", name, item))
+    for old in before - {item["address"]}:  # which another machine has next
+        _drop(peer, errand, _backward(old), "PTR", item)
     return {"external_id": f"{zone}{name}", "backward": its_zone is not None}
 
 
 def unrecord(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> None:
     """Have the server drop A and PTR of a name, where they are Sprout's.  Raises DriverError."""
     for name, kind in ((f"{item['fqdn']}.", "A"), (_backward(item["address"]), "PTR")):
-        zone = _zone_of(peer, errand, name)
-        if zone is None:
-            continue
-        found = _found(peer, errand, zone, name, kind)
-        if found is not None and _ours(found, _comment(item)):
-            _patch(peer, errand, zone, {"name": name, "type": kind, "changetype": "DELETE"})
+        _drop(peer, errand, name, kind, item)
 
 
 def health(peer: Peer, errand: Errand) -> None:
@@ -71,7 +68,15 @@ def _rrset(name: str, kind: str, content: str, item: Mapping[str, Any]) -> dict[
     }
 
 
-def _put(peer: Peer, errand: Errand, zone: str, rrset: Mapping[str, Any]) -> None:
+def _drop(peer: Peer, errand: Errand, name: str, kind: str, item: Mapping[str, Any]) -> None:
+    zone = _zone_of(peer, errand, name)
+    found = None if zone is None else _found(peer, errand, zone, name, kind)
+    if zone is not None and found is not None and _ours(found, _comment(item)):
+        _patch(peer, errand, zone, {"name": name, "type": kind, "changetype": "DELETE"})
+
+
+def _put(peer: Peer, errand: Errand, zone: str, rrset: Mapping[str, Any]) -> set[str]:
+    """Have the server hold *rrset*; return what stood there before."""
     name, kind = rrset["name"], rrset["type"]
     there = _found(peer, errand, zone, name, kind)
     if there is not None and not _ours(there):
@@ -83,6 +88,7 @@ def _put(peer: Peer, errand: Errand, zone: str, rrset: Mapping[str, Any]) -> Non
     now = _found(peer, errand, zone, name, kind)
     if now is None or now.get("records") != rrset["records"]:
         raise NoEffect(f"{peer.name} accepted {kind} of {name}, and does not have it")
+    return {str(each["content"]) for each in (there or {}).get("records", ())}
 
 
 def _patch(peer: Peer, errand: Errand, zone: str, rrset: Mapping[str, Any]) -> None:

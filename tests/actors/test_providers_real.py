@@ -92,6 +92,8 @@ def test_a_name_that_is_ours_may_move_to_another_address(pdns, names):
     powerdns.record(names, errand(), RECORD | {"address": "10.77.0.11"})
 
     assert answers(pdns, NAME, "A") == ("10.77.0.11",)
+    assert answers(pdns, "11.0.77.10.in-addr.arpa", "PTR") == (f"{NAME}.",)
+    assert answers(pdns, "10.0.77.10.in-addr.arpa", "PTR") == ()
     powerdns.unrecord(names, errand(), RECORD | {"address": "10.77.0.11"})
 
 
