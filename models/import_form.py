@@ -150,6 +150,8 @@ def page(body: bytes) -> Page:
         raise Invalid('the document is no object with "machines", a list', field="/machines")
     if not isinstance(following, str | None):
         raise Invalid("the next page is no URL", field="/next")
+    if len(machines) > ROWS:  # before any is read: a row of nonsense is shorter than what it costs
+        raise Invalid(f"one page holds over {ROWS} machines", field="/machines")
     rows, faults = _read(machines)
     return Page(rows, faults, following or "")
 

@@ -5,6 +5,7 @@ Rule 2: each row stands for itself: one that conflicts is told of, and the other
 Rule 3: a dry run judges as the run would, and writes nothing.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -21,6 +22,9 @@ from models.tables import Interface, Machine
 
 SHOWN: Final = 1000
 """Rows that a result tells of one by one; all are counted."""
+
+SHOWN_BYTES: Final = 1 << 20
+"""Size of these rows, as JSON, from which on they are only counted too."""
 
 BATCH: Final = 250
 """Rows of one transaction."""
@@ -45,6 +49,7 @@ class Tally:
     )
     rows: list[dict[str, Any]] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
+    shown_bytes: int = 0
 
     @property
     def total(self) -> int:
@@ -52,8 +57,10 @@ class Tally:
 
     def add(self, what: str, pointer: str, **told: Any) -> None:
         self.counts[what] += 1
-        if what != "unchanged" and len(self.rows) < SHOWN:
-            self.rows.append({"what": what, "pointer": pointer, **told})
+        if what != "unchanged" and len(self.rows) < SHOWN and self.shown_bytes < SHOWN_BYTES:
+            row = {"what": what, "pointer": pointer, **told}
+            self.shown_bytes += len(json.dumps(row))
+            self.rows.append(row)
 
     def fault(self, page: int, fault: Fault) -> None:
         self.add("invalid", f"page {page}: {fault.pointer}", why=fault.why)
