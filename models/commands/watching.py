@@ -1,9 +1,12 @@
 """Whether external providers work: control looks from time to time, and every process can tell."""
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
+
+from peewee import IntegrityError
 
 from models.commands import errands, providing
 from models.database import database
@@ -51,9 +54,10 @@ def look(capabilities: Collection[str]) -> None:
             if _subject(each) not in recent:
                 params = {"capability": each}
                 key = f"provider-health/{each}"
-                errands.ask(
-                    Errand.PROVIDER_HEALTH, _subject(each), key, params=params, deadline_s=60
-                )
+                with suppress(IntegrityError), database.atomic():  # another process was faster
+                    errands.ask(
+                        Errand.PROVIDER_HEALTH, _subject(each), key, params=params, deadline_s=60
+                    )
 
 
 def standing() -> tuple[Standing, ...]:

@@ -91,6 +91,14 @@ def test_each_provider_is_looked_at_once_in_a_while_and_old_looks_are_forgotten(
     assert watching.forget() == 2
 
 
+def test_a_look_that_another_process_asked_for_first_keeps_no_other_waiting(db):
+    errands.ask(Errand.PROVIDER_HEALTH, uuid4(), "provider-health/dns", params={}, deadline_s=60)
+
+    watching.look(["dns", "ipam"])
+
+    assert {row.key for row in Row.select()} == {"provider-health/dns", "provider-health/ipam"}
+
+
 def test_metrics_say_which_provider_works(db):
     looked(Ended(done=True))
 
