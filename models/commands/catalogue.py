@@ -110,10 +110,14 @@ class _Kind:
     remedy: str
 
 
-def machines_with(column: str, value: UUID) -> list[str]:
-    """Return machines whose *column* of inventory is *value*, or is to be by a workflow."""
+def machines_with(column: str, value: UUID, *, beside: str = "") -> list[str]:
+    """Return machines whose *column* of inventory is *value*, or is to be by a workflow.
+
+    A workflow may keep it as *beside* too, where it boots by it and the machine is not to have it.
+    """
     promised = Workflow.select(Workflow.machine_id).where(
-        (Workflow.state == "running") & SQL("t2.params->>%s = %s", (column, str(value)))
+        (Workflow.state == "running")
+        & SQL("%s IN (t2.params->>%s, t2.params->>%s)", (str(value), column, beside))
     )
     found = Machine.select(Machine.hostname).where(
         (getattr(Machine, column) == value) | Machine.id.in_(promised)
@@ -148,7 +152,7 @@ _KINDS: Final[Mapping[str, _Kind]] = MappingProxyType(
             table=Image,
             columns=("name", "installer", *_PATHS, *_TOLD),
             judged=judged_image,
-            users=lambda image: machines_with("image_id", image),
+            users=lambda image: machines_with("image_id", image, beside="inventory_image"),
             remedy="Give the machines another image, or release them.",
         ),
         "profile": _Kind(

@@ -6,6 +6,8 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
+from peewee import DoesNotExist
+
 from models import engine
 from models.audit import ENGINE, REAPER, Caller
 from models.commands import (
@@ -215,6 +217,10 @@ def _decide(walk: Walk, decision: Decision) -> None:
             _DECISIONS[decision](walk)
     except DomainError as exc:
         walk.flow.outcome, walk.flow.detail = Outcome.REFUSED.value, str(exc)
+    except DoesNotExist as exc:
+        # An image or a network that went as this was asked: it comes back by no second look.
+        gone = f"what it was to go by is there no more: {type(exc).__name__}"
+        walk.flow.outcome, walk.flow.detail = Outcome.REFUSED.value, gone
     else:
         walk.flow.outcome = Outcome.DONE.value
 

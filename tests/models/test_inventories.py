@@ -4,9 +4,9 @@ import pytest
 
 from models import queries
 from models.bootplan import Action, BootPlan
-from models.commands import asks, foresight, providing, walks
+from models.commands import asks, catalogue, foresight, providing, walks
 from models.commands.inventories import How
-from models.errors import NotReady
+from models.errors import InUse, NotReady
 from models.kinds import Kind, Progress
 from models.lifecycle import State
 from models.observations import Seen
@@ -222,3 +222,21 @@ def test_a_machine_without_a_bmc_is_commissioned_by_hand_and_image_or_not_at_all
     assert (done.state, done.facts["seen"]) == (State.AVAILABLE, {"image": FOUND})
     with pytest.raises(NotReady, match="no inventory image"):
         asks.commission(make.ADA, scene.machine)
+
+
+def test_an_image_that_a_machine_is_to_be_commissioned_by_is_not_deleted(scene):
+    commissioning(scene)
+    image = Image.get(Image.ref == "inventory-1")
+
+    with pytest.raises(InUse, match="node-01"):
+        catalogue.delete(make.ADMIN, "image", image.id, version=None)
+
+
+def test_where_the_image_went_all_the_same_the_commissioning_fails_and_does_not_hang(scene):
+    flow = commissioning(scene)
+    _no_image()
+
+    scene.agent.finish(flow, BMC)
+
+    assert scene.view.state is State.FAILED
+    assert "run-prepared: what it was to go by is there no more" in queries.workflow(flow).detail
