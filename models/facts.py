@@ -21,6 +21,16 @@ def _size(told: Any, most: int) -> int | None:
     return told if isinstance(told, int) and 0 < told <= most else None
 
 
+def identity(facts: Mapping[str, Any]) -> dict[str, str]:
+    """Return the uuid and the serial by which the machine's BMC knows it, "" for what is not known.
+
+    Where the BMC was asked it is what it said itself: the machine may call itself something else.
+    """
+    told = (facts.get("seen") or {}).get("bmc") or facts
+    system = told.get("system") or {}
+    return {name: str(system.get(name) or "") for name in ("uuid", "serial")}
+
+
 def root_disk(chosen: Mapping[str, Any] | None, facts: Mapping[str, Any]) -> dict[str, Any]:
     """Return {serial, wwn, min_bytes} of the one disk to write.
 

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from models import engine
+from models import engine, facts
 from models.commands import agents, blobs, contact, remote
 from models.commands.moves import now
 from models.engine import Outcome
@@ -138,12 +138,7 @@ def send(task: Task, body: Mapping[str, Any], *, request_id: str, left_s: float)
 
 def _identity(machine: Machine) -> dict[str, Any]:
     rows = Interface.select(Interface.mac).where(Interface.machine_id == machine.id)
-    system = (machine.facts or {}).get("system") or {}
-    return {
-        "macs": [row.mac for row in rows],
-        "uuid": system.get("uuid") or "",
-        "serial": system.get("serial") or "",
-    }
+    return {"macs": [row.mac for row in rows], **facts.identity(machine.facts or {})}
 
 
 def renew(envelope: Envelope) -> None:

@@ -1,8 +1,10 @@
 import pytest
 
-from models import facts
+from models import differences, facts
 from models.errors import NotReady
 
+BMC = {"system": {"uuid": "30373237-3132-4d32-3230-333530345030", "serial": "CHASSIS-1"}}
+IMAGE = {"system": {"uuid": "11111111-2222-3333-4444-555555555555", "serial": "NODE-7"}}
 ONE = {"serial": "S1", "wwn": "W1", "bytes": 1 << 40}
 TWO = {"serial": "S2", "wwn": "W2", "bytes": 2 << 40}
 
@@ -46,3 +48,19 @@ def test_a_choice_stands_while_no_inventory_was_taken():
         "wwn": "",
         "min_bytes": 5,
     }
+
+
+@pytest.mark.parametrize(
+    ("found", "known"),
+    [
+        (BMC, BMC["system"]),
+        (differences.merged(BMC, IMAGE), BMC["system"]),
+        (differences.merged({}, IMAGE), IMAGE["system"]),
+        ({"seen": {"image": IMAGE}}, {"uuid": "", "serial": ""}),
+        ({}, {"uuid": "", "serial": ""}),
+    ],
+    ids=["bmc", "both", "image", "no-system", "nothing"],
+)
+def test_a_machine_is_known_to_its_bmc_by_what_that_calls_it(found, known):
+    """What differs between the two is shown, and must not cut the machine off from its BMC."""
+    assert facts.identity(found) == known
