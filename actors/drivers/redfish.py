@@ -18,7 +18,7 @@ from actors.drivers.errors import DriverError, NoSuchSystem, Refused
 from actors.drivers.power import Powered
 from actors.drivers.redfish_boot import Boot
 from actors.drivers.redfish_line import Line, Login, Permit, log_out, translated
-from actors.drivers.redfish_media import Disc
+from actors.drivers.redfish_media import Disc, NoDisc
 from actors.drivers.redfish_parts import Parts, Read
 from actors.drivers.redfish_sessions import Loan, Owner, Session, Sessions
 from actors.drivers.systems import Target
@@ -107,8 +107,15 @@ class Machine(Powered):
         return self._disc().insert(url)
 
     def eject_media(self) -> dict[str, Any]:
-        """Have nothing in the machine's virtual CD.  Returns {image, changed}."""
-        return self._disc().eject()
+        """Have nothing in the machine's virtual CD.  Returns {image, changed}.
+
+        Where there is none, nothing is in it: a release ejects what somebody tried to insert.
+        """
+        try:
+            disc = self._disc()
+        except NoDisc:
+            return {"image": "", "changed": False}
+        return disc.eject()
 
     def _disc(self) -> Disc:
         return Disc(self._system, self._target, self._deadline, self._pause, self._doing)

@@ -15,6 +15,10 @@ from actors.drivers.systems import Target
 _DISCS: Final = frozenset({"CD", "DVD"})
 
 
+class NoDisc(Refused):
+    """The BMC has no virtual CD, and so nothing in one."""
+
+
 class Disc:
     """The first virtual CD of a system.  Every method raises DriverError."""
 
@@ -32,7 +36,7 @@ class Disc:
         self._doing = doing
         found = next((each for each in self._members(system) if _is_disc(each)), None)
         if found is None:
-            raise Refused(f"{target.address}: this BMC has no virtual CD")
+            raise NoDisc(f"{target.address}: this BMC has no virtual CD")
         self._drive = found
 
     def insert(self, url: str) -> dict[str, Any]:

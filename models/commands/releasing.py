@@ -12,9 +12,10 @@ from models.commands import letting_go, runs
 from models.commands.runs import Boot, Render
 from models.errors import DomainError, Invalid, NotReady
 from models.installers import Installer
-from models.kinds import Kind
+from models.kinds import Kind, Progress
 from models.observations import Seen
 from models.tables import Image, Machine, Network, Observation, Workflow
+from models.tables import Task as TaskRow
 
 SIGNATURES: Final = "signatures"
 WIPES: Final = (SIGNATURES, "none")
@@ -137,11 +138,17 @@ def _forget_board(machine: Machine, flow: Workflow) -> None:
 
 
 def _left(machine: Machine) -> dict[str, Any]:
-    """Return what a release undoes beside: an image that was inserted and not taken out."""
+    """Return what a release undoes beside: an image that was inserted and not taken out.
+
+    A workflow that no agent was asked for did neither.
+    """
+    tried = TaskRow.select(TaskRow.workflow_id).where(TaskRow.machine_id == machine.id)
+    of_media = (Workflow.kind == Kind.IMAGE.value) & Workflow.id.in_(tried)
     last: Workflow | None = (
         Workflow.select()
-        .where((Workflow.machine_id == machine.id) & (Workflow.kind == Kind.IMAGE.value))
+        .where((Workflow.machine_id == machine.id) & of_media)
         .order_by(Workflow.created_at.desc())
         .first()
     )
-    return {} if last is None or last.params.get("eject") else {"eject": True}
+    out = last is None or (last.params.get("eject") and last.state == Progress.SUCCEEDED.value)
+    return {} if out else {"eject": True}

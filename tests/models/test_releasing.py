@@ -198,13 +198,26 @@ def test_without_a_bmc_the_boot_is_asked_of_a_person_and_nothing_else_is(active)
 
 
 def test_an_image_that_was_inserted_is_taken_out_first(active):
-    make.Agent(active.site, ("virtual-media",))
-    asks.media(make.ADMIN, active.machine, "http://10.77.0.1/rescue.iso")
+    able = make.Agent(active.site, ("virtual-media",))
+    inserting = asks.media(make.ADMIN, active.machine, "http://10.77.0.1/rescue.iso")
+    walks.advance(inserting, make.render)
+    able.finish(inserting)
+    active.agent.finish(inserting)
 
     flow = released(active, wipe="none")
 
     assert queries.workflow(flow).step.name == "media-ejected"
     assert TaskRow.get(TaskRow.workflow_id == flow).kind == Task.VIRTUAL_MEDIA.value
+
+
+def test_an_image_that_no_agent_could_insert_is_not_taken_out(active):
+    inserting = asks.media(make.ADMIN, active.machine, "http://10.77.0.1/rescue.iso")
+    walks.advance(inserting, make.render)
+
+    flow = released(active, wipe="none")
+
+    assert queries.workflow(inserting).progress is Progress.FAILED
+    assert queries.workflow(flow).step.name == "switched-off"
 
 
 def test_no_release_powers_a_machine_on_before_its_plan_is_served():
