@@ -99,6 +99,8 @@ LEAST: Final[Mapping[str, Least]] = MappingProxyType(
         "sync-job.cancel": _OPERATOR,
         "integration-job.read": _VIEWER,
         "integration-job.create": _ADMIN,
+        # The endpoint is shown it, and control may read the secrets of all sites.
+        "integration-job.lend-secret": Least(Role.ADMIN, Reach.ALL),
         "integration-job.run": _OPERATOR,
         "event.read": _VIEWER,
         "audit.read": _VIEWER,

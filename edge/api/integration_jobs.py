@@ -205,7 +205,7 @@ def create(body: NewIntegrationJob) -> Response:
     secrets of all of them, and shows it to the endpoint.
     """
     if body.secret_ref is not None:
-        access.demand("integration-job.create", None)
+        access.demand("integration-job.lend-secret", None)
     job_id = jobs.create_integration(auth.caller(), **body.model_dump())
     made = IntegrationJob.of(jobs.integration_job(job_id))
     return answered(made, HTTPStatus.CREATED, location=f"/v1/integration-jobs/{job_id}")

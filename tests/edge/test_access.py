@@ -162,7 +162,9 @@ def aimed(body, place):
     changed = {name: place.things[about[name]] for name in body.keys() & about.keys()}
     if "sites" in body:
         changed["sites"] = [place.things["site"]]
-    return body | changed, bool(changed)
+    # What else a body asks for has a row of its own, and a test beside its resource.
+    plain = {name: value for name, value in body.items() if name != "secretRef"}
+    return plain | changed, bool(changed)
 
 
 def wanted(action, role, where, target):
