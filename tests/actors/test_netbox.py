@@ -118,3 +118,5 @@ def test_netbox_that_works_is_healthy():
 
     with replaying(works) as replay:
         netbox.health(peer(replay.url), errand())
+
+    assert (replay.left, replay.strange) == ([], [])

@@ -75,6 +75,7 @@ def test_a_provider_that_keeps_to_it_passes(peer, capability):
 def test_what_is_sent_and_answered_fits_the_file(peer, capability):
     found(peer, capability)
 
+    assert peer.seen
     for each in peer.seen:
         operation, responses = described(each)
         if each.body is not None:

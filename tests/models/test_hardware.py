@@ -153,4 +153,5 @@ def test_no_garbage_is_anything_but_read_or_refused():
         for _ in range(20):
             at = chance.randrange(1, len(lines))
             lines[at] = "".join(chance.choices("dis.k0 1é\x00#tename\U0001f600", k=40))
-        json.dumps(hardware.facts("\n".join(lines)))
+        facts = hardware.facts("\n".join(lines))
+        assert json.loads(json.dumps(facts)).keys() == hardware.facts(REPORT).keys()
