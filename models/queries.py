@@ -73,6 +73,11 @@ def site(ref: str | UUID) -> SiteView:
     return filled(SiteView, _one("site", ref, t.Site.get_or_none(where)))
 
 
+def site_id(named: str | None) -> UUID | None:
+    """Return the id of the site that a list is narrowed to; None: to none.  Raises NotFound."""
+    return None if named is None else site(named).id
+
+
 def agents(site_id: UUID | None = None, *, among: Sites = None) -> list[AgentView]:
     current = (t.Agent.networks_version == t.Site.networks_version).alias("networks_current")
     query = t.Agent.select(t.Agent, current).join(t.Site, on=(t.Site.id == t.Agent.site_id))

@@ -164,7 +164,7 @@ def found(query: DiscoveryFilter) -> Part[DiscoveryView]:
 
 
 def _site(query: DiscoveryFilter) -> UUID | None:
-    return None if query.site_id is None else queries.site(query.site_id).id
+    return queries.site_id(query.site_id)
 
 
 @operation(

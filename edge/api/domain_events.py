@@ -80,7 +80,7 @@ def index(query: EventFilter) -> Response:
     wanted: dict[str, Any] = {
         "among": access.visible_sites(),
         "machine": None if query.machine_id is None else queries.machine(query.machine_id).id,
-        "site": None if query.site_id is None else queries.site(query.site_id).id,
+        "site": queries.site_id(query.site_id),
         "kind": query.kind,
     }
     if request.accept_mimetypes.best_match(["application/json", MIME_TYPE]) == MIME_TYPE:

@@ -224,7 +224,7 @@ def index(query: IntegrationJobFilter) -> Response:
     """List integration jobs, each with its newest run."""
     found = jobs.integration_jobs(
         among=access.visible_sites(),
-        site_id=None if query.site_id is None else queries.site(query.site_id).id,
+        site_id=queries.site_id(query.site_id),
         kind=query.kind,
         ask=query.ask(),
     )

@@ -159,7 +159,7 @@ def index_sync(query: SyncJobFilter) -> Response:
     """List sync jobs."""
     found = jobs.sync_jobs(
         among=access.visible_sites(),
-        site_id=None if query.site_id is None else queries.site(query.site_id).id,
+        site_id=queries.site_id(query.site_id),
         mode=query.mode,
         state=query.state,
         ask=query.ask(),

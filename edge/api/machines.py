@@ -84,7 +84,7 @@ def found(query: MachineFilter) -> Part[MachineView]:
 def _wanted(query: MachineFilter) -> lists.Wanted:
     return lists.Wanted(
         among=access.visible_sites(),
-        site_id=None if query.site_id is None else queries.site(query.site_id).id,
+        site_id=queries.site_id(query.site_id),
         state=query.state,
         architecture=query.architecture,
         labels=query.labels,

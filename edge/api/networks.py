@@ -268,7 +268,7 @@ def index(query: NetworkFilter) -> Response:
     """List networks."""
     found = lists.networks(
         among=access.visible_sites(),
-        site_id=None if query.site_id is None else queries.site(query.site_id).id,
+        site_id=queries.site_id(query.site_id),
         purpose=query.purpose,
         ask=query.ask(),
     )

@@ -245,7 +245,7 @@ def found(query: WorkflowFilter) -> Part[WorkflowView]:
     """Return the workflows that *query* asks for, of those that the caller sees."""
     return lists.workflows(
         among=access.visible_sites(),
-        site_id=None if query.site_id is None else queries.site(query.site_id).id,
+        site_id=queries.site_id(query.site_id),
         machine_id=None if query.machine_id is None else queries.machine(query.machine_id).id,
         state=query.state,
         kind=query.kind,

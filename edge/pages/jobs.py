@@ -81,7 +81,7 @@ def syncs() -> ResponseReturnValue:
     query = wanted.query
     found = kept.sync_jobs(
         among=visible_sites(),
-        site_id=None if query.site_id is None else queries.site(query.site_id).id,
+        site_id=queries.site_id(query.site_id),
         mode=query.mode,
         state=query.state,
         ask=query.ask(),
@@ -156,7 +156,7 @@ def integrations() -> ResponseReturnValue:
     query = wanted.query
     found = kept.integration_jobs(
         among=visible_sites(),
-        site_id=None if query.site_id is None else queries.site(query.site_id).id,
+        site_id=queries.site_id(query.site_id),
         kind=query.kind,
         ask=query.ask(),
     )
