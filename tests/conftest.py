@@ -7,7 +7,7 @@ import ast
 import os
 import secrets
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from functools import wraps
 
 import psycopg2
@@ -79,12 +79,20 @@ def migrated(postgres):
 def copied(cluster, template):
     """The URL of a clean database that the pool of this process points to, for the block."""
     name = f"t{secrets.token_hex(6)}"
+    _order(cluster, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+    pool.configure(cluster.url(name), connections=8)
+    try:
+        yield cluster.url(name)
+    finally:
+        pool.database.close_all()
+        with suppress(psycopg2.OperationalError):  # a test may have ended the cluster
+            _order(cluster, f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+def _order(cluster, statement):
     with closing(psycopg2.connect(cluster.url())) as connection:
         connection.autocommit = True
-        connection.cursor().execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
-    pool.configure(cluster.url(name), connections=8)
-    yield cluster.url(name)
-    pool.database.close_all()
+        connection.cursor().execute(statement)
 
 
 @pytest.fixture

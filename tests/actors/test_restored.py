@@ -1,7 +1,7 @@
 """Control's database is put back from a backup, and the site has seen what was lost."""
 
 import os
-from contextlib import closing
+from contextlib import ExitStack, closing
 
 import psycopg2
 import pytest
@@ -108,12 +108,12 @@ def backup(postgres, database_url):
     def restore():
         pool.database.close_all()
         [kept] = taken
-        context = copied(postgres, kept)
-        context.__enter__()
+        restored.enter_context(copied(postgres, kept))
         pool.database.connect()
 
-    yield take, restore
-    pool.database.close_all()
+    with ExitStack() as restored:
+        yield take, restore
+        pool.database.close_all()
     pool.configure(database_url, connections=8)
     pool.database.connect()
 
