@@ -52,6 +52,8 @@ class Answer:
         self.headers: HTTPMessage = response.headers
         self.peer = peer
         self._response = response
+        self._ahead = True
+        """Whether there may be more in memory: what came with the head."""
 
     @property
     def length(self) -> int | None:
@@ -72,20 +74,29 @@ class Answer:
 
         It waits for something to come, and not until *room* is full.
         """
-        piece = self._some(min(_READ, len(room)))
-        room[: len(piece)] = piece
-        return len(piece)
+        if self._ahead or not self._response.length or self._response.isclosed():
+            piece = self._some(most := min(_READ, len(room)))
+            self._ahead = len(piece) == most
+            room[: len(piece)] = piece
+            return len(piece)
+        with self._broken_off():
+            came = self._response.fp.raw.readinto(room[: self._response.length]) or 0
+        self._response.length -= came
+        return came
 
     def _some(self, most: int) -> bytes:
-        try:
+        with self._broken_off():
             return self._response.read1(most)
-        except (OSError, HTTPException, ValueError) as exc:
-            raise Unreachable(f"the answer of {self.peer} broke off") from exc
 
     def text(self) -> str:
         """Return the beginning of a short body, such as a problem's.  Raises Unreachable."""
-        try:
+        with self._broken_off():
             return self._response.read(_MOST_TEXT).decode(errors="replace")
+
+    @contextmanager
+    def _broken_off(self) -> Iterator[None]:
+        try:
+            yield
         except (OSError, HTTPException, ValueError) as exc:
             raise Unreachable(f"the answer of {self.peer} broke off") from exc
 

@@ -13,7 +13,7 @@ from typing import BinaryIO, Final
 from actors.site.store import Digest
 
 CHUNK: Final = 4 * 1024 * 1024
-_ZEROS: Final = bytes(CHUNK)
+_ZEROS: Final = bytearray(CHUNK)
 
 _LARGE: Final = 256 * 1024
 """Bytes from which on it pays to compute two sums in two threads."""
@@ -27,6 +27,12 @@ def _beside() -> ThreadPoolExecutor:
 Piece = bytes | bytearray | memoryview
 
 
+def is_zero(chunk: Piece) -> bool:
+    """Return whether *chunk* holds nothing but zeros."""
+    zeros = _ZEROS if len(chunk) == CHUNK else bytearray(len(chunk))
+    return zeros == chunk  # in this order: a memoryview to the left compares item by item
+
+
 class Sums:
     """Takes chunk after chunk: each of CHUNK bytes, the last one of what is left."""
 
@@ -35,19 +41,17 @@ class Sums:
         self._whole = hashlib.sha256()
         self._lines: list[str] = []
 
-    def add(self, chunk: Piece) -> bool:
-        """Take *chunk*; return whether it holds nothing but zeros."""
+    def add(self, chunk: Piece) -> None:
+        """Take *chunk*."""
         # Both sums at once: the interpreter is let go meanwhile.
         whole = _beside().submit(self._whole.update, chunk) if len(chunk) >= _LARGE else None
-        zero = chunk == _ZEROS[: len(chunk)]
-        mark = "zero" if zero else hashlib.sha256(chunk).hexdigest()
+        mark = "zero" if is_zero(chunk) else hashlib.sha256(chunk).hexdigest()
         if whole is None:
             self._whole.update(chunk)
         else:
             whole.result()
         self._lines.append(f"{self.size} {len(chunk)} {mark}\n")
         self.size += len(chunk)
-        return zero
 
     def digest(self) -> Digest:
         """Return what went by."""

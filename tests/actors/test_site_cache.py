@@ -212,6 +212,19 @@ def test_what_a_power_cut_spoiled_is_fetched_from_the_start(site, edge):
     assert site.served().read_bytes() == BODY
 
 
+@pytest.mark.parametrize("at", [0, CHUNK - 1])
+def test_a_byte_that_flipped_in_what_was_kept_is_found(site, edge, at):
+    kept = bytearray(BODY[:CHUNK])
+    kept[at] ^= 1
+    site.partial.parent.mkdir(parents=True)
+    site.partial.write_bytes(kept)
+
+    site.shelf.admit(FILE, LINK)
+
+    assert [asked for _, asked in edge.requests] == [f"bytes={CHUNK}-", None]
+    assert site.served().read_bytes() == BODY
+
+
 def test_what_came_and_is_longer_than_the_blob_is_dropped(site, edge):
     site.partial.parent.mkdir(parents=True)
     site.partial.write_bytes(bytes(4 * CHUNK))
