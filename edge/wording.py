@@ -85,7 +85,9 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
             _said("The deploy kernel reports", ", disk {disk}"),
             _said("The installer reports", ": {installer}"),
         ),
-        Seen.INSTALL_PROGRESS: _progress,
+        Seen.INSTALL_PROGRESS: _by_installer(
+            _progress, _said("The installer is about to write", " to {disk}")
+        ),
         Seen.INSTALL_FAILED: _said("The install failed", " at {stage}", ": {reason}"),
         Seen.INSTALLED: _by_installer(
             _said("The image is written and verified", ", {written} bytes"),

@@ -17,8 +17,9 @@ DEBIAN = Installer.PRESEED
 SHELL = ("bin/*", "usr/bin/*", "lib64*", "lib/x86_64-linux-gnu/*", "lib/ld*", "usr/lib64*")
 """What of the installer a shell needs."""
 WGET = """#!/bin/sh
-# Answers of a site: what lies in /served, and whatever is posted is taken.
+# Answers of a site: what lies in /served, and whatever is posted is taken while its run stands.
 for word; do last=$word; done
+[ ! -e /over ] || exit 1
 case " $* " in
     *" --post-data "*) printf '%s %s\\n' "$last" "$9" >>/posted ;;
     *) cp "/served/${last##*/}" "$3" ;;
@@ -76,7 +77,7 @@ class Debian:
 @pytest.fixture
 def debian(unpacked):
     yield Debian(unpacked)
-    for name in ("answers", "posted", "script"):
+    for name in ("answers", "over", "posted", "script"):
         (unpacked / name).unlink(missing_ok=True)
     for name in ("sys", "target", "served", "var"):
         shutil.rmtree(unpacked / name, ignore_errors=True)
@@ -102,6 +103,25 @@ def test_the_one_disk_that_is_meant_is_given_to_partman_and_to_grub(debian, name
     assert debian.read("answers") == (
         "partman-auto/disk /dev/sdb\ngrub-installer/bootdev /dev/sdb\n"
     )
+
+
+def test_partman_is_given_its_disk_after_the_site_has_said_that_the_run_still_stands(debian):
+    debian.disk("sda", "S1")
+
+    done = debian.run(filled(DEBIAN, "seed/installer"), "partman")
+
+    assert done.returncode == 0, done.stderr
+    assert debian.read("posted") == f"{callback_url()}progress installer=preseed&disk=/dev/sda\n"
+
+
+def test_partman_is_given_no_disk_by_a_run_that_is_over(debian):
+    debian.disk("sda", "S1")
+    debian.put("over", "the run was cancelled while the installer loaded its parts")
+
+    done = debian.run(filled(DEBIAN, "seed/installer"), "partman")
+
+    assert done.returncode == 1
+    assert debian.read("answers") == ""
 
 
 @pytest.mark.parametrize(

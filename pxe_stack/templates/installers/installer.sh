@@ -16,8 +16,9 @@ main() {
     case $1 in
         started) told started "installer=$installer" ;;
         autoinstall) choose_disk && sed -i "s|$stand_in|$disk|g" "$2" ;;
-        partman) choose_disk && debconf-set partman-auto/disk "$disk" &&
-            debconf-set grub-installer/bootdev "$disk" ;;
+        # Asked last of all: partman writes next, and may not where the run is over by now.
+        partman) choose_disk && told progress "installer=$installer&disk=$(encoded "$disk")" &&
+            debconf-set partman-auto/disk "$disk" && debconf-set grub-installer/bootdev "$disk" ;;
         installed) told installed "installer=$installer" ;;
         failed) told failed "stage=installer&reason=$(encoded "the installer failed: $(last_failure)")" ;;
         *) return 2 ;;
