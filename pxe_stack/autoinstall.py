@@ -13,7 +13,7 @@ from models.bootplan import Access, Document
 from models.errors import Invalid
 from models.installers import Installer
 from pxe_stack import installer_parts as parts
-from pxe_stack import render, seeds
+from pxe_stack import render, seeds, storage
 from pxe_stack.kernel_args import NoCloud, Part
 from pxe_stack.render import Order
 
@@ -136,22 +136,9 @@ def _whole(order: Order, given: Mapping[str, Any], system: Mapping[str, Any]) ->
     }
     whole = {**usual, **given, "version": 1}
     whole["identity"] = {**whole["identity"], "hostname": order.hostname}
-    whole["storage"] = _storage(given.get("storage", {}))
+    whole["storage"] = storage.bound(given.get("storage", {}), order)
     whole["user-data"] = _system(order, {**given.get("user-data", {}), **system})
     return {**whole, **_commands(given), "shutdown": "reboot"}
-
-
-def _storage(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is written where: *given*, on the machine's root disk where it names no other.
-
-    A layout without a match goes to the largest disk, and so does a storage without a layout.
-    """
-    if "config" in given:
-        return dict(given)
-    layout = given.get("layout", {"name": "direct"})
-    if not isinstance(layout, dict):
-        raise _unfit("storage", "must hold a layout with a name")
-    return {**given, "layout": {**layout, "match": layout.get("match") or {"path": parts.STAND_IN}}}
 
 
 def _system(order: Order, config: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,9 +40,10 @@ def of(installer: Installer, order: Order) -> tuple[Document, ...]:
 def check_template(template: str) -> None:
     """Return if *template* is fit for an ordinary machine by each installer that it may be for.
 
-    Raises Invalid with the line that is wrong.
+    Which disk is a machine's root disk is not known yet.  Raises Invalid with the line that is
+    wrong.
     """
-    order = replace(render.ORDINARY, cloud_config_template=template)
+    order = replace(render.ORDINARY, cloud_config_template=template, disk_serial=None)
     keys = _belonging(template, order)
     for installer in {_BELONGS[key] for key in keys} or DOCUMENTS:
         of(installer, order)

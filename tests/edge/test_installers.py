@@ -98,6 +98,11 @@ def test_a_machine_that_the_iso_would_fill_is_refused_with_the_cure(api, machine
     [
         ("autoinstall: {version: 1}", DEBIAN, ("/profileRef", "is for the installer autoinstall")),
         ("preseed: d-i a/b string c", UBUNTU, ("/profileRef", "is for the installer preseed")),
+        (
+            "autoinstall: {storage: {config: [{type: disk, id: d, serial: S9}]}}",
+            UBUNTU,
+            ("/profileRef", "Leave serial, wwn, path and match out of one disk"),
+        ),
         ("{% if mac == '52:54:00:00:00:01' %}[{% endif %}", UBUNTU, ("/profileRef", "no YAML")),
         ("{}", UBUNTU | {"kernelArgs": ["a;b"]}, ("/imageRef", "cannot be a kernel argument")),
     ],

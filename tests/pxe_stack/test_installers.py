@@ -220,12 +220,93 @@ def test_a_layout_that_names_no_disk_is_for_the_root_disk_and_not_for_the_larges
     assert made["storage"]["layout"] == layout
 
 
-def test_disks_that_a_profile_describes_one_by_one_are_its_own_matter():
-    config = "{config: [{type: disk, id: d, serial: S9}]}"
+ROOT = {"type": "disk", "id": "d", "path": "/dev/sprout-root-disk"}
 
-    made = autoinstall_of(f"autoinstall: {{version: 1, storage: {config}}}\n")
 
-    assert made["storage"] == {"config": [{"type": "disk", "id": "d", "serial": "S9"}]}
+def config_of(*disks, **changes):
+    config = "".join(f"      - {{type: disk, {disk}}}\n" for disk in disks)
+    return autoinstall_of(f"autoinstall:\n  storage:\n    config:\n{config}", **changes)
+
+
+@pytest.mark.parametrize(
+    "disk",
+    [
+        "id: d",
+        "id: d, match: {}",
+        "id: d, match: {size: largest}",
+        "id: d, match: {ssd: true}",
+        "id: d, serial: S1",
+        "id: d, wwn: W1",
+        "id: d, serial: S1, wwn: W1",
+        "id: d, match: {serial: S1}",
+        "id: d, path: /dev/sprout-root-disk",
+    ],
+)
+def test_a_described_disk_that_is_not_another_is_the_root_disk_and_no_other(disk):
+    made = config_of(disk, disk_serial="S1", disk_wwn="W1")
+
+    assert made["storage"]["config"] == [ROOT]
+
+
+def test_what_else_is_said_of_a_described_disk_and_of_its_parts_stays():
+    part = "{type: partition, id: p, device: d, size: 1G}"
+
+    made = autoinstall_of(
+        "autoinstall: {storage: {swap: {size: 0}, config: "
+        f"[{{type: disk, id: d, ptable: gpt, wipe: superblock}}, {part}]}}}}"
+    )
+
+    assert made["storage"] == {
+        "swap": {"size": 0},
+        "config": [
+            ROOT | {"ptable": "gpt", "wipe": "superblock"},
+            {"type": "partition", "id": "p", "device": "d", "size": "1G"},
+        ],
+    }
+
+
+def test_a_second_disk_is_the_one_of_its_whole_serial_number():
+    made = config_of("id: d", "id: e, serial: S9")
+
+    assert made["storage"]["config"] == [ROOT, {"type": "disk", "id": "e", "serial": "S9"}]
+
+
+@pytest.mark.parametrize(
+    ("disks", "why"),
+    [
+        (["id: d", "id: e"], "means the root disk more than once"),
+        (["id: d", "id: e, serial: S1"], "means the root disk more than once"),
+        (["id: d, serial: S9"], "no disk that is the machine's root disk, serial 'S1'"),
+        (["id: d", "id: e, serial: 'S*'"], "a disk 'e' that is not named by its whole serial"),
+        (["id: d", "id: e, serial: ''"], "a disk 'e' that is not named by its whole serial"),
+        (["id: d", "id: e, serial: [S9]"], "a disk 'e' that is not named by its whole serial"),
+        (["id: d", "id: e, wwn: W9"], "a disk 'e' that is not named by its whole serial"),
+        (["id: d, path: /dev/sda"], "a disk 'd' that is not named by its whole serial"),
+        (["id: d, match: {path: /dev/sd*}"], "a disk 'd' that is not named by its whole serial"),
+        (["id: d, match: [{size: largest}]"], "a disk 'd' that has a match that is no mapping"),
+        (["id: d, serial: S1, path: /dev/sda"], "no disk that is the machine's root disk"),
+        ([], "must be a list of actions"),
+    ],
+)
+def test_described_disks_that_may_not_be_the_machines_own_are_refused_with_the_cure(disks, why):
+    with pytest.raises(Invalid, match=re.escape(why)) as caught:
+        config_of(*disks)
+
+    assert caught.value.field == "/cloudConfigTemplate"
+    assert "Leave serial, wwn, path and match out of one disk" in caught.value.hint
+
+
+def test_a_described_device_is_refused_since_it_has_a_place_and_no_name():
+    with pytest.raises(Invalid, match="of the type device"):
+        autoinstall_of("autoinstall: {storage: {config: [{type: device, path: /dev/sda}]}}")
+
+
+def test_a_profile_for_one_machine_may_name_its_disk_before_anybody_knows_it():
+    text = "#cloud-config\nautoinstall: {storage: {config: [{type: disk, id: d, serial: S9}]}}\n"
+
+    installers.check_template(text)
+    with pytest.raises(Invalid, match="not named by its whole serial"):
+        installers.check_template(text.replace("serial: S9", "path: /dev/sda"))
 
 
 def test_debian_names_a_disk_that_is_none_until_the_right_one_is_found():
