@@ -59,17 +59,54 @@ select_disks() {
 # foreign NAME: why the disk is not one of the machine, or nothing when it is.
 foreign() {
     place=$(readlink -f "/sys/block/$1")
-    transport=$(cat "/sys/block/$1/device/transport" 2>/dev/null)
     [ "$(cat "/sys/block/$1/removable")" = 0 ] || echo "removable"
     [ "$(cat "/sys/block/$1/size")" != 0 ] || echo "empty"
     case $place in
         */usb[0-9]*) echo "USB" ;;
-        */rport-* | */session[0-9]*) echo "reached over a network" ;;
     esac
-    case $transport in
-        '' | pcie | apple-nvme) ;;
-        *) echo "reached over a network" ;;
+    way=$(far "$1")
+    # The root disk is named by what is burnt into it, and was installed by that.
+    if [ -n "$way" ] && ! named "$1"; then echo "$way"; fi
+}
+
+named() {
+    [ -n "$want_serial$want_wwn" ] && matches "$1"
+}
+
+# far NAME: what leads to a disk that does not lie in the machine, or may not; nothing when it does.
+far() {
+    case $1 in
+        nvme*) far_nvme "$1" ;;
+        sd*) far_scsi ;;
+        vd* | xvd* | mmcblk*) ;;
+        *) echo "of a kind that is not known to lie in a machine" ;;
     esac
+}
+
+# A disk that more than one controller may lead to lies below none of them, but beside all.
+far_nvme() {
+    ways=$(cat "/sys/block/$1/device/transport" "/sys/block/$1"/device/nvme*/transport 2>/dev/null)
+    for way in ${ways:-nothing}; do
+        case $way in
+            pcie | apple-nvme) ;;
+            nothing) echo "it does not say by what it is reached" ;;
+            *) echo "reached over a network" ;;
+        esac
+    done | sort -u
+}
+
+# By the way itself, and by what its host adapter is: Fibre Channel, iSCSI or SRP.
+far_scsi() {
+    case $place in
+        */rport-* | */session[0-9]*) echo "reached over a network" && return ;;
+    esac
+    host=$(echo "$place" | sed -n 's|.*/\(host[0-9]*\)/.*|\1|p')
+    for kind in fc_host iscsi_host srp_host; do
+        if [ -n "$host" ] && [ -e "/sys/class/$kind/$host" ]; then
+            echo "reached over a network"
+            return
+        fi
+    done
 }
 
 wipe_disks() {
