@@ -50,7 +50,13 @@ def taking(folder: Path, *arguments: str, **wanted: str) -> Iterator[Taken]:
     image = built()
     with image_lab.namespace() as name, image_lab.site(name) as told:
         machine = Machine(folder, name)
-        lines = {"version": "1", "callback": f"{told.url}{TOKEN}/", **wanted}
+        lines = {
+            "version": "1",
+            "task": "inventory",
+            "run": TOKEN.split("/")[2],
+            "callback": f"{told.url}{TOKEN}/",
+            **wanted,
+        }
         text = "".join(f"{key} {value}\n" for key, value in lines.items())
         told.files[f"{TOKEN}/manifest"] = text.encode()
         direct = image_lab.direct_boot(image, f"{told.url}{TOKEN}/manifest")
