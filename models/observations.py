@@ -82,6 +82,7 @@ class Seen(StrEnum):
 
 DURABLE: Final = frozenset(
     {
+        Seen.BOOT_FAILED,
         Seen.INSTALL_STARTED,
         Seen.INSTALLED,
         Seen.INSTALL_FAILED,

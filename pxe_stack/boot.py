@@ -21,6 +21,7 @@ import structlog
 from models import bootplan
 from models.bootplan import SLOT, Access, Action, Document
 from models.observations import Seen
+from models.phases import Phase
 from pxe_stack import boot_entry, boot_files, forms, metadata, scripts
 from pxe_stack.boot_sources import Sources, note, strange
 from pxe_stack.directory import Known
@@ -209,7 +210,8 @@ def _sealed(sources: Sources, known: Known, fields: Mapping[str, str]) -> bool:
 def _run_trouble(sources: Sources, request: Request, run: str, token: str) -> Answer:
     known = _known(sources, run)
     why = _stranger(sources, request, known, Access.CALLBACK, token)
-    if known is None or why:
+    again = why == "window-closed" and known is not None and known.phase is Phase.FAILED
+    if known is None or (why and not again):
         strange(sources, request, why, known, path=f"/boot/{run[:36]}/***/{boot_entry.TROUBLE}")
     else:
         boot_entry.tell_trouble(sources, request, known, Seen.BOOT_FAILED)

@@ -22,6 +22,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from pxe_stack import boot, http_proxy
+from pxe_stack.boot_entry import TROUBLE
 from pxe_stack.boot_files import is_file
 from pxe_stack.boot_sources import Defer, Sources
 from pxe_stack.http_answer import Answer, plain
@@ -126,7 +127,7 @@ class Answering:
             log.exception("http.uncounted")
 
     def _settle(self, jobs: Sequence[Job]) -> None:
-        durable = any(isinstance(each, Request) and each.method == "POST" for _, each in jobs)
+        durable = any(isinstance(each, Request) and _reports(each) for _, each in jobs)
         try:
             with self._journal.together(durable=durable):
                 answers = [(line, self._one(each)) for line, each in jobs]
@@ -146,6 +147,11 @@ class Answering:
         except Exception:
             log.exception("http.failed")
         return None
+
+
+def _reports(request: Request) -> bool:
+    """Whether a machine tells something that its run may end by; a boot script cannot post."""
+    return request.method == "POST" or request.path.endswith(f"/{TROUBLE}")
 
 
 def answered(request: Request, answer: Callable[[Request], Answer]) -> Answer:

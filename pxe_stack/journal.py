@@ -19,7 +19,7 @@ from uuid import UUID, uuid4
 from models import observations
 from models.bootplan import Access, opens
 from models.observations import DURABLE, URGENT, Observation, Seen
-from models.phases import Phase, advance
+from models.phases import ORDER, Phase, advance
 from pxe_stack import moment, sqlite
 from pxe_stack.allowance import Allowance
 from pxe_stack.bell import Bell
@@ -75,6 +75,7 @@ CREATE TABLE IF NOT EXISTS counters (label TEXT PRIMARY KEY, n INTEGER NOT NULL)
 
 
 _FAILED: Final = frozenset({Seen.INSTALL_FAILED, Seen.DEPLOY_FAILED})
+_BOOTING: Final = frozenset(ORDER[: ORDER.index(Phase.INSTALLING)])
 _ROWS: Final = "SELECT seq, coalesce(incarnation, ?), body FROM observations WHERE seq > ?"
 _URGENT: Final = " OR ".join(f"""body LIKE '{{"kind":"{kind}",%'""" for kind in sorted(URGENT))
 
@@ -334,5 +335,8 @@ def _phase(connection: sqlite3.Connection, run: str) -> Phase:
 def _after(phase: Phase, seen: Seen) -> Phase:
     # Here, at once: a machine that failed is not offered its deploy system again by this run.
     if seen in _FAILED and opens(Access.SCRIPT, phase):
+        return Phase.FAILED
+    # A script may have given up after another boot of the same run got on.
+    if seen is Seen.BOOT_FAILED and phase in _BOOTING:
         return Phase.FAILED
     return advance(phase, seen)

@@ -252,15 +252,44 @@ def test_a_script_that_gives_up_says_where_and_why(ask, stores):
     assert at_entry.data["reason"] == "iPXE could not get past its script: x y"
 
 
-def test_trouble_moves_nothing_here_and_a_flood_of_it_is_one_row(ask, stores):
+def test_trouble_by_the_run_s_token_ends_the_run_here_and_a_flood_of_it_is_one_row(ask, stores):
     for _ in range(50):
         answer = ask.get(f"{path(Access.CALLBACK, 'trouble')}?{TOLD}", environ_base=MINE)
         assert answer.text == "ok\n"
 
     assert seen(stores) == [Seen.BOOT_FAILED]
-    assert stores.journal.phase(PLAN.run) is Phase.PXE_READY
+    assert stores.journal.phase(PLAN.run) is Phase.FAILED
     stores.journal.flush()
     assert stores.journal.counters() == {"boot-failed": 50}
+
+
+def test_a_script_that_gave_up_is_not_served_again_and_what_it_would_start_may_not_go_on(ask):
+    opened = ask.get(path(Access.SCRIPT, "script"), environ_base=MINE)
+    ask.get(f"{path(Access.CALLBACK, 'trouble')}?{TOLD}", environ_base=MINE)
+
+    closed = ask.get(path(Access.SCRIPT, "script"), environ_base=MINE)
+    manifest = ask.get(path(Access.SEED, "manifest"), environ_base=MINE)
+    started = ask.post(path(Access.CALLBACK, "started"), environ_base=MINE)
+
+    assert "nothing to install" not in opened.text
+    assert "nothing to install" in closed.text
+    assert (manifest.status_code, started.status_code) == (404, 410)
+
+
+def test_trouble_at_the_entry_closes_nothing(ask, stores):
+    ask.get(f"/ipxe/{make.MAC}/trouble?{TOLD}", environ_base=MINE)
+
+    served = ask.get(path(Access.SCRIPT, "script"), environ_base=MINE)
+    assert "nothing to install" not in served.text
+
+
+def test_trouble_of_an_older_script_stops_no_install_that_has_begun(ask, stores):
+    ask.post(path(Access.CALLBACK, "started"), environ_base=MINE)
+
+    ask.get(f"{path(Access.CALLBACK, 'trouble')}?{TOLD}", environ_base=MINE)
+
+    assert stores.journal.phase(PLAN.run) is Phase.INSTALLING
+    assert ask.post(path(Access.CALLBACK, "progress"), environ_base=MINE).status_code == 200
 
 
 @pytest.mark.parametrize("url", [path(Access.CALLBACK, "trouble"), f"/ipxe/{make.MAC}/trouble"])
