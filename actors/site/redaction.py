@@ -19,10 +19,13 @@ _SECRET: Final = re.compile(
     | (?P<url>://)[^/@\s]{1,999}(?=@)
     | \b(?:AKIA|ASIA)[A-Z0-9]{16}\b
     | \bgh[pousr]_[A-Za-z0-9]{20,255}
-    | \beyJ[A-Za-z0-9_-]{8,999}\.[A-Za-z0-9_-]{8,9999}\.[A-Za-z0-9_-]{1,999}
     | (?<=:)\$[0-9a-z]{1,8}\$[^:\s]{8,255}
     """,
     re.VERBOSE | re.IGNORECASE,
+)
+# Possessive, and what begins like one and is none is passed over whole: nothing is read twice.
+_JWT: Final = re.compile(
+    r"\beyJ[\w-]{8,}+\.[\w-]{8,}+\.[\w-]++|(?P<none>\beyJ[\w-]*+)", re.ASCII | re.IGNORECASE
 )
 _KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
 _KEY_ENDS: Final = re.compile(r"-----END [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----")
@@ -62,7 +65,11 @@ class Redactor:
         if begins is not None:
             self._in_key = _KEY_ENDS.search(line, begins.end()) is None
             return f"{self._known(line[: begins.start()])}{REDACTED}\n"
-        return _SECRET.sub(_masked, self._known(line))
+        return _SECRET.sub(_masked, _JWT.sub(_unless_none, self._known(line)))
+
+
+def _unless_none(found: re.Match[str]) -> str:
+    return found["none"] or REDACTED
 
 
 def _masked(found: re.Match[str]) -> str:

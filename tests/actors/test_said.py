@@ -1,6 +1,6 @@
 import pytest
 
-from actors.site import said
+from actors.site import redaction, said
 from actors.site.redaction import Redactor
 from actors.site.said import INLINE, KEPT, PIECE, Said
 from config import logs
@@ -53,6 +53,41 @@ def test_what_looks_like_a_secret_is_not_shown_and_what_does_not_is(text, shown)
     redactor = Redactor()
 
     assert redactor.take(f"{text}\n") == f"{shown}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (f"-{JWT}", "-**********"),
+        (f"-eyJ-{JWT}", "-**********"),
+        (f"eyJ.{JWT}", "eyJ.**********"),
+        (f"eyJaaaaaaaa.{JWT}", "**********.dozjgNryP4J3jVmNHl0w5N"),
+        (f"{'-eyJ' * 500}{JWT}", "-**********"),
+        (JWT.replace(".", f"{'x' * 2000}."), "**********"),
+        ("eyJaaaaaaaaaa-token=hunter2", "eyJaaaaaaaaaa-token=**********"),
+        ("eyJaaaaaaaaaa-AKIAABCDEFGHIJKLMNOP", "eyJaaaaaaaaaa-**********"),
+        (f"password='a b {JWT} c'", "password=**********"),
+        ("eyJ eyJabc eyJaaaaaaaaaa.b.c", "eyJ eyJabc eyJaaaaaaaaaa.b.c"),
+    ],
+)
+def test_a_token_is_found_whatever_like_it_stands_beside_it(text, shown):
+    redactor = Redactor()
+
+    assert redactor.take(f"{text}\n") == f"{shown}\n"
+
+
+@pytest.mark.parametrize("times", [1, 100, 10_000])
+@pytest.mark.parametrize("like", ["-eyJ", "-eyJaaaaaaaaaa", "eyJ-_"])
+def test_what_only_begins_like_tokens_is_looked_at_once_however_much_of_it_there_is(like, times):
+    found = list(redaction._JWT.finditer(f"{like * times} "))
+
+    assert [match["none"] for match in found] == [(like * times).removeprefix("-")]
+
+
+def test_each_part_of_what_is_nearly_a_token_is_looked_at_once():
+    text = "eyJaaaaaaaa.eyJbbbbbbbb " * 1000
+
+    assert len(list(redaction._JWT.finditer(text))) == 2000
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 1000])
