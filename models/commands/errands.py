@@ -163,9 +163,25 @@ def under_way_s(subject: UUID, key: str) -> float:
 
 def drop(subject: UUID, name: Name) -> None:
     """Abandon the open errands of *subject* that no workflow waits for."""
-    Errand.update(state="abandoned", finished_at=now()).where(
+    Errand.update(state="abandoned", finished_at=now()).where(_open(subject, name)).execute()
+
+
+def withdraw(subject: UUID, name: Name) -> bool:
+    """Do the same unless one of them is being done; whether it was done.
+
+    They are locked until the caller's transaction ends: who takes errands passes over them.
+    """
+    rows = Errand.select(Errand.state).where(_open(subject, name)).for_update()
+    if any(row.state == "running" for row in list(rows)):
+        return False
+    drop(subject, name)
+    return True
+
+
+def _open(subject: UUID, name: Name) -> Any:
+    return (
         (Errand.subject == subject)
         & (Errand.name == name.value)
         & Errand.workflow_id.is_null()
         & Errand.finished_at.is_null()
-    ).execute()
+    )

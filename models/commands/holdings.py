@@ -20,7 +20,6 @@ from models.database import database
 from models.errands import Ended, Errand
 from models.errors import NotReady, Taken
 from models.tables import Allocation, Holding, Machine, Workflow
-from models.tables import Errand as ErrandRow
 
 IPAM: Final = "ipam"
 DHCP: Final = "dhcp"
@@ -64,12 +63,10 @@ def wanted(  # what, for whom, by which workflow and under which key
     *name* alone.
     """
     _demand_own(capability, machine, name)
-    row: Holding | None = Holding.get_or_none(
-        (Holding.capability == capability)
-        & (Holding.machine_id == machine.id)
-        & (Holding.name == name)
-        & Holding.gone_at.is_null()
-    )
+    row = _open(capability, machine, name)
+    if row is not None:
+        _stop_leaving(row)
+        row = _open(capability, machine, name)  # what undid it may have ended just now
     if row is None:
         made: Holding = Holding.create(
             capability=capability,
@@ -85,12 +82,21 @@ def wanted(  # what, for whom, by which workflow and under which key
             detail="",
         )
         return made
-    _stop_leaving(row)
     if row.state != "held":  # what stood before this workflow is not undone with it
         row.workflow_id = flow.id
     row.params, row.key, row.state = dict(params), key, "asked"
     row.save()
     return row
+
+
+def _open(capability: str, machine: Machine, name: str) -> Holding | None:
+    found: Holding | None = Holding.get_or_none(
+        (Holding.capability == capability)
+        & (Holding.machine_id == machine.id)
+        & (Holding.name == name)
+        & Holding.gone_at.is_null()
+    )
+    return found
 
 
 def _demand_own(capability: str, machine: Machine, name: str) -> None:
@@ -114,13 +120,11 @@ def _demand_own(capability: str, machine: Machine, name: str) -> None:
 
 
 def _stop_leaving(row: Holding) -> None:
-    busy = (ErrandRow.subject == row.id) & (ErrandRow.state == "running")
-    if row.state == "leaving" and ErrandRow.select().where(busy).exists():
+    if not errands.withdraw(row.id, REMOVES[row.capability]):
         raise NotReady(
             f"what the machine's {row.capability.upper()} provider held is being undone",
             hint="Ask again in a minute.",
         )
-    errands.drop(row.id, REMOVES[row.capability])
 
 
 def kept(row: Holding, result: Mapping[str, Any], allocation: UUID | None = None) -> None:

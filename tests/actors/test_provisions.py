@@ -2,6 +2,7 @@
 
 import json
 import math
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -12,12 +13,14 @@ from actors.drivers.deadline import Deadline
 from actors.drivers.errors import LeaseLost
 from models import database as pool
 from models import queries
-from models.commands import addresses, approvals, asks, errands, holdings, walks
-from models.errors import Taken
+from models.commands import addresses, approvals, asks, errands, holdings, outcomes, walks
+from models.errands import Ended
+from models.errors import NotReady, Taken
 from models.kinds import Kind, Progress
 from models.lifecycle import State
 from models.observations import Seen
 from models.tables import Allocation, Errand, Holding, Machine, Observation, Workflow
+from tests.actors.lane import until
 from tests.actors.provider_lab import DOMAIN, Provided, all_at, chosen_nothing, external, means
 from tests.models import make
 from tests.services import provider
@@ -487,3 +490,74 @@ def test_an_errand_that_is_anothers_by_now_sends_nothing_more(scene, peer):
             held.params,
         )
     assert peer.seen == []
+
+
+def _undoing(scene):
+    """A machine whose name is being given back; returns what asks for it anew."""
+    active(scene)
+    released(scene)
+    held = Holding.get(Holding.capability == "dns")
+    Holding.update(state="leaving", gone_at=None).where(Holding.id == held.id).execute()
+    errands.ask(
+        holdings.REMOVES["dns"], held.id, f"{held.id}/again", params={"items": []}, deadline_s=60
+    )
+
+    def again():
+        with pool.borrowed(), pool.database.atomic():
+            return holdings.wanted(
+                "dns",
+                Machine.get_by_id(scene.machine),
+                Workflow.get(),
+                "k",
+                name=held.name,
+                params={},
+            ).state
+
+    return held, again
+
+
+def waited_for():
+    """Whether another transaction waits for this one to end."""
+    waiting = "SELECT 1 FROM pg_locks WHERE NOT granted AND transactionid = %s::xid"
+    own = pool.database.execute_sql("SELECT pg_current_xact_id()::xid::text").fetchone()[0]
+    return pool.database.execute_sql(waiting, (own,)).fetchone() is not None
+
+
+def test_a_name_is_not_asked_for_anew_by_who_read_just_before_its_undoing_was_taken(scene):
+    held, again = _undoing(scene)
+
+    with ThreadPoolExecutor(1) as thread:
+        with pool.database.atomic():
+            taken = errands.take(runner.DOERS)
+            asked = thread.submit(again)
+            until(lambda: waited_for() or asked.done(), seconds=30.0)
+        with pytest.raises(NotReady, match="is being undone"):
+            asked.result(30.0)
+
+    assert taken.subject == held.id
+    assert Errand.get_by_id(taken.id).state == "running"
+    assert Holding.get_by_id(held.id).state == "leaving"
+
+
+def test_an_undoing_that_ends_as_the_name_is_asked_for_anew_leaves_the_new_one_alone(scene):
+    held, again = _undoing(scene)
+    taken = errands.take(runner.DOERS)
+
+    with ThreadPoolExecutor(1) as thread:
+        with pool.database.atomic():
+            outcomes.settle(taken, Ended(done=True), make.render)
+            asked = thread.submit(again)
+            until(lambda: waited_for() or asked.done(), seconds=30.0)
+        assert asked.result(30.0) == "asked"
+
+    rows = Holding.select().where(Holding.name == held.name).order_by(Holding.created_at)
+    assert [row.state for row in rows] == ["gone", "asked"]
+
+
+def test_an_undoing_that_waits_is_dropped_when_the_name_is_asked_for_anew(scene):
+    held, again = _undoing(scene)
+
+    assert again() == "asked"
+
+    assert errands.take(runner.DOERS) is None
+    assert Holding.get_by_id(held.id).state == "asked"
