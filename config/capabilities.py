@@ -1,13 +1,14 @@
 """The six capabilities that other systems may take over, and who provides each."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings
 
-from config.values import WebUrl, is_loopback
+from config.values import Authorities, WebUrl, is_loopback
 
 Provider = Literal["builtin", "external"]
 Service = Literal["builtin", "external", "off"]
@@ -25,12 +26,14 @@ class External:
     """An external provider as it was set: *kind* is what it speaks.
 
     *token* is what it is asked with, or a reference to that: env:NAME or vault:PATH#KEY.
+    *ca_file* replaces the system's certificate authorities.
     """
 
     capability: str
     kind: str
     url: str
     token: str = field(repr=False)
+    ca_file: Path | None = None
 
     @property
     def name(self) -> str:
@@ -117,6 +120,11 @@ class Capabilities(BaseSettings):
     allocation_provider: Provider = _later("machine allocation")
     allocation_external_url: WebUrl = _url("machine allocation")
     allocation_external_token: SecretStr = _token("machine allocation")
+    provider_ca_file: Authorities | None = Field(
+        None,
+        description="Authorities that the certificates of external providers may come from, as "
+        "PEM; else the system's.",
+    )
 
     @model_validator(mode="after")
     def _an_external_provider_has_a_place(self) -> Self:
@@ -144,6 +152,7 @@ class Capabilities(BaseSettings):
                 kind=getattr(self, f"{each}_external_kind", CONTRACT),
                 url=getattr(self, f"{each}_external_url"),
                 token=getattr(self, f"{each}_external_token").get_secret_value(),
+                ca_file=self.provider_ca_file,
             )
             for each in chosen
         )

@@ -2,11 +2,11 @@
 
 from pydantic import Field
 
-from config.logins import Logins
+from config.authorities import Believed
 from config.values import Loopback
 
 
-class Listeners(Logins):
+class Listeners(Believed):
     """Live streams, and metrics."""
 
     events_streams: int = Field(

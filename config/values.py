@@ -57,6 +57,20 @@ def _reachable(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
+def _authorities(value: Path) -> Path:
+    import ssl  # noqa: PLC0415 - most processes have none of these files, and no need of it
+
+    path = _absolute(value)
+    try:
+        path.read_bytes()
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        raise ValueError(f"{path} holds no certificate as PEM") from None
+    except OSError as exc:
+        raise ValueError(f"{path} cannot be read: {exc.strerror}") from None
+    return path
+
+
 def is_loopback(url: str) -> bool:
     """Whether *url* leads to this machine itself, where nobody listens in."""
     host = urlsplit(url).hostname or ""
@@ -68,6 +82,9 @@ def is_loopback(url: str) -> bool:
 
 Folder = Annotated[Path, AfterValidator(_absolute)]
 """A folder; ~ is the home of whoever runs the process."""
+
+Authorities = Annotated[Path, AfterValidator(_authorities)]
+"""A file of certificates as PEM, which is looked at; ~ is the home of whoever runs the process."""
 
 Commas = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_separated_by(","))]
 """Words between commas."""

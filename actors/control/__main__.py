@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -46,6 +47,7 @@ class Setup:
     admin_url: str = field(repr=False)
     grants: Mapping[str, Sequence[Grant]]
     allow: Sequence[str] = ()
+    ca_file: Path | None = None
     externals: Sequence[External] = ()
     resolvers: Mapping[str, Resolver] = field(repr=False)
     metrics_bind: str = ""
@@ -94,6 +96,7 @@ def _setup(settings: Settings) -> Setup:
         admin_url=settings.broker_admin_url.get_secret_value(),
         grants=roles.parsed(settings.automation_users),
         allow=settings.outbound_allow,
+        ca_file=settings.outbound_ca_file,
         externals=settings.externals(),
         resolvers=resolvers(
             environment(),
@@ -146,7 +149,12 @@ def _threads() -> tuple[Callable[[Setup, threading.Event], threading.Thread], ..
 
 def _means(setup: Setup) -> Means:
     by_capability = {each.capability: each for each in setup.externals}
-    return Means(resolvers=setup.resolvers, allow=tuple(setup.allow), externals=by_capability)
+    return Means(
+        resolvers=setup.resolvers,
+        allow=tuple(setup.allow),
+        ca_file=setup.ca_file,
+        externals=by_capability,
+    )
 
 
 def _prepare_queues(broker_url: str, stop: threading.Event) -> None:

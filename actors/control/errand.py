@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from actors.drivers.deadline import Deadline
@@ -15,10 +16,14 @@ from models.errands import Held
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
-    """What errands are done with; *allow* is SPROUT_OUTBOUND_ALLOW, *externals* by capability."""
+    """What errands are done with; *allow* is SPROUT_OUTBOUND_ALLOW, *externals* by capability.
+
+    *ca_file* is SPROUT_OUTBOUND_CA_FILE.
+    """
 
     resolvers: Mapping[str, Resolver] = field(default_factory=dict, repr=False)
     allow: tuple[str, ...] = ()
+    ca_file: Path | None = None
     externals: Mapping[str, External] = field(default_factory=dict)
 
 

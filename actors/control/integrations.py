@@ -123,7 +123,8 @@ def run(job: Job, means: Means) -> dict[str, Any]:
         secret = secrets.resolve(exchange.secret_ref, means.resolvers)
         logs.never_write([secret.reveal()])
     bearer = None if exchange.provider == "webhook" else secret
-    partner = Partner(reach.integration(means.allow), job.deadline, bearer)
+    rules = reach.integration(means.allow, means.ca_file)
+    partner = Partner(rules, job.deadline, bearer)
     return _DOES[exchange.kind, exchange.provider](Run(job, exchange, partner, secret))
 
 

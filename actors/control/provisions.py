@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from actors.control.errand import Job, Means
-from actors.drivers import contract, kea, netbox, powerdns
+from actors.drivers import contract, kea, netbox, powerdns, reach
 from actors.drivers.errors import Conflict, Refused, Unreachable
 from actors.drivers.providers import Errand as Asked
 from actors.drivers.providers import Peer
@@ -101,7 +101,8 @@ def contract_peer(external: External, resolvers: Mapping[str, Resolver]) -> Peer
         except secrets.SecretError as exc:
             raise type(exc)(f"{external.variable}_TOKEN: {exc}") from None
 
-    return Peer(name=external.name, url=external.url, token=token, headers=_bearer)
+    rules = reach.provider(external.ca_file)
+    return Peer(name=external.name, url=external.url, token=token, headers=_bearer, rules=rules)
 
 
 def _token(text: str, resolvers: Mapping[str, Resolver]) -> Secret | None:

@@ -31,6 +31,18 @@ Tls = Callable[[], ssl.SSLContext]
 """Makes the context of a connection, so that renewed certificates are taken without a restart."""
 
 
+def believing(rules: Rules) -> Tls:
+    """Return what makes contexts that believe the system's authorities and those of *rules*."""
+
+    def context() -> ssl.SSLContext:
+        made = ssl.create_default_context()
+        if rules.ca_file is not None:
+            made.load_verify_locations(cafile=rules.ca_file)
+        return made
+
+    return context
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """Who is spoken to: *name* is what sentences call it."""

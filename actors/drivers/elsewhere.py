@@ -5,14 +5,13 @@ Rule 2: a redirect is followed a few times, judged anew each time, and never fro
 Rule 3: nothing is sent with a request: no credentials, no cookies, no proxy's.
 """
 
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 from urllib.parse import urljoin
 
 from actors.drivers import bulk
-from actors.drivers.bulk import Answer, Peer, Tls
+from actors.drivers.bulk import Answer, Peer
 from actors.drivers.errors import NotAllowed
 from actors.drivers.outbound import MOST_REDIRECTS
 from actors.drivers.reach import Rules, origin
@@ -23,9 +22,9 @@ _ANY: Final = "*/*"
 class Elsewhere:
     """Any server that *rules* allow.  Safe to share between threads."""
 
-    def __init__(self, rules: Rules, tls: Tls = ssl.create_default_context) -> None:
+    def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        self._tls = tls
+        self._tls = bulk.believing(rules)
 
     @contextmanager
     def exchange(self, method: str, url: str, *, headers: Mapping[str, str]) -> Iterator[Answer]:

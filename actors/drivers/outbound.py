@@ -82,7 +82,17 @@ class Caller:
     def _address_of(self, host: str, port: int) -> str:
         return address_of(self._rules, host, port)
 
-    def _exchange(self, method: str, url: str, **how: Any) -> requests.Response:
+    def _trusted(self, verify: bool | str) -> bool | str:  # noqa: FBT001 - as requests has it
+        file = self._rules.ca_file
+        if verify is not True or file is None:
+            return verify
+        if not file.is_file():  # requests would raise what is no error of its own
+            raise requests.exceptions.SSLError(f"{file} is not there any more")
+        return str(file)
+
+    def _exchange(
+        self, method: str, url: str, *, verify: bool | str, **how: Any
+    ) -> requests.Response:
         seconds = min(self._rules.total_s, self._deadline.left)
         if seconds <= 0:
             raise requests.Timeout("no time is left")
@@ -95,6 +105,7 @@ class Caller:
                     timeout=(min(self._rules.connect_s, seconds), seconds),
                     allow_redirects=False,
                     stream=True,
+                    verify=self._trusted(verify),
                     **how,
                 )
                 response._content = self._body(response)  # noqa: SLF001 - read once, by our bounds

@@ -5,15 +5,14 @@ Rule 2: only what is read follows a redirect, each judged anew; who asks is told
 Rule 3: time and size of an answer are bounded as a whole; what is kept of it holds no secret.
 """
 
-import ssl
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
 
 from actors.drivers import bulk
-from actors.drivers.bulk import Peer, Tls
+from actors.drivers.bulk import Peer
 from actors.drivers.deadline import Deadline
 from actors.drivers.elsewhere import followed
 from actors.drivers.errors import NotAllowed, Unreachable
@@ -66,7 +65,6 @@ class Partner:
     rules: Rules
     deadline: Deadline
     token: Secret | None = None
-    tls: Tls = field(default=ssl.create_default_context)
 
     def get(self, url: str, headers: Mapping[str, str], *, most_bytes: int) -> Reply:
         """Read *url*.  Raises NotAllowed and Unreachable."""
@@ -95,7 +93,7 @@ class Partner:
         ends = Deadline.after(min(self.rules.total_s, self.deadline.left))
         if ends.left <= 0:
             raise Unreachable("no time is left")
-        peer = Peer(origin(url).host, self.rules, self.tls)
+        peer = Peer(origin(url).host, self.rules, bulk.believing(self.rules))
         sent = {"Accept": "application/json", "User-Agent": "sprout", **headers}
         began = time.monotonic()
         with bulk.exchange(peer, method, url, headers=sent, body=body, whole_s=ends.left) as answer:

@@ -14,6 +14,7 @@ from ipaddress import (
     ip_address,
     ip_network,
 )
+from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -37,7 +38,8 @@ class Rules:
 
     Without *networks* every ordinary unicast address is allowed; loopback and link-local
     addresses only where a network names them.  With *public* every address of the internet is,
-    beside *networks* and whatever address the names *hosts* have.
+    beside *networks* and whatever address the names *hosts* have.  *ca_file* holds the authorities
+    that certificates there may come from.
     """
 
     networks: tuple[Network, ...] = ()
@@ -46,6 +48,7 @@ class Rules:
     connect_s: float = 5.0
     total_s: float = 60.0
     most_bytes: int = 4 * 1024 * 1024
+    ca_file: Path | None = None
 
     def judge(self, address: Address, host: str = "") -> None:
         """Return if *address*, which *host* has, may be connected to, else raise NotAllowed."""
@@ -65,9 +68,9 @@ class Rules:
             raise NotAllowed(f"{address} is no ordinary address; name its network to allow it")
 
 
-def bmc(networks: tuple[Network, ...]) -> Rules:
+def bmc(networks: tuple[Network, ...], ca_file: Path | None = None) -> Rules:
     """Return the rules of the purpose `bmc`: *networks* is SPROUT_BMC_NETWORKS."""
-    return Rules(networks=networks)
+    return Rules(networks=networks, ca_file=ca_file)
 
 
 def anywhere() -> tuple[Network, ...]:
@@ -75,7 +78,7 @@ def anywhere() -> tuple[Network, ...]:
     return ip_network("0.0.0.0/0"), ip_network("::/0")
 
 
-def integration(allow: Iterable[str]) -> Rules:
+def integration(allow: Iterable[str], ca_file: Path | None = None) -> Rules:
     """Return the rules of the purpose `integration`: *allow* is SPROUT_OUTBOUND_ALLOW."""
     networks, hosts = [], set()
     for word in allow:
@@ -83,12 +86,12 @@ def integration(allow: Iterable[str]) -> Rules:
             networks.append(ip_network(word))
         except ValueError:
             hosts.add(word.lower())
-    return Rules(networks=tuple(networks), hosts=frozenset(hosts), public=True)
+    return Rules(networks=tuple(networks), hosts=frozenset(hosts), public=True, ca_file=ca_file)
 
 
-def provider() -> Rules:
+def provider(ca_file: Path | None = None) -> Rules:
     """Return the rules of the purpose `provider`: what SPROUT_<CAP>_EXTERNAL_URL names."""
-    return Rules(networks=anywhere(), total_s=20.0, most_bytes=1 << 20)
+    return Rules(networks=anywhere(), total_s=20.0, most_bytes=1 << 20, ca_file=ca_file)
 
 
 def control() -> Rules:

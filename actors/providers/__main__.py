@@ -30,7 +30,13 @@ def main() -> int:
     except BadSettings as exc:
         sys.stderr.write(f"{exc}\n")
         return UNUSABLE
-    external = External(capability=asked.cap, kind=CONTRACT, url=asked.url, token=asked.token_ref)
+    external = External(
+        capability=asked.cap,
+        kind=CONTRACT,
+        url=asked.url,
+        token=asked.token_ref,
+        ca_file=settings.provider_ca_file,
+    )
     known = resolvers(
         environment(),
         settings.secret_env_prefix,

@@ -6,7 +6,7 @@ name what must hold; one that fails says what was answered instead.
 
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Address, IPv4Network
 from types import MappingProxyType
 from typing import Any, Final
@@ -107,7 +107,7 @@ def _health(trial: Trial) -> Iterator[str]:
 def _strangers(trial: Trial) -> Iterator[str]:
     if trial.peer.token() is None:
         return
-    stranger = Peer(name=trial.peer.name, url=trial.peer.url, token=lambda: Secret("not-the-token"))
+    stranger = replace(trial.peer, token=lambda: Secret("not-the-token"))
     answer = ask(stranger, trial.errand(), "GET", "/health", expected=_ANY)
     if answer.status == 200:  # health may be open; what changes something may not
         answer = ask(stranger, trial.errand(), "DELETE", "/records/sprout-check", expected=_ANY)
