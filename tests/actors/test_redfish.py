@@ -258,6 +258,8 @@ def in_seconds(seconds):
         ("9" * 400, 5.0, 5.0),
         ("Thu, 99 Foo 2026 99:99:99 GMT", 0.5, 0.5),
     ],
+    # A time in a test's name would be another in each process that collects it.
+    ids=["seconds", "a-day", "tomorrow", "a-minute-ago", "words", "negative", "huge", "no-date"],
 )
 def test_a_busy_bmc_is_asked_again_when_it_wants_to_be_and_soon_all_the_same(bmc, asked, low, high):
     busy = lambda handler: handler.answer(503, {}, Retry_After=asked)  # noqa: E731 - a fault's body
