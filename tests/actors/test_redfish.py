@@ -251,8 +251,8 @@ def in_seconds(seconds):
     [
         ("3", 3.0, 3.0),
         ("86400", 5.0, 5.0),
-        (in_seconds(86400), 5.0, 5.0),
-        (in_seconds(-60), 0.0, 0.0),
+        pytest.param(in_seconds(86400), 5.0, 5.0, id="tomorrow"),
+        pytest.param(in_seconds(-60), 0.0, 0.0, id="a minute ago"),
         ("soon", 0.5, 0.5),
         ("-4", 0.5, 0.5),
         ("9" * 400, 5.0, 5.0),
