@@ -6,7 +6,8 @@ Rule 3: time and size of an answer are bounded as a whole; what is kept of it ho
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -96,33 +97,38 @@ class Partner:
         peer = Peer(origin(url).host, self.rules, bulk.believing(self.rules))
         sent = {"Accept": "application/json", "User-Agent": "sprout", **headers}
         began = time.monotonic()
-        with bulk.exchange(peer, method, url, headers=sent, body=body, whole_s=ends.left) as answer:
-            whole = _read(answer, ends, most)
+        with (
+            _in_time(peer.name, ends),
+            bulk.exchange(peer, method, url, headers=sent, body=body, whole_s=ends.left) as answer,
+        ):
+            whole = _read(answer, most)
             named = {name.lower(): value for name, value in answer.headers.items()}
         return Reply(answer.status, whole, named, (time.monotonic() - began) * 1000)
 
 
-def _read(answer: bulk.Answer, ends: Deadline, most: int) -> bytes:
+@contextmanager
+def _in_time(peer: str, ends: Deadline) -> Iterator[None]:
+    """Call *peer* late once time is over: a line that is hung up on ends, is reset, or breaks off.
+
+    That is so before its answer has begun as well as in the middle of it.
+    """
+    broken: Unreachable | None = None
+    try:
+        yield
+    except Unreachable as exc:
+        broken = exc
+    if ends.left <= 0:
+        raise Unreachable(f"{peer} gave no whole answer in time") from broken
+    if broken is not None:
+        raise broken
+
+
+def _read(answer: bulk.Answer, most: int) -> bytes:
     whole, length = bytearray(), answer.length
-    while piece := _piece(answer, ends):
+    while piece := answer.read():
         whole += piece
         if len(whole) > most:
             raise NotAllowed(f"{answer.peer} sends over {most} bytes")
     if length is not None and len(whole) < length:
         raise Unreachable(f"the answer of {answer.peer} broke off")
     return bytes(whole)
-
-
-def _piece(answer: bulk.Answer, ends: Deadline) -> bytes:
-    """Read on, in time: a line that is hung up on may end, be reset, or have ended in mid-word."""
-    broken: Unreachable | None = None
-    piece = b""
-    try:
-        piece = answer.read()
-    except Unreachable as exc:
-        broken = exc
-    if ends.left <= 0:
-        raise Unreachable(f"{answer.peer} gave no whole answer in time") from broken
-    if broken is not None:
-        raise broken
-    return piece
