@@ -33,6 +33,7 @@ from actors.drivers.systems import Identity, Target
 from config.secrets import Secret
 from tests.actors import hostile_bmc
 from tests.actors.hostile_bmc import MAC, PASSWORD, RESET, SESSIONS, SYSTEM, on, times
+from tests.actors.patience import Clock
 
 LOOPBACK = Rules(networks=(ip_network("127.0.0.0/8"),), total_s=3.0)
 ISO = "http://images.example/rescue.iso"
@@ -46,14 +47,14 @@ def bmc():
 
 
 @contextmanager
-def machine_at(bmc, *, seconds=10.0, calls=None, rules=LOOPBACK, pause=lambda _: None, **target):
-    values = {"username": "admin", "password": Secret(PASSWORD)} | target
+def machine_at(bmc, *, calls=None, rules=LOOPBACK, pause=None, deadline=None, **target):
+    values, clock = {"username": "admin", "password": Secret(PASSWORD)} | target, Clock()
     with redfish.connected(
         Target(address=bmc.url, **values),
         rules=rules,
-        deadline=Deadline.after(seconds),
+        deadline=deadline or clock.after(60.0),
         seen=(calls if calls is not None else []).append,
-        pause=pause,
+        pause=pause or clock.wait,
     ) as machine:
         yield machine
 
@@ -104,7 +105,7 @@ def test_on_is_ordered_once_and_read_back(bmc):
 def test_off_is_asked_of_the_system_first_and_then_forced(bmc):
     bmc.power, bmc.deaf_to = "On", {"GracefulShutdown"}
 
-    with machine_at(bmc, seconds=1.0) as machine:
+    with machine_at(bmc) as machine:
         machine.ensure_power(on=False)
 
     assert (bmc.power, bmc.count("POST", RESET)) == ("Off", 2)
@@ -145,7 +146,7 @@ def test_a_bmc_that_says_yes_and_does_nothing_is_found_out(bmc):
 
     with (
         pytest.raises(NoEffect, match="is off all the same"),
-        machine_at(bmc, seconds=1) as machine,
+        machine_at(bmc) as machine,
     ):
         machine.ensure_power(on=True)
 
@@ -153,7 +154,7 @@ def test_a_bmc_that_says_yes_and_does_nothing_is_found_out(bmc):
 def test_a_boot_source_that_is_not_kept_is_found_out(bmc):
     bmc.obeys = False
 
-    with pytest.raises(NoEffect, match="keeps None"), machine_at(bmc, seconds=1) as machine:
+    with pytest.raises(NoEffect, match="keeps None"), machine_at(bmc) as machine:
         machine.set_boot_source("pxe")
 
 
@@ -214,7 +215,7 @@ def test_a_uri_that_is_not_kept_is_found_out(bmc):
 
     bmc.faults.append(on("PATCH", SYSTEM, half))
 
-    with machine_at(bmc, seconds=1) as machine, pytest.raises(NoEffect, match=re.escape("old.e")):
+    with machine_at(bmc) as machine, pytest.raises(NoEffect, match=re.escape("old.e")):
         machine.set_boot_source("http", http_boot_uri=URI)
 
 
@@ -344,7 +345,7 @@ def test_the_session_is_closed_at_the_end(bmc):
 def test_the_session_is_closed_even_when_the_time_is_over(bmc):
     bmc.obeys = False
 
-    with pytest.raises(NoEffect), machine_at(bmc, seconds=0.5) as machine:
+    with pytest.raises(NoEffect), machine_at(bmc) as machine:
         machine.ensure_power(on=True)
 
     assert bmc.tokens == set()
@@ -411,7 +412,7 @@ def test_a_write_that_is_redirected_changes_nothing(bmc, method):
     bmc.faults += [on("POST", RESET, away), on("PATCH", SYSTEM, away)]
     verb = {"POST": lambda m: m.ensure_power(on=True), "PATCH": lambda m: m.set_boot_source("pxe")}
 
-    with machine_at(bmc, seconds=2) as machine, pytest.raises(NotAllowed, match="redirected"):
+    with machine_at(bmc) as machine, pytest.raises(NotAllowed, match="redirected"):
         verb[method](machine)
 
     assert (bmc.power, bmc.boot["BootSourceOverrideEnabled"]) == ("Off", "Disabled")
@@ -471,7 +472,7 @@ def test_a_bmc_that_takes_for_ever_is_left_when_the_time_is_over(bmc):
     over = threading.Event()
     bmc.faults.append(on("GET", SYSTEM, lambda _: over.wait(30)))
 
-    with pytest.raises(Unreachable), machine_at(bmc, system=SYSTEM, seconds=0.5):
+    with pytest.raises(Unreachable), machine_at(bmc, system=SYSTEM, deadline=Deadline.after(0.5)):
         pass
 
     over.set()
@@ -742,7 +743,7 @@ def test_ejecting_from_an_empty_drive_is_no_error_and_no_order(bmc):
 def test_media_that_the_bmc_took_and_does_not_show_is_found_out(bmc):
     bmc.obeys = False
 
-    with machine_at(bmc, seconds=1) as machine, pytest.raises(NoEffect, match="can it reach"):
+    with machine_at(bmc) as machine, pytest.raises(NoEffect, match="can it reach"):
         machine.insert_media(ISO)
 
 

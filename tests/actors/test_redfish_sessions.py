@@ -7,7 +7,6 @@ from ipaddress import ip_network
 import pytest
 
 from actors.drivers import redfish
-from actors.drivers.deadline import Deadline
 from actors.drivers.errors import NoEffect, Refused, Unreachable
 from actors.drivers.reach import Rules
 from actors.drivers.redfish_sessions import MOST, Owner, Session, Sessions
@@ -16,6 +15,7 @@ from config.secrets import Secret
 from tests.actors import hostile_bmc
 from tests.actors.hostile_bmc import PASSWORD, SESSIONS, on, times
 from tests.actors.lane import until
+from tests.actors.patience import Clock
 
 LOOPBACK = Rules(networks=(ip_network("127.0.0.0/8"),), total_s=3.0)
 
@@ -34,13 +34,14 @@ def sessions():
 
 
 @contextmanager
-def machine_at(bmc, sessions, password=PASSWORD, seconds=5.0):
+def machine_at(bmc, sessions, password=PASSWORD):
+    clock = Clock()
     with redfish.connected(
         Target(address=bmc.url, username="admin", password=Secret(password)),
         rules=LOOPBACK,
-        deadline=Deadline.after(seconds),
+        deadline=clock.after(60.0),
         seen=lambda _: None,
-        pause=lambda _: None,
+        pause=clock.wait,
         sessions=sessions,
     ) as machine:
         yield machine
@@ -93,7 +94,7 @@ def test_a_session_is_not_lent_to_who_gives_another_password(bmc, sessions):
 def test_after_a_failure_the_session_is_closed(bmc, sessions):
     bmc.obeys = False
 
-    with pytest.raises(NoEffect), machine_at(bmc, sessions, seconds=0.5) as machine:
+    with pytest.raises(NoEffect), machine_at(bmc, sessions) as machine:
         machine.ensure_power(on=True)
 
     assert bmc.tokens == set()
