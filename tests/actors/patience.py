@@ -1,4 +1,4 @@
-"""Time that passes as a driver waits and never as it works, so that no busy machine ends it early."""
+"""Time that passes as a driver waits and never as it works: no busy machine ends it early."""
 
 from dataclasses import dataclass, field
 

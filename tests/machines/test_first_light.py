@@ -2,12 +2,13 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.services import process
 
 pytestmark = pytest.mark.machines
 
@@ -17,12 +18,6 @@ LIMIT_S = 600
 STOP_S = 60
 END = 4000
 """Characters of each log that a failure shows."""
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +37,7 @@ def environment(image_cache, tmp_path):
     return {
         **os.environ,
         "SPROUT_DATA_DIR": str(data),
-        "SPROUT_BIND": f"127.0.0.1:{free_port()}",
+        "SPROUT_BIND": f"127.0.0.1:{process.free_ports(1)[0]}",
     }
 
 
@@ -50,10 +45,10 @@ def remains(data):
     """Return what is left of a start: processes that bear its mark, and namespaces."""
     mark = f"SPROUT_UP_FOLDER={data}".encode()
     found = []
-    for process in Path("/proc").glob("[0-9]*/environ"):
+    for each in Path("/proc").glob("[0-9]*/environ"):
         try:
-            if mark in process.read_bytes():
-                found.append(process.parent.name)
+            if mark in each.read_bytes():
+                found.append(each.parent.name)
         except OSError:
             continue
     return found

@@ -6,7 +6,8 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,28 @@ def free_ports(count: int) -> list[int]:
     """Return *count* different loopback TCP ports that nobody listens on now.
 
     Below Linux's ephemeral ports: from those somebody's outgoing connection may take the port of a
-    server that is just being restarted, even the connection that looks whether it is back.
+    server that is just being restarted, even the connection that looks whether it is back.  For
+    the same reason each worker of a run has a part of them to itself and gives each once in a
+    round, and they lie below those where `sprout up` looks for its BMCs' (edge/cli/racks.py).
     """
     ports: list[int] = []
     while len(ports) < count:
-        port = random.randrange(15_000, 32_000)
-        if port not in ports and _is_free(port):
+        port = next(_PORTS)
+        if _is_free(port):
             ports.append(port)
     return ports
+
+
+def _own_ports() -> Iterator[int]:
+    """Go round this worker's part for ever, from anywhere: other runs may be on this machine."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % _PARTS
+    part = range(11_000 + worker, 21_000, _PARTS)
+    begun = random.randrange(len(part))
+    return cycle([*part[begun:], *part[:begun]])
+
+
+_PARTS = 16
+_PORTS = _own_ports()
 
 
 def _is_free(port: int) -> bool:
