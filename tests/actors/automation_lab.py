@@ -30,7 +30,7 @@ def listening(url):
     yield thread
     assert thread.is_alive()
     stop.set()
-    thread.join(10)
+    thread.join(60)
 
 
 def is_declared(connection, queue):
@@ -59,7 +59,7 @@ class Asker:
         told = pika.BasicProperties(**usual | {"correlation_id": "c-1"} | properties)
         self._channel.basic_publish("", AUTOMATION_QUEUE, content, told)
 
-    def answers(self, count=1, *, seconds=20):
+    def answers(self, count=1, *, seconds=60):
         """Return (correlation id, answer) of what comes, up to *count* within *seconds*."""
         until_s = time.monotonic() + seconds
         while len(self.heard) < count and time.monotonic() < until_s:

@@ -19,7 +19,7 @@ from actors.broker_contract import DeadLetter, Unconfirmed
 from tests.services.postgres import Postgres
 from tests.services.rabbitmq import RabbitMQ
 
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Lane:

@@ -194,8 +194,8 @@ class Site:
         """End it; return the processes that are left."""
         family = self.family()
         self.process.send_signal(how)
-        self.process.wait(20)
-        _, left = psutil.wait_procs(family, timeout=10)
+        self.process.wait(60)
+        _, left = psutil.wait_procs(family, timeout=60)
         self.process = None
         return left
 

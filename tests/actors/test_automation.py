@@ -29,7 +29,7 @@ def scene(db, rabbitmq_server):
         yield make.Scene()
 
 
-def ask(url, body, *, user="guest", reply_to=DIRECT, seconds=10):
+def ask(url, body, *, user="guest", reply_to=DIRECT, seconds=60):
     """Send *body*, and return the answer that comes within *seconds*."""
     with closing(Asker(url)) as asker:
         asker.ask(body, user_id=user, reply_to=reply_to)

@@ -42,7 +42,7 @@ def relay(db, database_url, rabbitmq_server):
     thread = events_relay.thread(database_url, rabbitmq_server.url, stop)
     yield rabbitmq_server
     stop.set()
-    thread.join(10)
+    thread.join(60)
 
 
 def test_who_binds_a_queue_hears_of_the_machines_it_chose_in_order(relay):

@@ -95,7 +95,7 @@ class Deployment:
 
     def get(self, path):
         headers = {"Authorization": f"Bearer {TOKEN}"}
-        return requests.get(f"{self.edge.url}{path}", headers=headers, timeout=10)
+        return requests.get(f"{self.edge.url}{path}", headers=headers, timeout=60)
 
     def evidence(self):
         items = self.get(f"/v1/machines/{self.machine}/evidence").json()["items"]

@@ -68,7 +68,7 @@ def kept(db, url, monkeypatch):
     thread = morgue.thread(url, stop)
     yield lambda: {letter.body: letter for letter in dead_letters.listed(ask=Ask(limit=100))}
     stop.set()
-    thread.join(10)
+    thread.join(60)
 
 
 def test_whatever_stands_in_a_dead_letter_it_is_kept_and_so_is_the_next(say, kept):

@@ -24,7 +24,7 @@ def bmc(tmp_path):
         yield running
 
 
-def lead(bmc, do, *, password=peers.PASSWORD, address=None, seconds=20.0, rules=LOOPBACK, **how):
+def lead(bmc, do, *, password=peers.PASSWORD, address=None, seconds=60.0, rules=LOOPBACK, **how):
     where = Target(address=address or bmc.address, username=peers.USER, password=Secret(password))
     how = {"seen": lambda _: None} | how
     with ipmi.connected(where, rules=rules, deadline=Deadline.after(seconds), **how) as machine:
@@ -53,7 +53,7 @@ def test_power_is_cut_when_the_operating_system_does_not_end(bmc):
     bmc.put("power", "1")
     bmc.put("deaf")
 
-    lead(bmc, lambda machine: machine.ensure_power(on=False), seconds=3)
+    lead(bmc, lambda machine: machine.ensure_power(on=False), seconds=10)
 
     assert (bmc.power, bmc.orders) == ("0", ["shutdown 1", "power 0"])
 
@@ -62,7 +62,7 @@ def test_a_bmc_that_says_yes_and_does_nothing_is_found_out(bmc):
     bmc.put("jammed")
 
     with pytest.raises(NoEffect, match="is off all the same"):
-        lead(bmc, lambda machine: machine.ensure_power(on=True), seconds=2)
+        lead(bmc, lambda machine: machine.ensure_power(on=True), seconds=6)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from actors.drivers.providers import Errand, Peer
 
 NETS = ("10.77.0.0/24", "10.78.0.0/24")
 PEER = Peer(name="kea", url="http://kea.example")
-ERRAND = Errand(key="k", request_id="r-1", deadline=Deadline.after(20))
+ERRAND = Errand(key="k", request_id="r-1", deadline=Deadline.after(60))
 
 
 @pytest.fixture

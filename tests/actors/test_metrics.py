@@ -34,7 +34,7 @@ def values(text, name):
 
 
 def scraped(bind):
-    return requests.get(f"http://{bind}/metrics", timeout=10).text
+    return requests.get(f"http://{bind}/metrics", timeout=60).text
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_what_waits_is_counted_and_what_is_done_is_not(lane):
     until(lambda: depth(lane) == 3)
     with lane.hear() as heard:
         for _ in range(3):
-            heard.get(timeout=20)
+            heard.get(timeout=60)
     until(lambda: depth(lane) == 0)
 
 
@@ -88,7 +88,7 @@ def test_a_site_tells_what_its_processes_saw(tmp_path, rabbitmq_server, bind):
     try:
         until(lambda: answers(bind))
         for _ in range(3):
-            requests.get(f"{site.url}/nothing/here", timeout=10)
+            requests.get(f"{site.url}/nothing/here", timeout=60)
         until(lambda: values(scraped(bind), "sprout_site_seen_total"))
         text = scraped(bind)
     finally:

@@ -35,10 +35,10 @@ def test_what_nobody_can_work_on_ends_in_the_database_and_good_work_goes_on(lane
     with lane.hear() as heard:
         lane.send(*bodies.values(), lane.message("good"))
         thread = morgue.thread(lane.url, stop)
-        assert heard.get(timeout=20) == "good"
+        assert heard.get(timeout=60) == "good"
         until(lambda: len(of(lane)) == len(bodies))
     stop.set()
-    thread.join(10)
+    thread.join(60)
 
     assert {letter.body for letter in of(lane)} == set(bodies.values())
     assert {letter.reason for letter in of(lane)} == {"malformed", "unknown-actor"}

@@ -29,7 +29,7 @@ TAKEN = Exchange("POST", NEXT, 201, MADE, {"dns_name": NAME, "description": MARK
 
 
 def errand():
-    return Errand(key=KEY, request_id="r-1", deadline=Deadline.after(20))
+    return Errand(key=KEY, request_id="r-1", deadline=Deadline.after(60))
 
 
 def peer(url, token=TOKEN):

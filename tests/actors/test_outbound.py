@@ -26,7 +26,7 @@ def peer():
         yield running
 
 
-def get(url, *, method="GET", path=PATH, seconds=10.0, calls=None, **rules):
+def get(url, *, method="GET", path=PATH, seconds=60.0, calls=None, **rules):
     allowed = Rules(**{"networks": LOOPBACK} | rules)
     seen = (calls if calls is not None else []).append
     caller = Caller(url, allowed, Deadline.after(seconds), seen=seen)

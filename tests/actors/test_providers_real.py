@@ -41,7 +41,7 @@ SUBNET = {"id": 1, "subnet": NET, "pools": [{"pool": "10.77.0.200-10.77.0.210"}]
 
 
 def errand():
-    return Errand(key="k", request_id="r-1", deadline=Deadline.after(20))
+    return Errand(key="k", request_id="r-1", deadline=Deadline.after(60))
 
 
 def peer(capability, kind, url, token):

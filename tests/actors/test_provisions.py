@@ -480,7 +480,7 @@ def test_what_is_cancelled_while_it_is_asked_for_is_undone_when_nobody_can_be_at
 def test_an_errand_that_is_anothers_by_now_sends_nothing_more(scene, peer):
     scene.provision()
     held = errands.take(runner.DOERS)
-    job = runner.Job(held, Deadline.after(20), math.inf)
+    job = runner.Job(held, Deadline.after(60), math.inf)
     job.lost.set()
 
     with pytest.raises(LeaseLost):

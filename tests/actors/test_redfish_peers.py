@@ -36,7 +36,7 @@ def machine_at(address, **target):
     with redfish.connected(
         Target(address=address, **target),
         rules=LOOPBACK,
-        deadline=Deadline.after(20),
+        deadline=Deadline.after(60),
         seen=lambda _: None,
     ) as machine:
         yield machine
@@ -145,7 +145,7 @@ def test_the_racks_sessions_do_not_pile_up(rack):
 
     basic = ("admin", "password")
     sessions = f"{rack}/redfish/v1/SessionService/Sessions"
-    assert requests.get(sessions, auth=basic, timeout=5).json()["Members"] == []
+    assert requests.get(sessions, auth=basic, timeout=60).json()["Members"] == []
 
 
 def test_a_wrong_password_is_refused_by_the_rack(rack):
@@ -200,7 +200,7 @@ def emulator(systems, tmp_path_factory):
 
 def answers(address):
     try:
-        return requests.get(f"{address}/redfish/v1/", timeout=5).ok
+        return requests.get(f"{address}/redfish/v1/", timeout=60).ok
     except requests.ConnectionError:
         return False
 

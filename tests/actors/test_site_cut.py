@@ -49,11 +49,11 @@ class Place:
         self.control.give(self.plan)
 
     def get(self, access, name):
-        return requests.get(url(self.plan, self.control.key, access, name), timeout=5)
+        return requests.get(url(self.plan, self.control.key, access, name), timeout=60)
 
     def call(self, name, **data):
         callback = url(self.plan, self.control.key, Access.CALLBACK, name)
-        assert requests.post(callback, data=data, timeout=5).status_code == 200
+        assert requests.post(callback, data=data, timeout=60).status_code == 200
 
     def close(self):
         if self.site.process is not None:
@@ -83,7 +83,7 @@ def test_a_site_that_is_cut_off_serves_an_install_and_reports_it_once_and_in_ord
 
     assert place.get(Access.SCRIPT, "script").text == SCRIPT.body
     assert place.get(Access.SEED, "user-data").text == SEED.body
-    artifact = requests.get(f"{place.site.url}/artifacts/debian/disk.raw", timeout=5)
+    artifact = requests.get(f"{place.site.url}/artifacts/debian/disk.raw", timeout=60)
     assert artifact.content == b"image" * 100
     place.call("started", disk="S1")
     place.call("progress", written="7")
@@ -128,7 +128,7 @@ def test_a_site_that_starts_without_its_uplink_serves_and_connects_later(place):
     place.site.start()
     until(lambda: is_up(place.site))
 
-    answer = requests.get(f"{place.site.url}/ipxe/52:54:00:aa:bb:99", timeout=5)
+    answer = requests.get(f"{place.site.url}/ipxe/52:54:00:aa:bb:99", timeout=60)
     assert (answer.status_code, STRANGER in answer.text) == (200, True)
     place.cable.mend()
 
@@ -191,12 +191,12 @@ def test_of_two_agents_at_a_site_only_the_owner_gives_authority(place, tmp_path)
 
 
 def entry(site, plan):
-    return requests.get(f"{site.url}/ipxe/{plan.mac}", timeout=5)
+    return requests.get(f"{site.url}/ipxe/{plan.mac}", timeout=60)
 
 
 def get(site, place):
     there = url(place.plan, place.control.key, Access.SCRIPT, "script")
-    return requests.get(there.replace(place.site.url, site.url), timeout=5)
+    return requests.get(there.replace(place.site.url, site.url), timeout=60)
 
 
 def is_up(site):

@@ -84,10 +84,10 @@ def test_a_plan_is_served_before_it_is_acknowledged(site, control):
     [served] = control.reports("plan-served")
     assert (served["run"], served["data"]["digest"]) == (str(plan.run), plan.digest)
     assert (
-        requests.get(f"{site.url}/artifacts/debian/disk.raw", timeout=5).content == b"image" * 100
+        requests.get(f"{site.url}/artifacts/debian/disk.raw", timeout=60).content == b"image" * 100
     )
     assert (
-        requests.get(url(plan, control.key, Access.SCRIPT, "script"), timeout=5).status_code == 200
+        requests.get(url(plan, control.key, Access.SCRIPT, "script"), timeout=60).status_code == 200
     )
 
 
@@ -97,7 +97,7 @@ def test_a_callback_is_heard_by_control_at_once(site, control):
     callback = url(plan, control.key, Access.CALLBACK, "started")
 
     began = time.monotonic()
-    assert requests.post(callback, data={"disk": "S1"}, timeout=5).status_code == 200
+    assert requests.post(callback, data={"disk": "S1"}, timeout=60).status_code == 200
     until(lambda: control.reports("install-started"))
 
     heard = next(at for envelope, at in reversed(control.heard) if "reports" in envelope.body)

@@ -52,7 +52,7 @@ def perform(
     ref="env:BMC",
     ledger=None,
     said=None,
-    seconds=5,
+    seconds=60,
     leases=None,
     resolvers=RESOLVERS,
     bench=None,
@@ -63,7 +63,7 @@ def perform(
             "task": str(uuid4()),
             "kind": kind,
             "epoch": 1,
-            "deadline_s": 10,
+            "deadline_s": 60,
             "machine": str(uuid4()),
             "params": params,
             "bmc": {"address": bmc.url, "username": "admin", "secret_ref": ref},
@@ -228,7 +228,7 @@ def test_a_task_that_waits_says_what_for(bmc, monkeypatch):
     bmc.obeys, said = False, []
 
     with pytest.raises(NoEffect):
-        perform(bmc, "power-on", said=said, seconds=1)
+        perform(bmc, "power-on", said=said, seconds=4)
 
     assert said[0]["doing"] == "waiting for power on, it is off"
 

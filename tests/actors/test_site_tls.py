@@ -51,7 +51,7 @@ class World:
     def enrolment(self, site: UUID) -> dict:
         url = f"{self.edge.url}/v1/sites/{site}/enrol"
         token = {"Authorization": f"Bearer {TOKEN}"}
-        return requests.post(url, json={}, headers=token, timeout=10).json()
+        return requests.post(url, json={}, headers=token, timeout=60).json()
 
 
 @pytest.fixture(scope="module")

@@ -57,7 +57,7 @@ def certified(machine=MACHINE, authority=CA, **how):
 
 
 @contextmanager
-def entered(server, *, login=None, keys=None, connect=loopback, seconds=30):
+def entered(server, *, login=None, keys=None, connect=loopback, seconds=100):
     pinned = tuple(server.keys.values()) if keys is None else keys
     host = ssh.Host(address="127.0.0.1", port=server.port, keys=pinned)
     with ssh.session(host, login or certified(), connect, Deadline.after(seconds)) as session:
@@ -71,7 +71,7 @@ class Heard(dict):
         self[stream] = self.get(stream, b"") + said
 
 
-def ran(server, *argv, limit_s=20, wanted=lambda: None, **how):
+def ran(server, *argv, limit_s=60, wanted=lambda: None, **how):
     heard = Heard()
     with entered(server, **how) as session:
         return session.run(argv, heard, limit_s=limit_s, wanted=wanted).status, heard
@@ -182,14 +182,14 @@ def test_much_output_comes_whole_and_in_bounded_pieces(server):
     pieces = []
     with entered(server) as session:
         argv = ("head", "-c", "100000000", "/dev/zero")
-        session.run(argv, lambda _, said: pieces.append(len(said)), limit_s=60)
+        session.run(argv, lambda _, said: pieces.append(len(said)), limit_s=100)
 
     assert sum(pieces) == 100_000_000
     assert max(pieces) <= 64 * 1024
 
 
 def test_what_a_command_leaves_behind_cannot_speak_for_longer_than_its_time(server):
-    over = Deadline.after(8)
+    over = Deadline.after(60)
 
     def slow(_stream, _said):
         threading.Event().wait(0.005)  # as long as taking secrets out of it
@@ -281,7 +281,7 @@ def test_whoever_is_slow_or_speaks_no_ssh_is_hung_up_on(server, monkeypatch, say
         host = ssh.Host(address="127.0.0.1", port=port, keys=tuple(server.keys.values()))
         with (
             pytest.raises((Unreachable, Refused)),
-            ssh.session(host, certified(), loopback, Deadline.after(20)),
+            ssh.session(host, certified(), loopback, Deadline.after(60)),
         ):
             pass
 

@@ -13,13 +13,13 @@ def listener():
         yield server
 
 
-def get(listener, watch, address_of, seconds=5.0):
+def get(listener, watch, address_of, seconds=60.0):
     session = requests.Session()
     session.trust_env = False
     session.mount("http://", PinnedAdapter(address_of, watch))
     url = f"http://machine.example:{listener.getsockname()[1]}/"
     with watch.bounded(seconds):
-        return body_of(session.get(url, stream=True, timeout=5), 1000)
+        return body_of(session.get(url, stream=True, timeout=60), 1000)
 
 
 def answering(listener, body):
@@ -60,7 +60,7 @@ def test_a_peer_that_never_answers_is_hung_up_on(listener):
 
     line, _ = listener.accept()
     with line:
-        line.settimeout(5)
+        line.settimeout(60)
         while line.recv(4096):
             pass
 
@@ -69,7 +69,7 @@ def test_a_connection_that_was_made_too_late_is_hung_up_on_at_once(listener):
     watch = Watch()
 
     def late(_host, _port):
-        watch.over.wait(5)
+        watch.over.wait(60)
         return "127.0.0.1"
 
     with pytest.raises(requests.ReadTimeout):

@@ -144,7 +144,7 @@ def handshake(server, client, name=HERE):
     """Return the TLS version and the URIs that the server saw; raises what either end does."""
     one, other = socket.socketpair()
     for end in (one, other):
-        end.settimeout(10)
+        end.settimeout(60)
     seen, failures = [], []
 
     def answer():

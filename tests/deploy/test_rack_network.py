@@ -40,13 +40,13 @@ def child():
 
 
 def gone(pid):
-    """Wait up to 10 s for the end of a process that may not be our child."""
+    """Wait up to 60 s for the end of a process that may not be our child."""
     try:
         handle = os.pidfd_open(pid)
     except ProcessLookupError:
         return True
     with os.fdopen(handle):
-        return bool(select.select([handle], [], [], 10)[0])
+        return bool(select.select([handle], [], [], 60)[0])
 
 
 def start(state, *options):
@@ -58,7 +58,7 @@ def start(state, *options):
 def end(process, number=signal.SIGTERM):
     process.send_signal(number)
     process.stdout.close()
-    return process.wait(20)
+    return process.wait(60)
 
 
 def test_a_socket_made_inside_lives_inside(namespace):
@@ -116,7 +116,7 @@ def solicit(link):
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, link.encode())
     sock.setsockopt(socket.IPPROTO_ICMPV6, 1, struct.pack("@8I", *only_advertisements))
     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
-    sock.settimeout(5)
+    sock.settimeout(60)
     sock.sendto(struct.pack("!BBHI", 133, 0, 0, 0), ("ff02::2", 0, 0, index))
     return sock
 
@@ -125,7 +125,7 @@ def test_a_process_is_killed_by_the_record_of_it(child):
     identity = children.Identity.parse(str(children.Identity.of(child.pid)))
 
     assert children.kill(identity)
-    assert child.wait(5) == -signal.SIGKILL
+    assert child.wait(60) == -signal.SIGKILL
     assert not children.kill(identity)
 
 

@@ -109,11 +109,11 @@ class Edge:
 
     def get(self, path, **headers):
         given = {"Authorization": f"Bearer {TOKEN}"} | headers
-        return requests.get(f"{self.url}{path}", headers=given, timeout=10)
+        return requests.get(f"{self.url}{path}", headers=given, timeout=60)
 
     def post(self, path):
         given = {"Authorization": f"Bearer {TOKEN}"}
-        return requests.post(f"{self.url}{path}", headers=given, timeout=10)
+        return requests.post(f"{self.url}{path}", headers=given, timeout=60)
 
 
 def variables(database_url, home):
@@ -147,7 +147,7 @@ def serving(settings, folder):
     started = process.launch(command, log, env=settings, cwd=folder)
     edge = Edge(settings["SPROUT_API_URL"], started, log)
     try:
-        process.wait_until_ready(started, lambda: edge.get("/healthz"), log, seconds=30)
+        process.wait_until_ready(started, lambda: edge.get("/healthz"), log, seconds=60)
         yield edge
     finally:
         process.stop(started, how=signal.SIGTERM)

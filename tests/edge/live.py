@@ -40,7 +40,7 @@ class Live:
             if not holds():
                 raise OSError
 
-        process.wait_until_ready(self.started, check, self.log, seconds=15)
+        process.wait_until_ready(self.started, check, self.log, seconds=60)
 
 
 @contextmanager
@@ -50,7 +50,7 @@ def hearing(settings, folder):
     started = process.launch([sys.executable, "-m", "edge.live"], log, env=settings, cwd=folder)
     live = Live(Path(settings["SPROUT_EVENTS_SOCKET"]), started, log)
     try:
-        process.wait_until_ready(started, lambda: demand(live), log, seconds=30)
+        process.wait_until_ready(started, lambda: demand(live), log, seconds=60)
         yield live
     finally:
         process.stop(started, how=signal.SIGTERM)
@@ -72,7 +72,7 @@ class Stream:
         given = {"Accept": "text/event-stream", **headers}
         if token:
             given["Authorization"] = f"Bearer {token}"
-        self.answer = requests.get(f"{url}{path}", headers=given, stream=True, timeout=20)
+        self.answer = requests.get(f"{url}{path}", headers=given, stream=True, timeout=60)
         self._lines = self.answer.iter_lines(chunk_size=1)
 
     def __enter__(self):

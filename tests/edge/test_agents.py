@@ -61,7 +61,7 @@ class Listener:
 
     def ask(self, context, path="/v1/workload", method="GET", body=None, **headers):
         """Return status, headers and body of the answer."""
-        line = http.client.HTTPSConnection(HOST, self.port, context=context, timeout=10)
+        line = http.client.HTTPSConnection(HOST, self.port, context=context, timeout=60)
         with closing(line):
             line.request(method, path, body, headers)
             answer = line.getresponse()
@@ -104,7 +104,7 @@ def listener(postgres, migrated, tmp_path_factory):
         made = Listener(port, started, folder / "log", ours, site)
         good = made.agent("probe")
         try:
-            process.wait_until_ready(started, lambda: made.ask(good), made.log, seconds=30)
+            process.wait_until_ready(started, lambda: made.ask(good), made.log, seconds=60)
             keep(folder / "blobs")
             yield made
         finally:
@@ -187,7 +187,7 @@ def test_a_certificate_out_of_its_time_is_refused(listener, begins, ends, why):
 
 
 def test_http_without_tls_is_refused(listener):
-    line = http.client.HTTPConnection(HOST, listener.port, timeout=10)
+    line = http.client.HTTPConnection(HOST, listener.port, timeout=60)
 
     with closing(line):
         why = listener.refused(lambda: line.request("GET", "/v1/workload") or line.getresponse())
@@ -197,7 +197,7 @@ def test_http_without_tls_is_refused(listener):
 
 def test_a_peer_that_stalls_in_its_handshake_is_left(listener):
     def stall():
-        with socket.create_connection((HOST, listener.port), timeout=20) as line:
+        with socket.create_connection((HOST, listener.port), timeout=60) as line:
             line.sendall(b"\x16\x03\x01")
             if line.recv(1) == b"":
                 raise ConnectionResetError

@@ -356,7 +356,7 @@ def process(settings, folder, tmp_path):
 
 
 def offset(url, headers):
-    return int(requests.head(url, headers=headers, timeout=20).headers["Upload-Offset"])
+    return int(requests.head(url, headers=headers, timeout=60).headers["Upload-Offset"])
 
 
 def operator(edge, sha):
@@ -373,9 +373,9 @@ def test_many_read_ranges_of_a_large_blob_at_once(process, folder, tmp_path):
     def fetched(edge, start):
         url, headers = operator(edge, sha)
         asked = headers | {"Range": f"bytes={start}-{start + (1 << 20) - 1}"}
-        answer = requests.get(url, headers=asked, timeout=20)
+        answer = requests.get(url, headers=asked, timeout=60)
         while answer.status_code == 503:
-            answer = requests.get(url, headers=asked, timeout=20)
+            answer = requests.get(url, headers=asked, timeout=60)
         return answer.content
 
     with serving(process, tmp_path) as edge, ThreadPoolExecutor(8) as pool:
@@ -393,11 +393,11 @@ def test_a_client_that_leaves_gives_its_place_back(process, folder, tmp_path):
     with serving(process, tmp_path) as edge:
         url, headers = operator(edge, SHA)
         for _ in range(TRANSFERS + 2):
-            with requests.get(url, headers=headers, stream=True, timeout=20) as answer:
+            with requests.get(url, headers=headers, stream=True, timeout=60) as answer:
                 until(lambda found=answer: found.status_code in {200, 503})
 
-        until(lambda: requests.head(url, headers=headers, timeout=20).status_code == 200)
-        got = requests.get(url, headers=headers | {"Range": "bytes=0-9"}, timeout=20)
+        until(lambda: requests.head(url, headers=headers, timeout=60).status_code == 200)
+        got = requests.get(url, headers=headers | {"Range": "bytes=0-9"}, timeout=60)
         assert got.content == bytes(10)
 
 
@@ -420,10 +420,10 @@ def test_an_upload_goes_on_after_the_edge_was_killed(process, tmp_path):
     with serving(process, tmp_path) as edge:
         have = offset(url, headers)
         rest = {"Content-Range": f"bytes {have}-{len(body) - 1}/{len(body)}"}
-        done = requests.put(url, data=body[have:], headers=headers | rest, timeout=20)
+        done = requests.put(url, data=body[have:], headers=headers | rest, timeout=60)
 
         assert (0 < have <= 1 << 20, done.status_code) == (True, 201)
-        assert requests.get(url, headers=headers, timeout=20).content == body
+        assert requests.get(url, headers=headers, timeout=60).content == body
 
 
 @pytest.mark.services
@@ -434,7 +434,7 @@ def test_a_disk_without_room_is_a_problem_that_says_so(process, tmp_path):
         for each in psutil.Process(edge.master.pid).children():
             each.rlimit(psutil.RLIMIT_FSIZE, (1 << 20, 1 << 20))
         url, headers = operator(edge, sha)
-        answer = requests.put(url, data=body, headers=headers, timeout=20)
+        answer = requests.put(url, data=body, headers=headers, timeout=60)
 
         assert (answer.status_code, answer.json()["type"]) == (507, "/problems/disk-full")
         assert int(answer.headers["Upload-Offset"]) == offset(url, headers) == 1 << 20
@@ -448,6 +448,6 @@ def test_no_line_of_the_log_holds_a_right(process, database_url, tmp_path):
     right = url.partition("?g=")[2]
     with serving(process, tmp_path) as edge:
         for more in ("", "x"):
-            requests.put(f"{edge.url}{url.format(sha256=SHA)}{more}", data=BODY, timeout=20)
+            requests.put(f"{edge.url}{url.format(sha256=SHA)}{more}", data=BODY, timeout=60)
 
         assert right not in edge.log.read_text()

@@ -374,8 +374,8 @@ def test_a_person_sees_his_site_alone_and_leaves_by_a_form(browser, served):
 
 @pytest.mark.services
 def test_a_command_line_is_let_in_by_the_device_flow(browser, provider, served):
-    how = requests.get(f"{served.url}/sign-in/issuer", timeout=10).json()
-    found = requests.get(f"{how['issuer']}/.well-known/openid-configuration", timeout=10).json()
+    how = requests.get(f"{served.url}/sign-in/issuer", timeout=60).json()
+    found = requests.get(f"{how['issuer']}/.well-known/openid-configuration", timeout=60).json()
     begun = provider.asked(
         urlsplit(found["device_authorization_endpoint"]).path,
         {"client_id": how["clientId"], "scope": f"{how['scopes']} api"},

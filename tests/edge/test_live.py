@@ -253,7 +253,7 @@ def test_nobody_in_particular_hears_nothing(edge, live):
 def test_a_token_and_a_session_that_are_over_end_their_streams(edge, fresh, site):
     machine, (identifier, token) = fresh(), bound_to(site)
     browser = signed_in(edge)
-    page = browser.get(f"{edge.url}/events", stream=True, timeout=20)
+    page = browser.get(f"{edge.url}/events", stream=True, timeout=60)
     lines = page.iter_lines(chunk_size=1)
     assert next(lines) == b"retry: 2000"
     with Stream(edge.url, token=token) as program, Stream(edge.url) as other:
@@ -273,12 +273,12 @@ def signed_in(edge):
     """A browser that came in by a one-time code."""
     browser = requests.Session()
     url = edge.post("/v1/sign-in-codes").json()["url"]
-    page = browser.get(url, timeout=10).text
+    page = browser.get(url, timeout=60).text
     fields = {
         name: page.partition(f'name="{name}" value="')[2].partition('"')[0]
         for name in ("code", "csrf_token")
     }
-    browser.post(url.partition("?")[0], data=fields, timeout=10).raise_for_status()
+    browser.post(url.partition("?")[0], data=fields, timeout=60).raise_for_status()
     return browser
 
 
@@ -332,7 +332,7 @@ def asking(edge, path):
 def test_a_caller_who_talks_all_the_time_is_dropped(edge, live):
     line = asking(edge, "/events")
     line.recv(64)
-    line.settimeout(10)
+    line.settimeout(60)
     with pytest.raises(OSError, match=r"reset|pipe"):
         talk(line)
     line.close()
@@ -390,7 +390,7 @@ def test_hints_that_name_nothing_are_not_passed_on(edge, fresh):
 def test_who_knocks_and_asks_for_nothing_sensible_is_hung_up_on(live, message):
     opened = live.figures["opened"]
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as knocking:
-        knocking.settimeout(5)
+        knocking.settimeout(60)
         knocking.connect(str(live.socket))
         knocking.send(message)
 

@@ -71,7 +71,7 @@ def test_it_says_goodbye_and_ends_at_once(edge, live):
         live.started.send_signal(signal.SIGTERM)
 
         last = page.rest()[-1]
-        status = live.started.wait(5)
+        status = live.started.wait(60)
 
     assert (last["event"], last["data"], status) == ("ended", "stopping", 0)
     assert 2000 <= int(last["retry"]) < 6000

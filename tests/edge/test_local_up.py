@@ -100,7 +100,7 @@ class Start:
     def interrupt(self) -> int:
         """Press Ctrl-C: the whole foreground group gets it."""
         os.killpg(self.process.pid, signal.SIGINT)
-        return self.process.wait(timeout=30)
+        return self.process.wait(timeout=60)
 
     def close(self) -> None:
         if self.process.poll() is None:
@@ -141,7 +141,7 @@ def ask(url: str, *statements: str) -> list[tuple]:
 
 
 def are_gone(processes: list[psutil.Process]) -> bool:
-    return not psutil.wait_procs(processes, timeout=10)[1]
+    return not psutil.wait_procs(processes, timeout=60)[1]
 
 
 def test_data_outlives_ctrl_c_and_processes_do_not(start, user):
@@ -254,7 +254,7 @@ def test_a_second_start_on_the_same_folder_is_refused_with_the_pid(start):
 
     second = start(SPROUT_BROKER="postgres")
 
-    assert second.process.wait(timeout=10) == 1
+    assert second.process.wait(timeout=60) == 1
     assert f"already running as process {first.process.pid}" in second.process.stdout.read()
 
 
@@ -325,7 +325,7 @@ def test_an_address_that_is_taken_is_named_before_anything_is_started(start, tmp
 def test_the_api_is_where_the_edge_listens(start):
     api = urlsplit(start(SPROUT_BROKER="postgres").core()["api"])
 
-    with closing(HTTPConnection(api.hostname, api.port, timeout=5)) as connection:
+    with closing(HTTPConnection(api.hostname, api.port, timeout=60)) as connection:
         connection.request("GET", "/")
         assert connection.getresponse().status == 200
 

@@ -44,8 +44,8 @@ def test_promtool_finds_nothing_wrong(settings, tmp_path, live, scene):
     with serving(settings | {"SPROUT_EDGE_WORKERS": "2"}, tmp_path) as edge:
         for path in ("/v1/machines", "/v1/machines/nobody", "/nowhere"):
             edge.get(path)
-        text = requests.get(f"{edge.url}/metrics", timeout=10).text
-        plain = requests.get(f"{edge.url}/metrics", headers={"Accept": OPEN_METRICS}, timeout=10)
+        text = requests.get(f"{edge.url}/metrics", timeout=60).text
+        plain = requests.get(f"{edge.url}/metrics", headers={"Accept": OPEN_METRICS}, timeout=60)
 
     assert linted(text) == (0, "")
     assert values(text, "sprout_machines") == {'state="provisioning"': 1}
@@ -212,7 +212,7 @@ def test_an_edge_that_lets_no_browser_in_says_so(database_url):
 def test_a_running_events_process_is_told(settings, tmp_path, live):
     with serving(settings, tmp_path) as edge:
         told = edge.get("/readyz").json()
-        text = requests.get(f"{edge.url}/metrics", timeout=10).text
+        text = requests.get(f"{edge.url}/metrics", timeout=60).text
 
     assert told["checks"]["events"] == {"ok": True, "detail": "0 live streams"}
     assert values(text, "sprout_events_up") == {"": 1}

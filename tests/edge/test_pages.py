@@ -42,7 +42,7 @@ def streams(served, wanted):
         if int(open_now) != wanted:
             raise OSError(open_now)
 
-    process.wait_until_ready(served.master, counted, served.log, seconds=20)
+    process.wait_until_ready(served.master, counted, served.log, seconds=60)
 
 
 # --- in and out ---

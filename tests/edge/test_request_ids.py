@@ -90,7 +90,7 @@ def test_what_cannot_be_read_is_answered_as_all_else_is(edge, sent, status, know
 def asked(edge, sent):
     """Return head and body of the answer to these bytes."""
     where = urlsplit(edge.url)
-    with socket.create_connection((where.hostname, where.port), timeout=10) as line:
+    with socket.create_connection((where.hostname, where.port), timeout=60) as line:
         line.sendall(sent)
         heard = b""
         while more := line.recv(65536):

@@ -114,18 +114,18 @@ def walked(running, machine, workflow):
         path = re.sub(r"{(\w+)}", lambda part: given.get(part[1], part[0]), rule)
         if "get" in verbs and "{" not in path:
             found[path] = running.call("GET", path).content
-    return found | {"/metrics": requests.get(f"{running.url}/metrics", timeout=10).content}
+    return found | {"/metrics": requests.get(f"{running.url}/metrics", timeout=60).content}
 
 
 def paged(running, machine, workflow):
     """Return every page that a signed-in person sees, by its path."""
     browser = requests.Session()
     code = running.call("POST", "/v1/sign-in-codes").json()["url"].partition("code=")[2]
-    browser.post(f"{running.url}/sign-in", data={"code": code}, timeout=10)
+    browser.post(f"{running.url}/sign-in", data={"code": code}, timeout=60)
     own = [f"/machines/{machine}", f"/machines/{machine}/reprovision", f"/workflows/{workflow}"]
     lists = ["/", "/workflows", "/approvals", "/discoveries", "/sites", "/sites/loopback", "/audit"]
     pages = {
-        path: browser.get(running.url + path, headers={"Accept": "text/html"}, timeout=10)
+        path: browser.get(running.url + path, headers={"Accept": "text/html"}, timeout=60)
         for path in (*lists, *own)
     }
     assert {answer.status_code for answer in pages.values()} == {200}

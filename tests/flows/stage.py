@@ -42,7 +42,7 @@ class Running:
     def call(self, method, path, body=None):
         token = json.loads((self.data / "secrets.json").read_text())["admin_token"]
         head = {"Authorization": f"Bearer {token}"}
-        return requests.request(method, f"{self.url}{path}", headers=head, json=body, timeout=10)
+        return requests.request(method, f"{self.url}{path}", headers=head, json=body, timeout=60)
 
     def get(self, path):
         return self.call("GET", path).json()

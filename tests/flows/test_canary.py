@@ -147,21 +147,23 @@ def tried_at_the_door(running, planted):
         {"Cookie": f"sprout_session={planted['cookie']}", "X-Token": planted["header"]},
     ):
         for method in ("GET", "POST"):
-            requests.request(method, f"{running.url}/v1/sites", headers=headers, json={}, timeout=9)
+            requests.request(
+                method, f"{running.url}/v1/sites", headers=headers, json={}, timeout=30
+            )
     running.call("GET", f"/v1/sites?access_token={planted['query']}")
-    requests.get(f"{running.url}/sign-in?code={planted['code']}", timeout=9)
-    requests.post(f"{running.url}/sign-in", data={"code": planted["code"]}, timeout=9)
+    requests.get(f"{running.url}/sign-in?code={planted['code']}", timeout=60)
+    requests.post(f"{running.url}/sign-in", data={"code": planted["code"]}, timeout=60)
     broken = f'{{"token": "{planted["malformed"]}", '
     token = json.loads((running.data / "secrets.json").read_text())["admin_token"]
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    requests.post(f"{running.url}/v1/sites", data=broken, headers=headers, timeout=9)
-    requests.get(f"{running.url}/login", timeout=9)
+    requests.post(f"{running.url}/v1/sites", data=broken, headers=headers, timeout=60)
+    requests.get(f"{running.url}/login", timeout=60)
     for word in (planted["typed-password"], planted["admin-password"]):
         browser = requests.Session()
-        page = browser.get(f"{running.url}/sign-in", timeout=9).text
+        page = browser.get(f"{running.url}/sign-in", timeout=60).text
         csrf = page.partition('name="csrf_token" value="')[2].partition('"')[0]
         data = {"password": word, "csrf_token": csrf}
-        browser.post(f"{running.url}/sign-in", data=data, timeout=9)
+        browser.post(f"{running.url}/sign-in", data=data, timeout=60)
 
 
 def asked(running):
@@ -217,7 +219,7 @@ def given_out(running):
     token = json.loads((running.data / "secrets.json").read_text())["admin_token"]
     base = {"Authorization": f"Bearer {token}", **head}
     body = {"name": "ci", "role": "viewer", "days": 1}
-    made = requests.post(f"{running.url}/v1/api-tokens", json=body, headers=base, timeout=9).json()
+    made = requests.post(f"{running.url}/v1/api-tokens", json=body, headers=base, timeout=60).json()
     requests.get(
         f"{running.url}/v1/sites", headers={"Authorization": f"Bearer {made['token']}"}, timeout=9
     )

@@ -39,7 +39,7 @@ class Bmc:
         self.login = described["username"], password
 
     def get(self, path=""):
-        answer = requests.get(self._base + (path or self._system), auth=self.login, timeout=10)
+        answer = requests.get(self._base + (path or self._system), auth=self.login, timeout=60)
         answer.raise_for_status()
         return answer.json()
 
@@ -47,7 +47,7 @@ class Bmc:
         """Switch the machine past the product, as by the button at its front."""
         path = f"{self._base}{self._system}/Actions/ComputerSystem.Reset"
         body = {"ResetType": how}
-        requests.post(path, json=body, auth=self.login, timeout=10).raise_for_status()
+        requests.post(path, json=body, auth=self.login, timeout=60).raise_for_status()
 
     @property
     def power(self):
@@ -218,7 +218,7 @@ class Yard:
 
     def _until_it_answers(self):
         def ready():
-            return requests.get(f"{self.up.url}/readyz", timeout=10).raise_for_status()
+            return requests.get(f"{self.up.url}/readyz", timeout=60).raise_for_status()
 
         process.wait_until_ready(self.up.process, ready, self.up.told, seconds=120)
 

@@ -117,14 +117,14 @@ def test_the_deployment_s_key_is_made_once_however_many_ask_first(database_url):
 
     def ask():
         with borrowed():
-            met.wait(20)
+            met.wait(60)
             found.append(commands.key())
 
     threads = [Thread(target=ask) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
     with borrowed():
         assert Key.select().where(Key.name == "blobs").count() == 1

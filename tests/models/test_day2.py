@@ -437,7 +437,7 @@ def test_a_machine_that_is_only_busy_is_waited_for(scene):
         with pool.borrowed(), pool.database.atomic():
             Machine.select().where(Machine.hostname == "free-00").for_update().get()
             held.wait()
-            done.wait(timeout=5)
+            done.wait(timeout=60)
 
     with ThreadPoolExecutor(2) as threads:
         threads.submit(hold)
@@ -448,8 +448,8 @@ def test_a_machine_that_is_only_busy_is_waited_for(scene):
                 return allocating.allocate(make.ADMIN, wanted(scene, 1))
 
         asked = threads.submit(ask)
-        done.wait(timeout=5)
-        assert len(asked.result(timeout=10)) == 1
+        done.wait(timeout=60)
+        assert len(asked.result(timeout=60)) == 1
 
 
 # --- records ---

@@ -53,7 +53,7 @@ def test_what_is_only_kept_of_a_machine_does_not_wait_for_who_moves_it(scene):
     with pool.database.atomic():
         moves.locked(scene.machine)
         reporting.start()
-        reporting.join(5)
+        reporting.join(60)
         waited = reporting.is_alive()
     reporting.join()
 

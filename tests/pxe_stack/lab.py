@@ -90,7 +90,7 @@ class Boot:
         return self.rows(kind)
 
 
-def until(true: Callable[[], object], seconds: float = 15.0) -> None:
+def until(true: Callable[[], object], seconds: float = 60.0) -> None:
     """Return when *true* is; it is looked at often, and its end is what is waited for."""
     deadline = time.monotonic() + seconds
     while not true():
@@ -122,7 +122,7 @@ def serving(site: Site, *services: str) -> Iterator[Boot]:
 
 def _lives(child: subprocess.Popen[bytes]) -> bool:
     try:
-        child.wait(10)
+        child.wait(60)
     except subprocess.TimeoutExpired:
         return True
     return False

@@ -134,7 +134,7 @@ def test_a_proxy_is_heard_beside_another_server_and_answers_on_port_4011(wire, s
     )
     made = sockets.made_in(wire.clients, lambda: sockets.udp("10.77.0.50", 4011))
     with serving(site, "dhcp"), made as client:
-        client.settimeout(10)
+        client.settimeout(60)
         client.sendto(ask, (SERVER_ADDRESS, 4011))
         reply, source = client.recvfrom(2048)
 
@@ -158,7 +158,7 @@ def test_an_unknown_machine_that_asks_to_boot_is_reported_once(wire, pooled):
     ]
     with serving(pooled, "dhcp") as boot:
         with sockets.made_in(wire.clients, lambda: sockets.udp(RELAY, 67)) as relay:
-            relay.settimeout(10)
+            relay.settimeout(60)
             for ask in asks:
                 relay.sendto(ask, (SERVER_ADDRESS, 67))
                 relay.recv(2048)
@@ -196,7 +196,7 @@ def test_a_server_killed_amid_a_thousand_leases_forgets_none_and_gives_none_twic
             killer.start()
             load.run(1000, 0.6)
             killer.join()
-            server.wait(10)
+            server.wait(60)
     with serving(wide, "dhcp"):
         figures = load.run(200, 2.0)
 

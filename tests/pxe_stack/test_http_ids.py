@@ -111,7 +111,7 @@ def test_who_finds_no_place_has_one_too(tmp_path):
         boot.connect() as first,
         boot.connect() as second,
     ):
-        first.settimeout(5)
+        first.settimeout(60)
         came = web.everything(second)
 
     assert came.startswith(b"HTTP/1.1 503 ")

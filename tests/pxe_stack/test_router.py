@@ -135,7 +135,7 @@ def state(wire):
     return routes, wire.run("ip", "-6", "-o", "address", "show", "dev", "c0").stdout.split()[:4]
 
 
-def heard(wire, *, source, seconds=10.0):
+def heard(wire, *, source, seconds=60.0):
     """Ask for routers from *source* until an advertisement comes to it; return that, or None."""
     to = "ff02::1" if source == "::" else source  # the kernel of the client asks for itself too
     sock = sockets.made_in(wire.clients, lambda: raw_socket("c0"))

@@ -67,7 +67,7 @@ def test_a_relay_on_loopback_is_answered_at_the_port_it_sent_from(site):
     marked = codec.request("discover", make.MAC, giaddr="127.64.0.2", options=[(82, b"\x13\x00")])
     with serving(here, "dhcp") as boot, socket.socket(type=socket.SOCK_DGRAM) as relay:
         boot.stores.plans.put(make.plan())
-        relay.settimeout(10)
+        relay.settimeout(60)
         relay.bind(("127.64.0.2", 0))
         relay.sendto(marked, ("127.64.0.1", port))
 

@@ -286,7 +286,7 @@ def test_only_living_processes_are_ready(journal):
 def test_the_agent_is_woken_by_a_new_row(journal, tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as bell:
         bell.bind(str(tmp_path / BELL))
-        bell.settimeout(5)
+        bell.settimeout(60)
 
         journal.append(make.seen(Seen.SCRIPT_SERVED))
 

@@ -19,7 +19,7 @@ _CREATED: Final = 0x100
 _Found = TypeVar("_Found")
 
 
-def awaited(folder: Path, found: Callable[[], _Found], *, seconds: float = 20.0) -> _Found:
+def awaited(folder: Path, found: Callable[[], _Found], *, seconds: float = 60.0) -> _Found:
     """Return what *found* returns once it is true, which a change of a file in *folder* makes it.
 
     Raises AssertionError when that has not come after *seconds*.

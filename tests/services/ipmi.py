@@ -100,7 +100,7 @@ def running(folder: Path) -> Iterator[Simulated]:
     log = folder / "sim.log"
     process = launch(command, log, cwd=folder)
     try:
-        wait_until_ready(process, lambda: _asked(bmc.port), log, seconds=10)
+        wait_until_ready(process, lambda: _asked(bmc.port), log, seconds=60)
         yield bmc
     finally:
         stop(process)

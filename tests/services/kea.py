@@ -45,8 +45,8 @@ def running(
     server = process.launch([*inside, "kea-dhcp4", "-c", dhcp], log, env=env)
     speaker = process.launch(["kea-ctrl-agent", "-c", agent], log, env=env)
     try:
-        process.wait_until_ready(server, lambda: _connects(folder / "dhcp4.sock"), log, seconds=20)
-        process.wait_until_ready(speaker, lambda: _listens(port), log, seconds=20)
+        process.wait_until_ready(server, lambda: _connects(folder / "dhcp4.sock"), log, seconds=60)
+        process.wait_until_ready(speaker, lambda: _listens(port), log, seconds=60)
         yield Kea(f"http://127.0.0.1:{port}", folder)
     finally:
         process.stop(speaker)

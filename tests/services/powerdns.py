@@ -39,7 +39,7 @@ def running(folder: Path, *zones: str) -> Iterator[PowerDns]:
     log = folder / "pdns.log"
     child = process.launch(["pdns_server", f"--config-dir={folder}"], log)
     try:
-        process.wait_until_ready(child, lambda: _asked(api_port), log, seconds=20)
+        process.wait_until_ready(child, lambda: _asked(api_port), log, seconds=60)
         yield made
     finally:
         process.stop(child)

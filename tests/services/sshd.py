@@ -82,7 +82,7 @@ def running(
     server = process.launch(command, folder / "sshd.log", env=dict(os.environ))
     made = Sshd(folder, port, address, server)
     try:
-        process.wait_until_ready(server, lambda: _listens(made), folder / "sshd.log", seconds=20)
+        process.wait_until_ready(server, lambda: _listens(made), folder / "sshd.log", seconds=60)
         yield made
     finally:
         for each in made.sessions():
@@ -103,4 +103,4 @@ def _listens(made: Sshd) -> None:
     if "Server listening" not in made.log():
         raise ConnectionError("it does not listen yet")
     if made.address == "127.0.0.1":
-        socket.create_connection((made.address, made.port), timeout=2).close()
+        socket.create_connection((made.address, made.port), timeout=20).close()

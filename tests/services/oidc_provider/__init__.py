@@ -16,7 +16,7 @@ from joserfc.jwk import RSAKey
 from tests.services import process
 
 HERE = Path(__file__).parent
-START_S = 30.0
+START_S = 90.0
 SECRET = "a-secret-of-tests-0123456789abcdef"
 
 
@@ -39,7 +39,7 @@ class Provider:
 
     def asked(self, path: str, sent: Mapping[str, str], **how: Any) -> dict[str, Any]:
         """Return the answer to a form sent to *path*."""
-        answer = requests.post(f"{self.issuer}{path}", data=sent, timeout=10, **how)
+        answer = requests.post(f"{self.issuer}{path}", data=sent, timeout=60, **how)
         assert answer.ok, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -79,7 +79,7 @@ def running(
 
 
 def _ready(issuer: str) -> None:
-    requests.get(f"{issuer}/.well-known/openid-configuration", timeout=5).raise_for_status()
+    requests.get(f"{issuer}/.well-known/openid-configuration", timeout=60).raise_for_status()
 
 
 def _web(callback: str) -> dict[str, Any]:
