@@ -47,7 +47,7 @@ def running(database_url):
     yield start
     stop.set()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
 
 def test_an_errand_is_done_and_what_it_found_is_kept(running):
@@ -92,12 +92,15 @@ def test_what_the_database_will_not_have_ends_the_errand_with_words(running):
 
 
 def test_no_more_than_its_places_run_at_once_and_all_are_done(running):
-    at_once, most, lock = [0], [0], threading.Lock()
+    at_once, most, lock, full = [0], [0], threading.Lock(), threading.Event()
 
     def counted(_job, _means):
         with lock:
             at_once[0] += 1
             most[0] = max(most[0], at_once[0])
+            if most[0] == 3:
+                full.set()
+        full.wait(60)
         threading.Event().wait(0.05)
         with lock:
             at_once[0] -= 1
@@ -118,16 +121,16 @@ def test_a_runner_that_ends_lets_go_of_what_hangs_and_another_does_it(running, m
     def hanging(job, _means):
         seen.append(job.held.key)
         begun.set()
-        release.wait(20)
+        release.wait(60)
         with pytest.raises(LeaseLost):
             job.check()
         return {"by": "the first"}
 
     errand, stop = asked(), threading.Event()
     first = running(hanging, stop=stop)
-    begun.wait(20)
+    begun.wait(60)
     stop.set()
-    first.join(20)
+    first.join(60)
     running(lambda job, _means: {"by": "the second"})
     until(ended(errand))
     release.set()
@@ -148,9 +151,9 @@ def test_a_doer_is_told_when_its_errand_is_given_up(running, monkeypatch):
 
     errand = asked()
     running(waiting)
-    begun.wait(20)
+    begun.wait(60)
     with borrowed():
         errands.drop(row(errand).subject, RUN)
 
-    assert told.wait(20)
+    assert told.wait(60)
     assert row(errand).state == "abandoned"
