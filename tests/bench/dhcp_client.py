@@ -42,7 +42,10 @@ def _server_id(raw: bytes) -> bytes:
 class Load:
     """Clients numbered from *first*, *clients* of them, who come again and again."""
 
-    def __init__(self, server: str, relay: str, clients: int, first: int = 0) -> None:
+    def __init__(
+        self, server: str, relay: str, clients: int, first: int = 0, *, lost_s: float = LOST_S
+    ) -> None:
+        self._lost_s = lost_s
         self._giaddr = socket.inet_aton(relay)
         self._clients = clients
         self._first = self._next = first
@@ -72,6 +75,18 @@ class Load:
             if now - looked > 0.05:
                 looked = now
                 self._give_up(now)
+        return self._figures(seconds)
+
+    def settle(self) -> dict[str, float]:
+        """Start nothing more, and return the figures once all are answered or lost."""
+        begun = time.perf_counter()
+        while self._waiting:
+            if not self._drain():
+                select.select([self._sock], [], [], 0.05)
+            self._give_up(time.perf_counter())
+        return self._figures(time.perf_counter() - begun)
+
+    def _figures(self, seconds: float) -> dict[str, float]:
         took = sorted(self._took) or [0.0]
         return {
             "rate": len(self._took) / seconds,
@@ -116,7 +131,7 @@ class Load:
         self.counts["moved"] += self._own.setdefault(number, raw[16:20]) != raw[16:20]
 
     def _give_up(self, now: float) -> None:
-        for number in [n for n, (begun, _) in self._waiting.items() if now - begun > LOST_S]:
+        for number in [n for n, (begun, _) in self._waiting.items() if now - begun > self._lost_s]:
             del self._waiting[number]
             self.counts["lost"] += 1
 

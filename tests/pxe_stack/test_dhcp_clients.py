@@ -74,7 +74,7 @@ def test_a_client_gets_its_address_back_after_the_server_was_killed(wire, pooled
 
 def test_dhclient_leases_renews_and_releases(wire, pooled):
     files = ("-lf", str(wire.folder / "leases"), "-pf", str(wire.folder / "dhclient.pid"))
-    ask = ("timeout", "20", "dhclient", "-4", "-1", "-v", *files, "-sf", "/bin/true")
+    ask = ("timeout", "50", "dhclient", "-4", "-1", "-v", *files, "-sf", "/bin/true")
     with serving(pooled, "dhcp"):
         first = wire.run(*ask, "c0")
         wire.run("dhclient", "-x", *files, "c0")
@@ -90,7 +90,7 @@ def test_dhcping_is_answered(wire, pooled):
     wire.give_address("10.77.0.33/24")
     with serving(pooled, "dhcp"):
         udhcpc(wire)
-        said = wire.run("dhcping", "-c", "10.77.0.33", "-s", SERVER_ADDRESS, "-i", "-t", "5")
+        said = wire.run("dhcping", "-c", "10.77.0.33", "-s", SERVER_ADDRESS, "-i", "-t", "30")
 
     assert f"Got answer from: {SERVER_ADDRESS}" in said.stdout
 
@@ -108,7 +108,21 @@ def test_perfdhcp_loses_nothing_through_a_relay(wire, site):
     told(site, network(pool_first=IPv4Address("10.77.0.100"), pool_last=IPv4Address("10.77.0.220")))
     wire.give_address(f"{RELAY}/24")
     with serving(site, "dhcp"):
-        command = ("-4", "-r", "100", "-R", "100", "-p", "2", "-W", "500000", "-l", RELAY)
+        command = (
+            "-4",
+            "-r",
+            "100",
+            "-R",
+            "100",
+            "-p",
+            "2",
+            "-d",
+            "20",
+            "-W",
+            "3000000",
+            "-l",
+            RELAY,
+        )
         said = wire.run("perfdhcp", *command, SERVER_ADDRESS).stdout
 
     assert said.count("drops: 0") == 2, said
@@ -208,7 +222,7 @@ def test_a_client_is_served_while_somebody_else_writes_to_the_journal(wire, site
     with serving(site, "dhcp") as boot:
         boot.stores.plans.put(make.plan())
         with boot.stores.journal.together(durable=False):
-            went = udhcpc(wire, "-t", "1")
+            went = udhcpc(wire, "-t", "1", "-T", "20")
         (acked,) = boot.wait_for(Seen.DHCP_ACKED)
 
     assert f"lease of {make.ADDRESS} obtained" in went.stderr
@@ -224,14 +238,18 @@ def test_a_flood_of_strangers_keeps_no_planned_machine_from_its_address(wire, wi
     ip("-n", wire.clients, "addr", "add", f"{other}/10", "dev", "c0")
     with serving(wide, "dhcp") as boot:
         boot.stores.plans.put(make.plan(mac=known))
-        machine = sockets.made_in(wire.clients, lambda: Load(SERVER_ADDRESS, other, 1, 7))
+        machine = sockets.made_in(
+            wire.clients, lambda: Load(SERVER_ADDRESS, other, 1, 7, lost_s=30)
+        )
         request.addfinalizer(machine.close)
-        quiet = machine.run(1, 1.0)
+        machine.run(1, 1.0)
+        quiet = machine.settle()
         with sockets.made_in(wire.clients, lambda: sockets.udp(RELAY, 67)) as flood:
             stop = threading.Event()
             starver = threading.Thread(target=starve, args=(flood, stop))
             starver.start()
-            flooded = machine.run(1, 3.0)
+            machine.run(1, 3.0)
+            flooded = machine.settle()
             stop.set()
             starver.join()
         rows = boot.stores.journal.pending(0, 100_000)
