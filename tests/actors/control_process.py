@@ -40,7 +40,7 @@ class ControlProcess:
         """End it, and return its exit status."""
         assert self.process is not None
         self.process.send_signal(how)
-        return self.process.wait(20)
+        return self.process.wait(60)
 
     @property
     def lives(self) -> bool:

@@ -15,7 +15,7 @@ import dramatiq
 from pika.exceptions import ConnectionWrongStateError
 
 from actors import broker
-from actors.broker_contract import DeadLetter, Unconfirmed
+from actors.broker_contract import DEAD_LETTERS, DeadLetter, Unconfirmed
 from tests.services.postgres import Postgres
 from tests.services.rabbitmq import RabbitMQ
 
@@ -24,10 +24,15 @@ PATIENCE_S = 60.0
 
 class Lane:
     def __init__(
-        self, url: str, restart: Callable[[signal.Signals], None], drop: Callable[[Any], None]
+        self,
+        url: str,
+        restart: Callable[[signal.Signals], None],
+        drop: Callable[[Any], None],
+        is_kept: Callable[[str], bool] = lambda _queue: True,
     ) -> None:
         self.url = url
         self._restart = restart
+        self._is_kept = is_kept
         self.drop = drop
         self.queue = f"t.{uuid4().hex[:12]}.1"
         self.publisher = broker.publisher_for(url)
@@ -41,12 +46,8 @@ class Lane:
         self._restart(signal.SIGTERM)
 
     def crash(self) -> None:
-        """Have the broker end without a word to anybody, and start again.
-
-        After a moment: RabbitMQ writes the name of a new quorum queue down half a second after it
-        has confirmed it (`_bounded` in actors/broker_rabbitmq.py says what happens otherwise).
-        """
-        threading.Event().wait(1.5)
+        """Have the broker end without a word to anybody, and start again."""
+        until(lambda: all(map(self._is_kept, (self.queue, DEAD_LETTERS))))
         self._restart(signal.SIGKILL)
 
     def message(self, *args: Any, actor: str = "work", **changes: Any) -> bytes:
@@ -167,7 +168,7 @@ def on_rabbitmq(server: RabbitMQ) -> Lane:
         with suppress(ConnectionWrongStateError):
             consumer._connection.close()
 
-    return Lane(server.url, restart, drop)
+    return Lane(server.url, restart, drop, server.has_written_down)
 
 
 # To PostgreSQL SIGTERM means to wait for its clients, and after SIGKILL shared memory stays.

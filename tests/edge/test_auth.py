@@ -271,7 +271,7 @@ def expiring(**delta):
 
 @pytest.mark.services
 def test_a_session_of_a_token_ends_when_the_token_does(app, db, token):
-    expiring(seconds=2)
+    expiring(minutes=10)
     browser = signed_in_by(app, token)
     assert browser.get("/v1/sites").status_code == 200
     (row,) = Session.select()

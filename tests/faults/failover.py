@@ -154,7 +154,7 @@ def _site(folder: Path, enrolment: dict[str, str]) -> Iterator[subprocess.Popen[
     finally:
         running.send_signal(signal.SIGCONT)
         running.terminate()
-        running.wait(30)
+        running.wait(60)
 
 
 def _until(done: Any, *, seconds: float = 60) -> None:

@@ -68,6 +68,15 @@ class RabbitMQ:
             process.stop(self.node, how=how)
             self.node = None
 
+    def has_written_down(self, queue: str) -> bool:
+        """Whether a node that is killed now would know *queue*, a quorum queue, when it is back.
+
+        It writes the name down half a second after it has confirmed the queue (`_bounded` in
+        actors/broker_rabbitmq.py says what happens otherwise).
+        """
+        files = self.folder.glob("mnesia/*/quorum/*/names.dets")
+        return any(f"_{queue}".encode() in each.read_bytes() for each in files)
+
     def _environment(self) -> dict[str, str]:
         names = {
             "NODENAME": f"sprout{self.port}@localhost",
