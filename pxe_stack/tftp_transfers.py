@@ -113,22 +113,26 @@ class Transfers:
 
     def _send(self, session: Session, now: float) -> None:
         """Send the window that is due."""
-        first, last = session.transfer.window(now)
+        self._send_blocks(session, *session.transfer.window(now), now)
+
+    def _send_blocks(self, session: Session, first: int, last: int, now: float) -> None:
         send, packets, run = session.sock.send, session.cut.packets, session.run
+        start = first
         try:
             for start in range(first, last, run):
                 send(packets(start, min(start + run, last)))
         except BlockingIOError:
             return  # the rest of the window is as good as lost, and comes again
         except OSError as exc:
-            self._cannot_send(session, exc, now)
+            if session.run > 1 and exc.errno in sockets.NO_SEGMENTS:
+                session.run = 1
+                tftp_sockets.unsegmented(session.sock)
+                self._send_blocks(session, start, last, now)
+            else:
+                self._cannot_send(session, exc)
 
-    def _cannot_send(self, session: Session, exc: OSError, now: float) -> None:
-        if session.run > 1 and exc.errno in sockets.NO_SEGMENTS:
-            session.run = 1
-            tftp_sockets.unsegmented(session.sock)
-            self._send(session, now)
-        elif isinstance(exc, ConnectionError):
+    def _cannot_send(self, session: Session, exc: OSError) -> None:
+        if isinstance(exc, ConnectionError):
             self._gone(session)
         else:
             self.end(session, Why.CANNOT_SEND, exc.strerror or "")
@@ -150,7 +154,7 @@ class Transfers:
         try:
             session.sock.send(tftp_packets.oack_packet(transfer.agreed.answer))
         except OSError as exc:
-            self._cannot_send(session, exc, now)
+            self._cannot_send(session, exc)
 
     def look_at_clocks(self, now: float) -> None:
         """Send again to clients that have been silent for too long, or give them up."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pxe_stack import tftp_sockets
+from pxe_stack import tftp_sockets, transfer
 from pxe_stack.tftp_outcome import Counted, Why
 from pxe_stack.tftp_table import MOST_OF_CLIENT, Table
 from tests.pxe_stack.lab import until
@@ -17,7 +17,17 @@ from tests.pxe_stack.tftp_lab import FILE, ack, asked, client, downloaded, rrq, 
 
 
 @pytest.fixture
-def server(tmp_path):
+def restless(tmp_path):
+    """A server that soon sends again."""
+    with running(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """A server that sends nothing again for a minute: its clients here may stand for seconds."""
+    monkeypatch.setattr(transfer, "FIRST_TIMEOUT_S", 60.0)
+    monkeypatch.setattr(transfer, "LONGEST_TIMEOUT_S", 60.0)
     with running(tmp_path) as made:
         yield made
 
@@ -264,7 +274,8 @@ def test_a_flood_of_requests_goes_unanswered_when_all_places_are_proven(tmp_path
         assert len(server.table.by_fd) == 3
 
 
-def test_hostile_requests_leave_nothing_behind_and_the_next_client_is_served(server):
+def test_hostile_requests_leave_nothing_behind_and_the_next_client_is_served(restless):
+    server = restless
     before = open_files()
     with client("127.69.1.7") as sock:
         for _ in range(5):

@@ -71,7 +71,7 @@ def client(address="127.69.1.1") -> Iterator[socket.socket]:
     """A client's socket, at a port of its own."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind((address, 0))
-        sock.settimeout(10)
+        sock.settimeout(60)
         yield sock
 
 
@@ -88,7 +88,7 @@ def asked(sock, server, request=None):
 def downloaded(sock, server, request=None):
     """Return what a client of the simplest kind gets, in windows if the OACK says so."""
     packet, there = asked(sock, server, request)
-    sock.settimeout(10)
+    sock.settimeout(60)
     options = {}
     if packet[:2] == b"\0\6":
         words = packet[2:].rstrip(b"\0").split(b"\0")
