@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import socket
 import ssl
 import threading
 import time
@@ -91,7 +92,7 @@ class Site:
 def site(tmp_path, monkeypatch):
     monkeypatch.setattr(download, "PAUSES_S", (0.01, 0.01))
     monkeypatch.setattr(admission, "RETRY_S", 0.02)
-    monkeypatch.setattr(apart, "KEPT_S", 0.2)
+    monkeypatch.setattr(apart, "KEPT_S", 60.0)
     made = Site(tmp_path / "site")
     yield made
     made.close()
@@ -539,5 +540,10 @@ def test_a_failure_is_told_to_whoever_asks_soon_and_then_it_is_tried_anew():
     work.close()
 
 
-def test_a_name_without_an_address_may_have_one_later(site):
+def test_a_name_without_an_address_may_have_one_later(site, monkeypatch):
+    def unknown(*_, **__):
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+
     assert isinstance(site.admit("http://no.such.host.invalid/x"), Unfetched)
