@@ -87,13 +87,13 @@ def hung(rabbitmq_server):
 
 
 def test_a_node_that_hangs_is_a_failure_in_bounded_time(rabbitmq_lane, hung, monkeypatch):
-    monkeypatch.setattr(broker_rabbitmq, "ANSWER_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(broker_rabbitmq_publisher, "CONFIRM_TIMEOUT_S", 0.5)
-    monkeypatch.setattr(broker_rabbitmq_publisher, "CONNECT_TIMEOUT_S", 0.5)
     rabbitmq_lane.send(rabbitmq_lane.message())
 
     with rabbitmq_lane.consuming() as consumer:
         hung()
+        monkeypatch.setattr(broker_rabbitmq, "ANSWER_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(broker_rabbitmq_publisher, "CONFIRM_TIMEOUT_S", 0.5)
+        monkeypatch.setattr(broker_rabbitmq_publisher, "CONNECT_TIMEOUT_S", 0.5)
         consumer.close()
     with pytest.raises(Unconfirmed):
         rabbitmq_lane.send(rabbitmq_lane.message())

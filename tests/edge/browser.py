@@ -5,6 +5,9 @@ from playwright.sync_api import expect, sync_playwright
 
 from tests.services import axe
 
+# Of what is there in a moment on a quiet machine; Playwright's own 5 s are short for a busy one.
+expect.set_options(timeout=60_000)
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
