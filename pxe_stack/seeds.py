@@ -14,6 +14,8 @@ from models.errors import Invalid
 FIELD: Final = "/cloudConfigTemplate"
 HOME_POSTS: Final = ("pub_key_ed25519", "pub_key_rsa", "instance_id", "hostname", "fqdn")
 HOME_TRIES: Final = 10
+MOST_DEEP: Final = 32
+"""Levels of lists and mappings: no cloud-config has as many, and thousands take minutes to read."""
 
 
 def dump(value: Mapping[str, Any]) -> str:
@@ -24,12 +26,11 @@ def dump(value: Mapping[str, Any]) -> str:
 def cloud_config(text: str) -> dict[str, Any]:
     """Return the mapping that the operator's *text* is.
 
-    Raises Invalid for text that is no YAML, for aliases, and for YAML that is no mapping.
+    Raises Invalid for text that is no YAML, for aliases, for what is nested over MOST_DEEP
+    levels, and for YAML that is no mapping.
     """
     try:
-        # A few nested aliases stand for gigabytes.
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise unfit("YAML aliases are not for these templates")
+        _demand_small(text)
         config = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, TypeError, RecursionError) as exc:
         # Without its cause, which quotes the line: a profile may hold a password.
@@ -39,6 +40,19 @@ def cloud_config(text: str) -> dict[str, Any]:
     if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
         raise unfit("it must be a mapping with text for keys")
     return config
+
+
+def _demand_small(text: str) -> None:
+    """Raise Invalid for a text that stands for more than it is long."""
+    depth = 0
+    for event in yaml.parse(text, yaml.SafeLoader):
+        # A few nested aliases stand for gigabytes.
+        if isinstance(event, yaml.AliasEvent):
+            raise unfit("YAML aliases are not for these templates")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > MOST_DEEP:
+            raise unfit(f"it is nested over {MOST_DEEP} levels deep")
 
 
 def _where(exc: Exception) -> str:

@@ -49,6 +49,7 @@ ESCAPES = {
     "time by powers": "{{ 9 ** 999999999 }}",
     "deep brackets": "{{ " + "(" * 9000 + ")" * 9000 + " }}",
     "an object of YAML": "a: !!python/object/apply:os.system ['id']",
+    "time by nesting": "a: " + "[" * 60_000,
     "laughs by alias": "a: &a [x]\nb: &b [*a, *a]\nc: [*b, *b]",
     "a slot of ours": "a: '@@sprout:run.token.seed@@'",
     "a slot in pieces": "a: '@@{{ 'sprout:' }}run.token.seed@@'",

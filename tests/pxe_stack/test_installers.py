@@ -159,6 +159,8 @@ def test_a_profile_that_is_an_autoinstall_keeps_what_it_says():
         ("autoinstall: {a: {{ nothing }}}", "there is no nothing"),
         ("preseed: |\n  d-i a/b string c\n", "preseed is for the installer preseed"),
         ("a: &a [x]\nb: *a", "aliases"),
+        ("a: " + "[" * 33 + "]" * 33, "nested over 32 levels deep"),
+        ("a: " + "[" * 60_000, "nested over 32 levels deep"),
     ],
 )
 def test_what_would_not_install_is_refused_with_the_reason(template, why):
