@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from pydantic.alias_generators import to_camel
 
 from config.secrets import BadReference, Reference
-from models import names
+from models import names, urls
 from models.errors import Invalid
 
 PAGE_BYTES: Final = 8 << 20
@@ -81,6 +81,12 @@ class _Bmc(_Form):
     username: _Text = ""
     secret_ref: Annotated[str, AfterValidator(_reference)]
     verify_tls: bool = True
+
+    @model_validator(mode="after")
+    def _is_somewhere(self) -> Self:
+        if why := urls.board_fault(self.address, self.protocol):
+            raise ValueError(f"no BMC is at its address: {why}")
+        return self
 
     def stored(self) -> dict[str, Any]:
         return self.model_dump(exclude={"verify_tls"}) | {"verify": self.verify_tls}

@@ -5,7 +5,6 @@ Every function returns the canonical form or raises Invalid with the field and w
 
 import re
 from ipaddress import IPv4Address, IPv4Network
-from urllib.parse import urlsplit
 
 from models.errors import Invalid
 
@@ -106,17 +105,4 @@ def path(value: str, *, field: str) -> str:
             field=field,
             hint="Use names of letters, digits, dots, plus, hyphens and underscores, without '..'.",
         )
-    return value
-
-
-def service(value: str, *, field: str, hint: str) -> str:
-    """Return *value* if it is the URL of a service of HTTP that holds nobody's password."""
-    try:
-        parts = urlsplit(value)
-        good = parts.scheme in {"http", "https"} and parts.hostname and "@" not in parts.netloc
-    except ValueError:
-        good = False
-    if not good:
-        # The value is not repeated: it may hold a password.
-        raise Invalid("this is no URL of a service", field=field, hint=hint)
     return value

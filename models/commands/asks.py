@@ -4,11 +4,12 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from models import audit, facts, installers, names
+from models import audit, facts, installers
 from models.actions import ACTIONS
 from models.audit import Caller
 from models.commands import (
     catalogue,
+    fetching,
     inventories,
     reaching,
     releasing,
@@ -31,7 +32,6 @@ from models.workflows import AT_ONCE, TABLES
 BOOT_SOURCES: Final = ("pxe", "disk", "cd", "http", "bios", "none")
 HTTP_SOURCE: Final = "http"
 MEDIA_SOURCE: Final = "virtual-media"
-_WEB_HINT: Final = "Write http://HOST/PATH or https://HOST/PATH, and no password."
 
 
 def commission(
@@ -203,13 +203,13 @@ def boot_source(
     asked = {"bootSource": source, "persistent": persistent}
     params = {"source": source, "persistent": persistent}
     if http_boot_uri:
-        _fetchable(http_boot_uri, source)
+        _fetchable(machine_id, http_boot_uri, source)
         asked["httpBootUri"] = params["http_boot_uri"] = http_boot_uri
     order = Order(reason=reason, approval_id=approval_id, parameters=asked)
     return _beside(caller, machine_id, Kind.BOOT_SOURCE, order, params)
 
 
-def _fetchable(uri: str, source: str) -> None:
+def _fetchable(machine_id: UUID, uri: str, source: str) -> None:
     field = "/httpBootUri"
     if source != HTTP_SOURCE:
         raise Invalid(
@@ -217,7 +217,7 @@ def _fetchable(uri: str, source: str) -> None:
             field=field,
             hint=f"Leave it out, or ask for {HTTP_SOURCE}.",
         )
-    names.service(uri, field=field, hint=_WEB_HINT)
+    fetching.demand(machine_id, uri, field=field)
 
 
 def media(
@@ -234,7 +234,7 @@ def media(
         raise Invalid(
             f"an image is booted from {MEDIA_SOURCE}, not from {source!r}", field="/bootSource"
         )
-    names.service(url, field="/mediaUrl", hint=_WEB_HINT)
+    fetching.demand(machine_id, url, field="/mediaUrl")
     asked = {"mediaUrl": url, "bootSource": source}
     order = Order(reason=reason, approval_id=approval_id, parameters=asked)
     return _beside(caller, machine_id, Kind.IMAGE, order, {"url": url})

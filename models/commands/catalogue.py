@@ -8,7 +8,7 @@ from uuid import UUID
 
 from peewee import SQL
 
-from models import audit, installers, names
+from models import audit, installers, names, urls
 from models.audit import Caller
 from models.bootplan import SLOT_MARK
 from models.commands.records import NAMED, demand_version, edited, recorded, shown, unused
@@ -21,6 +21,12 @@ _Columns = Mapping[str, Any]
 
 def judged_artifact(new: _Columns) -> dict[str, Any]:
     """Return the columns of an artifact that may be, in canonical form.  Raises Invalid."""
+    if new["base_url"]:
+        urls.service(
+            new["base_url"],
+            field="/baseUrl",
+            hint="Write https://HOST/PATH of a server that the sites may ask; or nothing.",
+        )
     return {**new, "prefix": names.path(new["prefix"], field="/prefix")}
 
 

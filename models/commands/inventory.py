@@ -7,7 +7,7 @@ from operator import itemgetter
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from models import audit, names
+from models import audit, names, urls
 from models.audit import Caller
 from models.commands import catalogue, conflicts, discoveries
 from models.commands.moves import announce, noted
@@ -211,7 +211,7 @@ def _columns(new: NewMachine) -> dict[str, Any]:
         "labels": dict(new.labels),
         "memory_mib": new.memory_mib,
         "disk_bytes": new.disk_bytes,
-        "bmc": None if new.bmc is None else dict(new.bmc),
+        "bmc": None if new.bmc is None else urls.board(new.bmc),
         "root_disk": None if new.root_disk is None else dict(new.root_disk),
     }
 

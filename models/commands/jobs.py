@@ -4,7 +4,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-from models import audit, names
+from models import audit, urls
 from models.audit import Caller
 from models.commands import catalogue, integrations, syncs
 from models.commands.records import locked_site, recorded
@@ -116,7 +116,7 @@ def create_integration(
         raise Invalid(
             f"{provider} does no {kind}", field="/provider", hint=f"For {kind} choose {known}."
         )
-    names.service(
+    urls.service(
         endpoint,
         field="/endpoint",
         hint="Write https://HOST/PATH, and who asks as secretRef, never in the URL.",

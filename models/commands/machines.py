@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-from models import audit
+from models import audit, urls
 from models import differences as rules
 from models.audit import Caller
 from models.commands import conflicts, discoveries, events
@@ -71,6 +71,8 @@ def update_machine(
     with recorded():
         machine = _at(machine_id, version)
         _may_change(machine, changes)
+        if changes.get("bmc"):
+            urls.board(changes["bmc"])
         before = {name: getattr(machine, name) for name in _COLUMNS if name in changes}
         for name in before:
             setattr(machine, name, changes[name])

@@ -8,6 +8,7 @@ from actors.drivers.deadline import Deadline
 from config import secrets
 from models.commands import errands, jobs, outcomes
 from models.errands import Errand
+from models.tables import IntegrationJob
 from tests.models import make
 
 SECRET = "a-very-secret-word"
@@ -24,16 +25,20 @@ class World:
         self.env = {"SPROUT_SECRET_TOKEN": SECRET}
 
     def job(self, provider, path="", *, secret=REF, endpoint=""):
+        """Return a new job; its *endpoint* may be one of before endpoints were judged."""
         kinds = {"http": "inventory-import"}
-        return jobs.create_integration(
+        made = jobs.create_integration(
             make.ADA,
             site_id=self.site,
             name=f"{provider} {uuid4()}",
             kind=kinds.get(provider, "metadata-export"),
             provider=provider,
-            endpoint=endpoint or f"{self.partner.url}{path}",
+            endpoint=f"{self.partner.url}{path}",
             secret_ref=secret,
         )
+        if endpoint:
+            IntegrationJob.update(endpoint=endpoint).where(IntegrationJob.id == made).execute()
+        return made
 
     def run(self, job, *, dry_run=False):
         run = jobs.run_integration(make.ADA, job, reason="a test", dry_run=dry_run)

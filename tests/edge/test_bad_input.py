@@ -236,6 +236,19 @@ BAD_FIELDS = {
     ),
     "BMC that is nowhere": ({"bmc": {"secretRef": "env:BMC"}}, 422, "/bmc/address"),
     "IPMI that is nowhere": ({"bmc": {"protocol": "ipmi"}}, 422, "/bmc/address"),
+    "BMC of a metadata service": (
+        {"bmc": make.bmc(address="169.254.169.254")},
+        422,
+        "/bmc/address",
+    ),
+    "BMC of a space": ({"bmc": make.bmc(address=" ")}, 422, "/bmc/address"),
+    "BMC of another scheme": ({"bmc": make.bmc(address="ftp://10.0.0.5")}, 422, "/bmc/address"),
+    "BMC of no port": ({"bmc": make.bmc(address="https://10.0.0.5:99999")}, 422, "/bmc/address"),
+    "IPMI by https": (
+        {"bmc": make.bmc(protocol="ipmi", address="https://10.0.0.5")},
+        422,
+        "/bmc/address",
+    ),
     "password for a reference": ({"bmc": make.bmc(secretRef="hunter22")}, 422, "/bmc/secretRef"),
     "root disk of nothing": ({"rootDisk": {"minBytes": 5}}, 422, "/rootDisk"),
     "root disk by name": ({"rootDisk": {"name": "sda"}}, 422, "/rootDisk/name"),
@@ -302,6 +315,8 @@ def test_a_bad_profile(refused, scene, case):
 
 BAD_ARTIFACTS = {
     "backend of another kind": ({"backend": "s3"}, 422, "/backend"),
+    "URL of a metadata service": ({"baseUrl": "http://169.254.169.254/x"}, 422, "/baseUrl"),
+    "URL of no port": ({"baseUrl": "http://mirror.example:99999"}, 422, "/baseUrl"),
     "prefix that climbs": ({"prefix": "/etc"}, 422, "/prefix"),
     "ref taken": ({}, 409, "/ref"),
 }
@@ -353,6 +368,85 @@ def test_a_bad_ask(refused, served_site, case):
     verb, *refusal = case
 
     refused(f"/v1/machines/node-01/{verb}", *refusal)
+
+
+FETCHED = {
+    "metadata": "http://169.254.169.254/latest/meta-data",
+    "metadata, as one number": "http://2852039166/latest",
+    "metadata, within IPv6": "http://[::ffff:169.254.169.254]/",
+    "the BMC itself": "http://127.0.0.1/x.iso",
+    "the BMC itself, by name": "http://localhost/x.iso",
+    "the BMC's wire": "http://169.254.1.1/x.iso",
+    "everybody": "http://224.0.0.1/x.iso",
+    "nobody": "http://0.0.0.0/x.iso",
+    "no host": "http:///x.iso",
+    "no port": "http://images.example:99999/x.iso",
+    "a space": "http://images.example/a b.iso",
+    "letters that turn round": "http://images.example/\u202eosi.x",
+}
+
+
+@pytest.fixture
+def far(api, served_site):
+    """A machine whose BMC is elsewhere, as BMCs are."""
+    api.made(
+        "/v1/machines", make.machine(served_site, **OTHER | {"bmc": make.bmc(address="10.0.0.5")})
+    )
+    return "/v1/machines/node-02"
+
+
+@pytest.mark.parametrize("url", FETCHED.values(), ids=FETCHED)
+def test_a_machine_is_told_to_fetch_nothing_from_where_no_service_is(refused, far, url):
+    refused(f"{far}/image", {"mediaUrl": url}, 422, "/mediaUrl")
+    refused(f"{far}/boot-source", {"bootSource": "http", "httpBootUri": url}, 422, "/httpBootUri")
+
+
+def test_a_bmc_that_is_emulated_here_may_fetch_from_here(api, served_site):
+    asked = api.post("/v1/machines/node-01/image", {"mediaUrl": "http://127.0.0.1:8000/x.iso"})
+
+    assert asked.status_code == 202
+
+
+def test_a_bmc_is_moved_to_no_place_where_nothing_can_be_asked(refused, scene):
+    body = {"version": 1, "bmc": make.bmc(address="http://169.254.169.254")}
+
+    refused("/v1/machines/node-01", body, 422, "/bmc/address", method="patch")
+
+
+def test_an_artifact_is_moved_to_no_place_where_nothing_can_be_asked(refused, scene):
+    body = {"version": 1, "baseUrl": "http://100.100.100.200"}
+
+    refused("/v1/artifacts/debian", body, 422, "/baseUrl", method="patch")
+
+
+EXPORT = {"name": "cmdb", "kind": "metadata-export", "provider": "webhook"}
+
+BAD_JOBS = {
+    "metadata": ({"endpoint": "http://169.254.169.254/latest"}, 422, "/endpoint"),
+    "nobody": ({"endpoint": "http://0/"}, 422, "/endpoint"),
+    "no port": ({"endpoint": "https://x.example:99999/"}, 422, "/endpoint"),
+    "a password": ({"endpoint": "https://a:b@x.example/"}, 422, "/endpoint"),
+    "a space": ({"endpoint": "https://x.example/a b"}, 422, "/endpoint"),
+    "huge": ({"endpoint": "https://x.example/" + "a" * 10_000}, 422, "/endpoint"),
+    "missing": ({}, 422, "/endpoint"),
+    "a password for a reference": (
+        {"endpoint": "https://x.example/", "secretRef": "hunter22"},
+        422,
+        "/secretRef",
+    ),
+    "a provider of another kind": (
+        {"endpoint": "https://x.example/", "provider": "http"},
+        422,
+        "/provider",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", BAD_JOBS.values(), ids=BAD_JOBS)
+def test_a_bad_integration_job(refused, site, case):
+    change, *refusal = case
+
+    refused("/v1/integration-jobs", EXPORT | {"siteId": site["id"]} | change, *refusal)
 
 
 def test_no_agent_to_ask(api, refused, scene):
