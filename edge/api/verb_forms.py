@@ -217,9 +217,11 @@ def schema(form: type[Body]) -> dict[str, Any]:
     """Return the JSON Schema of the parameters that *form* takes."""
     whole = form.model_json_schema(by_alias=True)
     hidden = {"reason", "approvalId"}
+    together = {word: whole[word] for word in ("oneOf", "anyOf") if word in whole}
     return {
         "type": "object",
         "additionalProperties": False,
         "required": whole.get("required", []),
         "properties": {n: each for n, each in whole["properties"].items() if n not in hidden},
+        **together,
     }

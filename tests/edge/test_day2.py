@@ -5,6 +5,7 @@ import time
 from uuid import UUID
 
 import pytest
+from jsonschema import Draft202012Validator
 from typer.testing import CliRunner
 
 from edge.cli.main import APP
@@ -113,6 +114,30 @@ def test_the_catalogue_says_what_each_action_takes_now(api, machine):
     policy.follow(lambda: rules)
     found = {each["name"]: each for each in api.get("/v1/day2-actions?siteId=ams-1").json["items"]}
     assert found["power-on"]["requiresApproval"]
+
+
+WORDED = {
+    "image": [
+        ({"mediaUrl": "https://x.example/a.iso"}, True),
+        ({"eject": True}, True),
+        ({}, False),
+    ],
+    "boot-source": [({"bootSource": "pxe"}, True), ({"bootSource": "tape"}, False), ({}, False)],
+    "provision": [({"imageRef": "a", "profileRef": "b"}, True), ({"imageRef": "a"}, False)],
+    "remote-task": [({"command": "uptime"}, True), ({"command": "a\nb"}, False), ({}, False)],
+    "release": [({"wipe": "none"}, True), ({"wipe": "all"}, False), ({"wip": "none"}, False)],
+    "power-on": [({}, True), ({"force": True}, False)],
+}
+
+
+@pytest.mark.parametrize("name", WORDED)
+def test_the_catalogues_schema_takes_what_the_verb_takes_and_nothing_else(api, name):
+    found = {each["name"]: each for each in api.get("/v1/day2-actions").json["items"]}
+    schema = found[name]["parameters"]
+
+    Draft202012Validator.check_schema(schema)
+    for parameters, good in WORDED[name]:
+        assert Draft202012Validator(schema).is_valid(parameters) is good, parameters
 
 
 def test_too_few_machines_are_a_conflict_that_says_how_many_there_are(api, site, machine):
