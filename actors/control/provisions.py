@@ -101,7 +101,7 @@ def contract_peer(external: External, resolvers: Mapping[str, Resolver]) -> Peer
         except secrets.SecretError as exc:
             raise type(exc)(f"{external.variable}_TOKEN: {exc}") from None
 
-    rules = reach.provider(external.ca_file)
+    rules = reach.provider(external.url, external.ca_file)
     return Peer(name=external.name, url=external.url, token=token, headers=_bearer, rules=rules)
 
 

@@ -7,7 +7,7 @@ Source: deploy/providers/openapi.yaml, which also adapters keep to as far as the
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from http import HTTPStatus
 from types import MappingProxyType
 from typing import Any, Final
@@ -36,14 +36,14 @@ _SHORT: Final = 200
 class Peer:
     """A provider: what it is called in words, where it is, and how it is asked for whom.
 
-    *headers*: how its token is presented, by the token.
+    *headers*: how its token is presented, by the token; *rules*: those of its URL, if None.
     """
 
     name: str
     url: str
     token: TokenOf = lambda: None
     headers: Callable[[str], Mapping[str, str]] = lambda token: {"Authorization": f"Bearer {token}"}
-    rules: Rules = field(default_factory=reach.provider)
+    rules: Rules | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,7 +94,8 @@ def ask(
 def _exchange(
     peer: Peer, errand: Errand, method: str, path: str, *, body: Any, headers: Mapping[str, str]
 ) -> requests.Response:
-    caller = Caller(peer.url, peer.rules, errand.deadline, seen=lambda _: None)
+    rules = peer.rules or reach.provider(peer.url)
+    caller = Caller(peer.url, rules, errand.deadline, seen=lambda _: None)
     sent = {name: value for name, value in headers.items() if value}
     try:
         return caller.request(method, f"{peer.url}{path}", json=body, headers=sent, verify=True)

@@ -16,7 +16,7 @@ from ipaddress import (
 )
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from actors.drivers.errors import NotAllowed
@@ -49,6 +49,7 @@ class Rules:
     total_s: float = 60.0
     most_bytes: int = 4 * 1024 * 1024
     ca_file: Path | None = None
+    cure: str = "name its network to allow it"
 
     def judge(self, address: Address, host: str = "") -> None:
         """Return if *address*, which *host* has, may be connected to, else raise NotAllowed."""
@@ -65,7 +66,7 @@ class Rules:
         elif self.networks:
             raise NotAllowed(f"{address} is outside the networks allowed here")
         elif reach.special(plain):
-            raise NotAllowed(f"{address} is no ordinary address; name its network to allow it")
+            raise NotAllowed(f"{address} is no ordinary address; {self.cure}")
 
 
 def bmc(networks: tuple[Network, ...], ca_file: Path | None = None) -> Rules:
@@ -89,9 +90,26 @@ def integration(allow: Iterable[str], ca_file: Path | None = None) -> Rules:
     return Rules(networks=tuple(networks), hosts=frozenset(hosts), public=True, ca_file=ca_file)
 
 
-def provider(ca_file: Path | None = None) -> Rules:
-    """Return the rules of the purpose `provider`: what SPROUT_<CAP>_EXTERNAL_URL names."""
-    return Rules(networks=anywhere(), total_s=20.0, most_bytes=1 << 20, ca_file=ca_file)
+def setting(url: str, **bounds: Any) -> Rules:
+    """Return the rules for what an operator's own setting *url* names, with these *bounds*.
+
+    A name may come to lead to another address than was meant: to loopback and link-local ones
+    only what is written as an address, or as localhost, leads.
+    """
+    meant = anywhere() if _written_out(url) else ()
+    return Rules(networks=meant, cure="write the address itself where it is meant", **bounds)
+
+
+def _written_out(url: str) -> bool:
+    with suppress(ValueError):
+        host = urlsplit(url).hostname or ""
+        return host == "localhost" or bool(ip_address(host))
+    return False
+
+
+def provider(url: str = "", ca_file: Path | None = None) -> Rules:
+    """Return the rules of the purpose `provider`: *url* is SPROUT_<CAP>_EXTERNAL_URL."""
+    return setting(url, total_s=20.0, most_bytes=1 << 20, ca_file=ca_file)
 
 
 def control() -> Rules:

@@ -19,7 +19,7 @@ import requests
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import NotAllowed
 from actors.drivers.outbound import Caller
-from actors.drivers.reach import Rules, anywhere
+from actors.drivers.reach import setting
 from config import logs
 from config.secrets import Resolver, Secret, Unavailable, Unresolved, from_environment
 
@@ -84,7 +84,7 @@ def _read(vault: Vault, name: str, path: str) -> dict[str, Any]:
     mount, _, rest = path.partition("/")
     url = f"{vault.address.rstrip('/')}/v1/{quote(mount)}/data/{quote(rest)}"
     headers = {"X-Vault-Token": vault.token.reveal(), "X-Vault-Request": "true"}
-    rules = Rules(networks=anywhere(), total_s=TOTAL_S, most_bytes=MOST_BYTES)
+    rules = setting(vault.address, total_s=TOTAL_S, most_bytes=MOST_BYTES)
     caller = Caller(vault.address, rules, Deadline.after(TOTAL_S), seen=lambda _: None)
     verify = str(vault.ca_file) if vault.ca_file else True
     try:
