@@ -217,7 +217,7 @@ def schema(form: type[Body]) -> dict[str, Any]:
     """Return the JSON Schema of the parameters that *form* takes."""
     whole = form.model_json_schema(by_alias=True)
     hidden = {"reason", "approvalId"}
-    together = {word: whole[word] for word in ("oneOf", "anyOf") if word in whole}
+    together: dict[str, Any] = {word: whole[word] for word in ("oneOf", "anyOf") if word in whole}
     return {
         "type": "object",
         "additionalProperties": False,
