@@ -8,14 +8,16 @@ from contextlib import ExitStack
 
 import pytest
 
+from actors.control import provisions
 from actors.drivers import ipmi, reach, redfish
 from actors.drivers.bmcs import Target
 from actors.drivers.deadline import Deadline
 from actors.drivers.elsewhere import Elsewhere
 from actors.drivers.errors import NotAllowed
 from actors.drivers.partner import Partner
-from actors.drivers.providers import Errand, Peer, ask
+from actors.drivers.providers import Errand, ask
 from actors.drivers.vault import Vault, from_vault
+from config.capabilities import External
 from config.secrets import Secret, Unresolved
 from tests.actors import edge_lab
 from tests.actors.edge_lab import says
@@ -36,7 +38,8 @@ def board(driver, scheme):
 
 def provider(port):
     errand = Errand(key="k", request_id="r", deadline=Deadline.after(5))
-    ask(Peer(name="dns", url=f"http://{NAME}:{port}"), errand, "GET", "/")
+    external = External(capability="dns", kind="contract", url=f"http://{NAME}:{port}", token="t")
+    ask(provisions.peer(external, {}), errand, "GET", "/")
 
 
 def vault(port):
