@@ -14,6 +14,7 @@ PACKAGES: Final = (
     *("systemd-sysv", "udev", "kmod", "iproute2", "iputils-ping", "openssh-server"),
     *("e2fsprogs", "fdisk"),  # to grow the root file system into the disk
     "procps",  # uptime and free, which a person asks first
+    "acpid",  # heeds the power button, by which a BMC asks for a graceful end; logind wants D-Bus
     "usr-is-merged",
 )
 """Installed in the image, beside what Debian calls essential, and apt."""
@@ -89,6 +90,7 @@ MiB is for the second partition table."""
 KEPT_MODULES: Final = (
     *("arch/x86/crypto", "crypto", "lib", "drivers/net", "drivers/block", "drivers/virtio"),
     *("drivers/scsi", "drivers/nvme", "drivers/ata", "drivers/md", "drivers/char/hw_random"),
+    "drivers/acpi",  # the power button is a module
     *("fs/fat", "fs/nls", "fs/isofs", "fs/overlayfs", "fs/autofs", "fs/fuse", "fs/configfs"),
     *("fs/efivarfs", "fs/xfs", "net/core", "net/ipv4", "net/ipv6", "net/netfilter"),
     *("net/bridge", "net/802", "net/8021q", "net/llc", "net/packet", "net/vmw_vsock"),
