@@ -1,25 +1,21 @@
 """The three ways between a rack's machines and a site, as network namespaces."""
 
-import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from ipaddress import IPv4Address
-from itertools import count
 from pathlib import Path
 
 from deploy.rack import bridge, netns
 from deploy.rack.rack import Rack
 from models.bootnet import Mode
-from tests.pxe_stack.lab import PREFIX
 from tests.services import process
+from tests.services.neighbour import INTERFACE, neighbour, space
 
 GATEWAY, FOREIGN = "10.77.0.1", "10.77.0.2"
 FAR, NEAR = "10.66.0.1", "10.66.0.2"
 POOL = (IPv4Address("10.77.0.100"), IPv4Address("10.77.0.199"))
-
-_numbers = count()
 
 
 class Way(StrEnum):
@@ -62,16 +58,11 @@ def laid(way: Way, rack: Rack, folder: Path, hosts: dict[str, str]) -> Iterator[
 
 def _foreign_server(stack: ExitStack, rack: Rack, folder: Path) -> None:
     """A server beside ours that gives addresses of its own choice, and not a word of booting."""
-    namespace = _space(stack)
-    netns.ip("link", "add", "d0", "netns", rack.namespace, "type", "veth", "peer", "d1",
-             "netns", namespace)  # fmt: skip
-    netns.ip("-n", rack.namespace, "link", "set", "d0", "master", bridge.NAME, "up")
-    netns.ip("-n", namespace, "addr", "add", f"{FOREIGN}/24", "dev", "d1")
-    netns.ip("-n", namespace, "link", "set", "d1", "up")
+    namespace = stack.enter_context(neighbour(rack.namespace, f"{FOREIGN}/24"))
     words = [
         *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file"),
         *("--port=0", "--no-ping", "--log-dhcp", "--log-facility=-", "--leasefile-ro"),
-        *("--interface=d1", "--bind-interfaces", f"--dhcp-range={POOL[0]},{POOL[1]}"),
+        *(f"--interface={INTERFACE}", "--bind-interfaces", f"--dhcp-range={POOL[0]},{POOL[1]}"),
         f"--dhcp-option=option:router,{GATEWAY}",
     ]
     _run(stack, netns.command(namespace, *words), folder / "dnsmasq.log")
@@ -79,7 +70,7 @@ def _foreign_server(stack: ExitStack, rack: Rack, folder: Path) -> None:
 
 def _relay(stack: ExitStack, rack: Rack, folder: Path) -> str:
     """A router with a relay, the rack's network on one side; return the namespace beyond it."""
-    namespace = _space(stack)
+    namespace = stack.enter_context(space("way"))
     netns.ip("link", "add", "u0", "netns", rack.namespace, "type", "veth", "peer", "u1",
              "netns", namespace)  # fmt: skip
     netns.ip("-n", rack.namespace, "addr", "add", f"{NEAR}/24", "dev", "u0")
@@ -91,14 +82,6 @@ def _relay(stack: ExitStack, rack: Rack, folder: Path) -> str:
     words = ["dhcrelay", "-4", "-d", "--no-pid", "-a", "-id", bridge.NAME, "-iu", "u0", FAR]
     _run(stack, netns.command(rack.namespace, *words), folder / "relay.log")
     return namespace
-
-
-def _space(stack: ExitStack) -> str:
-    name = f"{PREFIX}-{os.getpid()}-way{next(_numbers)}"
-    netns.create(name)
-    stack.callback(netns.delete, name)
-    netns.ip("-n", name, "link", "set", "lo", "up")
-    return name
 
 
 def _run(stack: ExitStack, command: list[str], log: Path) -> None:
