@@ -10,7 +10,7 @@ import requests
 from tests.flows import canaries
 from tests.flows.canaries import Finds, Tap, canary
 from tests.flows.stage import Running
-from tests.flows.yard import webhook
+from tests.flows.webhooks import webhook
 from tests.services import vault
 
 pytestmark = [pytest.mark.services, pytest.mark.timeout(240)]

@@ -11,111 +11,31 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
-from http.server import BaseHTTPRequestHandler, SimpleHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from queue import SimpleQueue
-from threading import Thread
+from http.server import SimpleHTTPRequestHandler
 
 import requests
 
+from tests.flows.leases import leases
 from tests.flows.stage import LIMIT_S, ROOT, SPROUT, Running
+from tests.flows.units import LINES, Unit
+from tests.flows.webhooks import serving
 from tests.services import process
 
 ADDRESS = "10.78.0.1"
 CIDR = "10.78.0.0/24"
-LINES = 512 << 10
-"""Bytes of a disk's beginning that are looked at."""
-
-
-class Bmc:
-    """One BMC, asked as by curl: no code of the product is between."""
-
-    def __init__(self, described):
-        self._base = described["address"]
-        self._system = described["system"]
-        password = Path(described["password_file"]).read_text().strip()
-        self.login = described["username"], password
-
-    def get(self, path=""):
-        answer = requests.get(self._base + (path or self._system), auth=self.login, timeout=60)
-        answer.raise_for_status()
-        return answer.json()
-
-    def reset(self, how):
-        """Switch the machine past the product, as by the button at its front."""
-        path = f"{self._base}{self._system}/Actions/ComputerSystem.Reset"
-        body = {"ResetType": how}
-        requests.post(path, json=body, auth=self.login, timeout=60).raise_for_status()
-
-    @property
-    def power(self):
-        return self.get()["PowerState"]
-
-    @property
-    def boot(self):
-        return self.get()["Boot"]
-
-    def media(self):
-        """Return the images that are inserted."""
-        manager = self.get(self.get()["Links"]["ManagedBy"][0]["@odata.id"])
-        drives = self.get(manager["VirtualMedia"]["@odata.id"])["Members"]
-        found = [self.get(each["@odata.id"]) for each in drives]
-        return [each["Image"] for each in found if each.get("Inserted")]
-
-
-@dataclass
-class Unit:
-    """A machine of the rack: what is written on its lid."""
-
-    described: dict
-    state: Path
-
-    @property
-    def bmc(self):
-        return Bmc(self.described["bmc"])
-
-    @property
-    def secret(self):
-        """Return the name under which the site finds the password of its BMC."""
-        return f"BMC_{self.described['name'].upper()}"
-
-    @property
-    def entered(self):
-        """Return its BMC as the command line takes it."""
-        board = self.described["bmc"]
-        named = {"address": board["address"], "username": board["username"]}
-        told = {**named, "secretRef": f"env:{self.secret}", "system": board["system"]}
-        return ",".join(f"{name}={value}" for name, value in told.items())
-
-    @property
-    def mac(self):
-        return self.described["mac"]
-
-    def disk(self):
-        """Return the first bytes of its disk."""
-        with (self.state / self.described["name"] / "disk.raw").open("rb") as disk:
-            return disk.read(LINES)
-
-
-class Hook(BaseHTTPRequestHandler):
-    """Takes what is posted, and keeps it."""
-
-    calls: SimpleQueue
-
-    def do_POST(self):
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.calls.put((self.headers, body))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *args):
-        pass
+KEA = "10.78.0.2/24"
+SUBNET = {
+    "id": 1,
+    "subnet": CIDR,
+    "pools": [{"pool": "10.78.0.200-10.78.0.210"}],
+    "option-data": [{"name": "routers", "data": ADDRESS}],
+}
+"""As Kea has it: who has no reservation gets an address that is not of Sprout's range."""
 
 
 class Yard:
-    """`sprout up` without a rack, and a rack with *machines* that nobody has entered."""
+    """`sprout up` without a rack, a rack with *machines* that nobody has entered, and a Kea."""
 
     WEBHOOK = "of-the-webhook-only"
 
@@ -123,16 +43,20 @@ class Yard:
         self.folder, self.data = folder, folder / "data"
         self.data.mkdir(mode=0o700)
         self._state = self.data / "rack-bios"
+        self._key = self.data / "ssh" / "id_ed25519"
         self._cache, self._count = cache, machines
         self._held = ExitStack()
 
     def __enter__(self):
-        told = {"SPROUT_OUTBOUND_ALLOW": "127.0.0.0/8", "SPROUT_SECRET_WEBHOOK": self.WEBHOOK}
-        self.up = Running(self.data, rack=0, **told)
-        self._held.callback(self.up.stop)
-        self._built()
-        self._racked()
-        self._until_it_answers()
+        with self._held as begun:  # what has begun ends where the rest does not begin
+            self._built()
+            self._racked()
+            self._leased()
+            told = {"SPROUT_OUTBOUND_ALLOW": "127.0.0.0/8", "SPROUT_SECRET_WEBHOOK": self.WEBHOOK}
+            self.up = Running(self.data, rack=0, **told, **self.leases.settings)
+            begun.callback(self.up.stop)
+            self._until_it_answers()
+            self._held = begun.pop_all()
         return self
 
     def __exit__(self, *exc):
@@ -159,13 +83,29 @@ class Yard:
         files = (each for each in (self.folder / "site" / "cache").rglob("*") if each.is_file())
         return {hashlib.sha256(each.read_bytes()).hexdigest() for each in files}
 
+    def written(self, place):
+        """Return the bytes of the image at *place*, a slice, before any machine had it."""
+        with (self.artifact / self.image["image"]).open("rb") as image:
+            return image.read(LINES)[place]
+
     def within(self, *words):
         """Run a command in the rack's network; return what it printed."""
         prefix = ["ip", "netns", "exec", self.rack["netns"]]
         done = subprocess.run(
-            [*prefix, *words], capture_output=True, text=True, check=False, timeout=30
+            [*prefix, *words], capture_output=True, text=True, check=False, timeout=120
         )
         return done.stdout
+
+    def ssh(self, address, *words):
+        """Return what a command as root on the system at *address* prints; empty while it is away.
+
+        Whose key it shows is no matter.
+        """
+        options = ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "BatchMode=yes",
+                   "ConnectTimeout=10", "ServerAliveInterval=10")  # fmt: skip
+        told = [word for each in options for word in ("-o", each)]
+        key = ("-F", "/dev/null", "-i", str(self._key))
+        return self.within("ssh", *key, *told, f"root@{address}", *words).strip()
 
     def until(self, look, what):
         """Return what *look* finds as soon as it finds something."""
@@ -183,16 +123,15 @@ class Yard:
         folder.mkdir(exist_ok=True)
         (folder / "rescue.iso").write_bytes(b"\0" * (1 << 20))
         handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
-        with _serving(handler) as url:
+        with serving(handler) as url:
             yield f"{url}/rescue.iso"
 
     def key(self):
         """Return the file of the operator's public key, by which `sprout ssh` comes in."""
-        private = self.data / "ssh" / "id_ed25519"
-        private.parent.mkdir(mode=0o700)
-        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(private)]
+        self._key.parent.mkdir(mode=0o700)
+        words = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._key)]
         subprocess.run(words, check=True, timeout=30)
-        return private.with_suffix(".pub")
+        return self._key.with_suffix(".pub")
 
     def _tail(self):
         log = self.folder / "site.log"
@@ -209,12 +148,18 @@ class Yard:
         words = ["up", "--machines", str(self._count), "--state", str(self._state)]
         words += ["--name", "yard", "--cidr", CIDR, "--address", ADDRESS, "--no-advertise"]
         command = [sys.executable, "-m", "deploy.rack", *words]
-        started = process.launch(command, log, cwd=ROOT, env=self.up.env)
+        started = process.launch(command, log, cwd=ROOT)
         self._held.callback(process.stop, started, how=signal.SIGTERM)
         described = self._state / "rack.json"
         process.wait_until_ready(started, described.read_text, log, seconds=60)
         self.rack = json.loads(described.read_text())
         self.units = [Unit(each, self._state) for each in self.rack["machines"]]
+
+    def _leased(self):
+        folder = self.folder / "kea"
+        folder.mkdir()
+        beside = leases(self.rack["netns"], folder, address=KEA, subnet=SUBNET)
+        self.leases = self._held.enter_context(beside)
 
     def _until_it_answers(self):
         def ready():
@@ -239,36 +184,6 @@ class Yard:
             "SPROUT_LOADER_DIRS": f"/usr/lib/ipxe:/boot:{self.artifact}",
             "SPROUT_CANARY_INTERVAL_S": "0",
         }
-
-
-@dataclass
-class Waiting:
-    """Where a webhook is, and what came to it."""
-
-    url: str
-    calls: SimpleQueue
-
-    def heard(self):
-        """Return the first call, None before it."""
-        return None if self.calls.empty() else self.calls.get()
-
-
-@contextmanager
-def _serving(handler):
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-@contextmanager
-def webhook():
-    """Serve what integrations post to."""
-    calls = SimpleQueue()
-    with _serving(type("Bound", (Hook,), {"calls": calls})) as url:
-        yield Waiting(f"{url}/hook", calls)
 
 
 @contextmanager
