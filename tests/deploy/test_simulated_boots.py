@@ -13,7 +13,7 @@ from deploy.rack.simulated.pace import Order
 from models.bootplan import Action
 from models.observations import Seen
 from pxe_stack import render, wipes
-from tests.deploy.simulated_lab import ADDRESS, QUICK, staged
+from tests.deploy.simulated_lab import ADDRESS, HASTY, QUICK, staged
 from tests.pxe_stack.lab import until
 
 pytestmark = pytest.mark.services
@@ -30,6 +30,12 @@ def stage(request, tmp_path):
 @pytest.fixture
 def uefi(tmp_path):
     with staged(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def hasty(tmp_path):
+    with staged(tmp_path, HASTY) as made:
         yield made
 
 
@@ -66,11 +72,11 @@ def test_firmware_asks_three_times_for_an_address_and_gets_the_same(uefi):
     assert [row.data["user_class"] for row in acked] == ["", "iPXE", ""]
 
 
-def test_a_machine_whose_site_is_away_asks_until_it_is_back(uefi):
-    uefi.press(Reset.ON)
-    until(lambda: uefi.machine.state is PowerState.ON)
+def test_a_machine_whose_site_is_away_asks_until_it_is_back(hasty):
+    hasty.press(Reset.ON)
+    until(lambda: hasty.machine.state is PowerState.ON)
 
-    with uefi.serving() as boot:
+    with hasty.serving() as boot:
         boot.wait_for(Seen.PHONED_HOME)
 
 
@@ -162,18 +168,18 @@ def test_what_is_released_reports_a_wipe_powers_off_and_has_nothing_left_to_boot
     assert uefi.machine._drive.system is None
 
 
-def test_a_running_system_obeys_the_power_button_and_firmware_does_not(uefi):
-    uefi.press(Reset.ON)
-    uefi.until_state(PowerState.ON)
+def test_a_running_system_obeys_the_power_button_and_firmware_does_not(hasty):
+    hasty.press(Reset.ON)
+    hasty.until_state(PowerState.ON)
 
-    uefi.press(Reset.GRACEFUL_SHUTDOWN)
-    assert uefi.machine.state is PowerState.POWERING_OFF
-    uefi.until_state(PowerState.ON)  # nobody listened
+    hasty.press(Reset.GRACEFUL_SHUTDOWN)
+    assert hasty.machine.state is PowerState.POWERING_OFF
+    hasty.until_state(PowerState.ON)  # nobody listened
 
-    with uefi.serving() as boot:
+    with hasty.serving() as boot:
         boot.wait_for(Seen.PHONED_HOME)
-        uefi.press(Reset.GRACEFUL_SHUTDOWN)
-        uefi.until_state(PowerState.OFF)
+        hasty.press(Reset.GRACEFUL_SHUTDOWN)
+        hasty.until_state(PowerState.OFF)
 
 
 def test_a_cut_in_the_middle_leaves_no_half_of_a_boot_behind(uefi):
