@@ -123,9 +123,9 @@ def test_the_examples_command_a_machine_and_hear_of_it(
         until(lambda: "sprout.machine.workflow-begun" in out.read_text())
     finally:
         consumer.terminate()
-        consumer.wait(10)
+        consumer.wait(60)
         stop.set()
-        relay.join(10)
+        relay.join(60)
 
     assert answer.returncode == 0, answer.stderr
     assert json.loads(answer.stdout)["ok"]

@@ -33,7 +33,7 @@ def asked(serve):
             with bulk.exchange(peer, "GET", url, headers={}) as answer:
                 yield answer
         finally:
-            thread.join(20)
+            thread.join(60)
 
 
 def head(length, more=b""):
@@ -74,7 +74,7 @@ def test_what_has_come_is_given_before_more_comes():
         line.sendall(head(30))
         for number in range(3):
             line.sendall(b"%d" % number * 10)
-            turns.acquire(timeout=20)
+            turns.acquire(timeout=60)
 
     buffer = bytearray(1 << 20)
     with asked(serve) as answer:
@@ -127,7 +127,7 @@ def test_one_that_is_reset_in_the_middle_is_told():
 
     def serve(line):
         line.sendall(head(len(BODY)) + BODY[:20_000])
-        begun.wait(20)
+        begun.wait(60)
         line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     with asked(serve) as answer:

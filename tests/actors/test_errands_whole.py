@@ -90,7 +90,7 @@ def test_what_a_killed_process_asked_for_is_asked_again_by_another_under_the_sam
     def hangs(handler):
         if handler.path == RECORD and done:
             handler.work()
-        killed.wait(30)
+        killed.wait(60)
 
     flow = provisioning()
     peer.faults += [hangs, hangs]  # its health, and the record, in whatever order

@@ -145,7 +145,7 @@ def test_with_the_edge_away_evidence_waits_on_the_disk_over_a_restart_and_goes_u
     whole.site.end(signal.SIGKILL)
     whole.site.start()
     whole.cable.mend()
-    until(lambda: len(whole.evidence()) == 2, seconds=30)
+    until(lambda: len(whole.evidence()) == 2, seconds=60)
 
     assert len(whole.content(RECORD)["drives"]) == DRIVES
     audit = whole.get("/v1/audit?limit=100").json()["items"]

@@ -120,7 +120,7 @@ def worked_on(one, broker_url):
     publisher = broker.publisher_for(broker_url)
     publisher.publish([(REPORT_QUEUE, hello), (LEASE_QUEUE, renewal)])
     publisher.close()
-    until(lambda: Agent.select().where(Agent.hostname == "good").exists(), seconds=30)
+    until(lambda: Agent.select().where(Agent.hostname == "good").exists(), seconds=60)
     return heard(broker_url, agent_queue(one.site, one.agent), '"n":77')
 
 

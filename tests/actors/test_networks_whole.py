@@ -60,7 +60,7 @@ def test_a_change_of_a_network_is_at_the_site_at_once_and_control_knows_it(site,
     networks.update_network(make.ADA, made, {"dhcp_mode": "reserved"}, version=1)
     until(lambda: plans.networks()[0].mode is Mode.RESERVED)
 
-    until(lambda: current(site), seconds=30)
+    until(lambda: current(site), seconds=60)
 
 
 @pytest.mark.parametrize("broker_url", ["postgres"], indirect=True)

@@ -195,7 +195,7 @@ def emulator(systems, tmp_path_factory):
     until(lambda: answers(address))
     yield address
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 def answers(address):

@@ -211,14 +211,14 @@ def test_a_later_task_of_a_machine_ends_what_an_earlier_one_still_does(lab):
     def write_late(order):
         if order.epoch == 1:
             begun.set()
-            overtaken.wait(20)
+            overtaken.wait(60)
             lab.first.permit("POST", "http://bmc/reset")
         return {}
 
     lab.work.does = write_late
     earlier = a_task()
     lab.runner.accept(earlier)
-    assert begun.wait(20)
+    assert begun.wait(60)
     lab.first = lab.work.warrant
     lab.runner.accept(a_task(epoch=2, machine=earlier["machine"]))
     overtaken.set()

@@ -356,7 +356,7 @@ def test_an_agent_that_ends_leaves_its_fetch_to_its_next_life(site, edge):
     edge.faults = [slow]
     with ThreadPoolExecutor(1) as pool:
         fetching = pool.submit(site.shelf.admit, FILE, LINK)
-        begun.wait(20)
+        begun.wait(60)
         until(lambda: site.partial.stat().st_size >= CHUNK)
         site.shelf.close()
         go_on.set()
@@ -389,7 +389,7 @@ def test_one_fetch_serves_all_who_wait_for_it(site, edge):
     edge.faults = [slow]
     with ThreadPoolExecutor(8) as pool:
         waiting = [pool.submit(site.shelf.admit, FILE, LINK) for _ in range(8)]
-        came.wait(20)
+        came.wait(60)
         go_on.set()
         for each in waiting:
             each.result(20)
@@ -408,7 +408,7 @@ def test_all_who_wait_hear_why_it_failed(site, edge):
     edge.faults = [slow, says(403)]
     with ThreadPoolExecutor(2) as pool:
         first = pool.submit(site.shelf.admit, FILE, LINK)
-        came.wait(20)
+        came.wait(60)
         second = pool.submit(site.shelf.admit, FILE, LINK)
         go_on.set()
         failed = [each.exception(20) for each in (first, second)]
@@ -493,7 +493,7 @@ def test_fetches_under_way_have_their_room(many):
 
     def slow(handler):
         handler.begin(200, 200 << 10)
-        begun.wait(20)
+        begun.wait(60)
         go_on.wait(20)
         handler.wfile.write(bytes(200 << 10))
 
@@ -504,7 +504,7 @@ def test_fetches_under_way_have_their_room(many):
             pool.submit(many.site.shelf.admit, File(role="x", path=s, sha256=s), Small.link(s))
             for s in shas
         ]
-        begun.wait(20)
+        begun.wait(60)
         wait(tried, 20, FIRST_COMPLETED)  # there is no room for both: one is refused by its size
         go_on.set()
         sentences = [str(each.exception(20)) for each in tried]

@@ -69,7 +69,7 @@ def test_the_timer_checks_until_it_is_stopped(journal, tmp_path):
     while not rows(journal):
         assert thread.is_alive()
     stop.set()
-    thread.join(20)
+    thread.join(60)
 
     assert not thread.is_alive()
 

@@ -531,7 +531,7 @@ def test_a_failure_is_told_to_whoever_asks_soon_and_then_it_is_tried_anew():
 
     with pytest.raises(apart.Pending):
         work.take("x", fails)
-    assert ended.wait(20)
+    assert ended.wait(60)
     for _ in range(2):
         with pytest.raises(Unfetched, match="no"):
             work.take("x", fails)

@@ -121,7 +121,7 @@ def test_an_agent_that_is_killed_in_the_middle_of_a_write_comes_back_and_does_no
     bmc.faults.append(hold)
     agent = control.agent()
     control.send(Kind.TASK, a_task(bmc, "power-on"))
-    assert asked.wait(20)
+    assert asked.wait(60)
 
     os.kill(site.child("agent"), signal.SIGKILL)
     go_on.set()
@@ -214,9 +214,9 @@ def test_a_site_in_a_copied_folder_yields_and_stays_down_until_somebody_looks(si
     control.give(a_plan(control.agent(), boot_base_url=site.url, addressing=HERE))
     control.send(Kind.PLAN, {"plans": [], "rivals": {"holds": "another", "yields": [own]}})
 
-    assert site.process.wait(30) == 2
+    assert site.process.wait(60) == 2
     site.start()
-    assert site.process.wait(30) == 2
+    assert site.process.wait(60) == 2
     assert "site was copied" in (site.folder / "log").read_text()
     (site.folder / "site" / "yielded").unlink()
     site.start()
@@ -228,7 +228,7 @@ def test_a_site_that_was_killed_starts_again_over_its_store(site, control):
     agent = control.agent()
 
     site.process.kill()
-    site.process.wait(20)
+    site.process.wait(60)
     site.start()
     until(lambda: len(control.of(Kind.REGISTER, agent)) > 1)
 
@@ -291,7 +291,7 @@ def test_a_site_that_is_to_answer_and_is_not_told_where_is_refused_by_name(
 
     site.start(**{f"{service}_PROVIDER": "builtin"})
 
-    assert site.process.wait(timeout=30) == 2
+    assert site.process.wait(timeout=60) == 2
     assert f"{wanted}: needed" in (site.folder / "log").read_text()
 
 
@@ -305,6 +305,6 @@ def test_a_site_whose_networks_are_to_be_answered_is_refused_at_its_next_start(t
 
     site.start()
 
-    assert site.process.wait(timeout=30) == 2
+    assert site.process.wait(timeout=60) == 2
     said = (site.folder / "log").read_text()
     assert "SPROUT_DHCP_BIND_INTERFACE: needed where network lab has DHCP mode full" in said

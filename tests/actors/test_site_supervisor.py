@@ -104,7 +104,7 @@ def test_all_end_with_the_supervisor(start, tmp_path, number):
 
     process.send_signal(number)
 
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert not any(alive(pid) for pid in pids(tmp_path))
 
 
@@ -152,5 +152,5 @@ def in_a_fork(life, *args):
 def test_a_child_that_knows_that_nothing_may_serve_takes_all_with_it(start, tmp_path):
     site = start("steady", "deaf", "last")
 
-    assert site.wait(30) == supervisor.ENDS_ALL
+    assert site.wait(60) == supervisor.ENDS_ALL
     assert all(not Path(f"/proc/{pid}").exists() for pid in pids(tmp_path))

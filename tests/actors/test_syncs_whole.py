@@ -80,7 +80,7 @@ def test_a_job_whose_agent_is_killed_goes_on_where_it_was(deployment, mirror):
 
     mirror.faults.append(held)
     job = asked(deployment, Mode.PRESEED)
-    assert begun.wait(30)
+    assert begun.wait(60)
     until(lambda: partial(deployment) == CHUNK)
     os.kill(deployment.site.child("agent"), signal.SIGKILL)
     go_on.set()

@@ -76,7 +76,7 @@ def dhcp_on(rack: Rack, folder: Path) -> Iterator[Dhcp]:
         yield Dhcp(folder / "log")
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 @contextmanager

@@ -58,7 +58,7 @@ def root(request, port):
 
 @pytest.fixture
 def connection(port):
-    connection = http.client.HTTPConnection(HOST, port, timeout=10)
+    connection = http.client.HTTPConnection(HOST, port, timeout=60)
     yield connection
     connection.close()
 
@@ -157,7 +157,7 @@ def test_many_clients_at_once_are_all_answered(port):
 def test_closing_ends_the_connections_that_clients_keep(machine):
     endpoints = Endpoints([Service(machine, Credentials("admin", "secret"))], [0])
     [port] = endpoints.ports
-    kept = http.client.HTTPConnection(HOST, port, timeout=10)
+    kept = http.client.HTTPConnection(HOST, port, timeout=60)
     kept.request("GET", "/redfish/v1")
     kept.getresponse().read()
 

@@ -356,7 +356,7 @@ def test_a_person_sees_his_site_alone_and_leaves_by_a_form(browser, served):
             f"{served.url}/v1/sites",
             json=make.site(slug=slug),
             headers={"Authorization": "Bearer t-0123456789abcdef"},
-            timeout=10,
+            timeout=60,
         )
         for slug in ("ams-1", "far-1")
     ]

@@ -53,7 +53,7 @@ def edge(postgres, migrated, tmp_path_factory):
     ],
 )
 def test_every_answer_bears_the_id_that_came(edge, method, path, more, status):
-    answer = requests.request(method, edge.url + path, timeout=10, **{"headers": SENT} | more)
+    answer = requests.request(method, edge.url + path, timeout=60, **{"headers": SENT} | more)
 
     assert (answer.status_code, answer.headers["X-Request-Id"]) == (status, "ticket-1")
     assert answer.headers["X-Content-Type-Options"] == "nosniff"

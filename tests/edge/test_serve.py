@@ -85,7 +85,7 @@ def test_a_worker_that_dies_is_replaced(served):
 def test_several_workers_count_together(settings, tmp_path):
     with serving(settings | {"SPROUT_EDGE_WORKERS": "2"}, tmp_path) as edge:
         for _ in range(20):
-            requests.get(f"{edge.url}/v1/sites", timeout=10)
+            requests.get(f"{edge.url}/v1/sites", timeout=60)
 
         counted = edge.get("/metrics").text
 

@@ -184,7 +184,7 @@ def test_many_who_send_the_same_meet_unharmed(inbox, tmp_path):
     met, came = threading.Barrier(6), []
 
     def run(size):
-        met.wait(20)
+        met.wait(60)
         for start in range(0, len(body), size):
             found = Part(start, min(size, len(body) - start), len(body))
             try:
@@ -196,7 +196,7 @@ def test_many_who_send_the_same_meet_unharmed(inbox, tmp_path):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
 
     assert visible(tmp_path, sha) == body
     assert True in came

@@ -48,16 +48,16 @@ def uncommitted(change):
         with borrowed(), pool.database.atomic():
             change()
             done.set()
-            go_on.wait(10)
+            go_on.wait(60)
 
     with ThreadPoolExecutor(1) as threads:
         made = threads.submit(make_it)
-        assert done.wait(10)
+        assert done.wait(60)
         try:
             yield
         finally:
             go_on.set()
-            made.result(10)
+            made.result(60)
 
 
 @pytest.mark.parametrize("kinds", [BOOTED, (Seen.INSTALL_FAILED,)], ids=["installed", "failed"])

@@ -57,7 +57,7 @@ def test_a_row_that_is_committed_after_later_ones_were_sealed_is_sealed_next(db)
 
     with ThreadPoolExecutor(1) as threads:
         done = threads.submit(late)
-        begun.wait(10)
+        begun.wait(60)
         record(2)
         seal_all()
         go_on.set()

@@ -105,7 +105,7 @@ class TestRealClients:
             elsewhere = wire.run(*DIG, "example.org")
             version = wire.run(*DIG, "+edns=7", "+noednsneg", NAME)
             boot.processes["dns"].terminate()
-            boot.processes["dns"].wait(10)
+            boot.processes["dns"].wait(60)
 
             assert "Transfer failed" in transfer.stdout
             assert "REFUSED" in increment.stdout + elsewhere.stdout

@@ -42,7 +42,7 @@ def udp(wire):
 def ended(boot, service):
     """What *service* has counted when it has ended well, by label; and the rows of the journal."""
     boot.processes[service].terminate()
-    boot.processes[service].wait(20)
+    boot.processes[service].wait(60)
     return boot.stores.journal.counters(), boot.stores.journal.pending(0, 100_000)
 
 

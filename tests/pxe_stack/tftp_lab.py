@@ -60,7 +60,7 @@ def running(folder: Path, table: Table | None = None) -> Iterator[Running]:
         yield Running(listener.getsockname(), server, counts, ended)
     finally:
         stopper.send(b"\0")
-        thread.join(20)
+        thread.join(60)
         server.close()
         stop.close()
         stopper.close()

@@ -96,6 +96,6 @@ def relaying(relay: Relay) -> Iterator[Relay]:
         yield relay
     finally:
         stopper.send(b"\0")
-        thread.join(10)
+        thread.join(60)
         stop.close()
         stopper.close()

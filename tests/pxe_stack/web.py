@@ -104,7 +104,7 @@ def server(
         yield made
     finally:
         writer.send(b"\0")
-        thread.join(10)
+        thread.join(60)
         stores.close()
         reader.close()
         writer.close()
