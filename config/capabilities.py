@@ -117,7 +117,7 @@ class Capabilities(BaseSettings):
     hardware_testing_provider: Provider = _provider("hardware tests")
     hardware_testing_external_url: WebUrl = _url("hardware tests")
     hardware_testing_external_token: SecretStr = _token("hardware tests")
-    allocation_provider: Provider = _later("machine allocation")
+    allocation_provider: Provider = _provider("machine allocation")
     allocation_external_url: WebUrl = _url("machine allocation")
     allocation_external_token: SecretStr = _token("machine allocation")
     provider_ca_file: Authorities | None = Field(

@@ -40,7 +40,6 @@ ENV_FILE: Final = ".env"
 _LATER: Final[Mapping[str, object]] = MappingProxyType(
     {
         "network_provider": "builtin",
-        "allocation_provider": "builtin",
     }
 )
 """Switches whose other position is not built yet, and where they stand."""

@@ -39,6 +39,8 @@ class Errand(StrEnum):
     HARDWARE_TEST = "hardware-test"
     PROVIDER_HEALTH = "provider-health"
     INTEGRATION_RUN = "integration-run"
+    MACHINES_ALLOCATE = "machines-allocate"
+    MACHINE_RELEASE = "machine-release"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

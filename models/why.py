@@ -65,8 +65,13 @@ def why(
     agents: Sequence[AgentView],
     timeline: Sequence[ObservationView],
     now: datetime,
+    *,
+    allocator: str = "",
 ) -> Why:
-    """Return what *machine* waits for; *timeline* is its newest rows in order."""
+    """Return what *machine* waits for; *timeline* is its newest rows in order.
+
+    *allocator* is what is to be said of an external one.
+    """
     flow = machine.workflow
     evidence = _evidence(timeline, now)
     if flow is not None and flow.progress is Progress.RUNNING:
@@ -80,9 +85,18 @@ def why(
             evidence=evidence,
             next_action=f"Mend the cause, then ask again: sprout machines {_verb(machine)}",
         )
+    if allocator and machine.state is State.ALLOCATED:
+        return Why(
+            sentence=f"{machine.hostname} waits for the external allocator. {allocator}",
+            waiting=True,
+            party=Party.OUTSIDE.value,
+            evidence=evidence,
+            next_action=f"To give it back: sprout machines deallocate {machine.hostname}",
+        )
     words, action = _at_rest(machine)
+    beside = f" {allocator}" if allocator else ""
     return Why(
-        sentence=f"{machine.hostname} waits for nothing: {words}.{_last(flow)}",
+        sentence=f"{machine.hostname} waits for nothing: {words}.{_last(flow)}{beside}",
         waiting=False,
         evidence=evidence,
         next_action=action.format(name=machine.hostname),

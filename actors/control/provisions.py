@@ -61,6 +61,9 @@ DRIVERS: Final[Mapping[tuple[str, str], Driver]] = MappingProxyType(
             make=contract.record, undo=contract.unrecord, health=contract.health
         ),
         ("hardware_testing", CONTRACT): Driver(health=contract.health),
+        ("allocation", CONTRACT): Driver(
+            make=contract.take_machine, undo=contract.give_machine_back, health=contract.health
+        ),
         ("ipam", "netbox"): Driver(
             make=netbox.allocate,
             undo=netbox.release,
@@ -179,6 +182,20 @@ def undo(capability: str, job: Job, means: Means) -> dict[str, Any]:
     return {}
 
 
+def hand_out(job: Job, means: Means) -> dict[str, Any]:
+    """Have the allocator give all machines of an order; return which, and what it refused."""
+    external = _chosen("allocation", means)
+    asks, held = peer(external, means.resolvers), dict[str, str]()
+    for item in job.held.params["items"]:
+        job.check()
+        try:
+            found = contract.take_machine(asks, replace(asked(job), key=item["key"]), item)
+        except Refused as exc:
+            return {"provider": external.name, "held": held, "refused": str(exc)}
+        held[item["holding"]] = found["external_id"]
+    return {"provider": external.name, "held": held}
+
+
 def tested(job: Job, means: Means) -> dict[str, Any]:
     """Have a machine's hardware tested, and wait for how that ends."""
     external = _chosen("hardware_testing", means)
@@ -224,6 +241,8 @@ DOERS: Final[Mapping[Errand, Callable[[Job, Means], dict[str, Any]]]] = MappingP
         Errand.DNS_RECORD: _maker("dns"),
         Errand.DNS_REMOVE: _undoer("dns"),
         Errand.HARDWARE_TEST: tested,
+        Errand.MACHINES_ALLOCATE: hand_out,
+        Errand.MACHINE_RELEASE: _undoer("allocation"),
         Errand.PROVIDER_HEALTH: health,
     }
 )

@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import quote
 
-from actors.drivers.errors import Garbled
+from actors.drivers.errors import Conflict, Garbled
 from actors.drivers.providers import Errand, Peer, ask
 
 _MOST: Final = 500
@@ -88,6 +88,28 @@ def _result(peer: Peer, told: Any) -> dict[str, Any]:
     if not row["name"] or row["outcome"] not in {"pass", "fail", "skip"}:
         raise Garbled(f"{peer.name} answers a test without a name or an outcome")
     return row
+
+
+def take_machine(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> dict[str, Any]:
+    """Have an allocator note that a machine is handed out.  Raises DriverError."""
+    body = {each: item[each] for each in ("machine", "labels")}
+    answer = ask(peer, errand, "POST", "/allocate", body=body)
+    return {"external_id": _maybe(answer.body, "id") or item["machine"]}
+
+
+def give_machine_back(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> None:
+    """Have an allocator note that a machine is free; of one it never gave, nothing is told.
+
+    Where it was never heard whether it gave it, that is asked by the same key.
+    """
+    if not item["external_id"]:
+        first = Errand(key=item["key"], request_id=errand.request_id, deadline=errand.deadline)
+        try:
+            take_machine(peer, first, item)
+        except Conflict:  # somebody else has it
+            return
+    body = {"machine": item["machine"]}
+    ask(peer, errand, "POST", "/release", body=body, expected=_GONE)
 
 
 def health(peer: Peer, errand: Errand) -> None:

@@ -217,7 +217,11 @@ def deallocate(path: MachineRef, body: Ask) -> Response:
     action="machine.allocate",
 )
 def allocate(body: WantedMachines) -> Response:
-    """Hand out as many free machines as are asked for, or none; those first that are available."""
+    """Hand out as many free machines as are asked for, or none; those first that are available.
+
+    An external allocator is asked afterwards: until it agrees nothing is installed on them, and if
+    it refuses one, all are given back.
+    """
     wanted = allocating.Wanted(
         site_id=body.site_id,
         count=body.count,

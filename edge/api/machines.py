@@ -22,7 +22,7 @@ from edge.api.machine_forms import (
 )
 from edge.api.workflows import Observations, SeenFilter
 from models import documents, lists, queries
-from models.commands import inventory
+from models.commands import handing_out, inventory
 from models.commands import machines as commands
 from models.paging import Part
 from models.views import MachineView
@@ -164,7 +164,9 @@ def why(path: MachineRef) -> Response:
     machine = queries.machine(path.machine)
     agents = queries.agents(machine.site_id)
     seen = queries.timeline(machine.id, limit=100)
-    return answered(Why.of(judged(machine, agents, seen, datetime.now(UTC))))
+    allocator = handing_out.words(machine.id, machine.state)
+    told = judged(machine, agents, seen, datetime.now(UTC), allocator=allocator)
+    return answered(Why.of(told))
 
 
 def _interfaces(given: Sequence[NewInterface]) -> list[inventory.NewInterface]:

@@ -14,6 +14,7 @@ from edge.pages.tiles import tile
 from edge.wording import size
 from models import lists, queries
 from models.actions import ACTIONS, ALLOCATE, Action
+from models.commands import handing_out
 from models.paging import Ask
 from models.views import EvidenceView, MachineView
 from models.why import why
@@ -42,7 +43,7 @@ def show(machine: UUID) -> ResponseReturnValue:
         "machine.html",
         machine=view,
         tile=tile(view, agents),
-        why=why(view, agents, rows, now),
+        why=why(view, agents, rows, now, allocator=handing_out.words(view.id, view.state)),
         flow=flow,
         stages=[] if flow is None else progress.stages(flow, rows, now),
         facts=_facts(view),

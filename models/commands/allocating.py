@@ -10,7 +10,7 @@ from peewee import SQL, fn
 
 from models import actions
 from models.audit import Caller
-from models.commands import policy
+from models.commands import handing_out, policy
 from models.commands.moves import move
 from models.database import database
 from models.errors import Exhausted, Unknown
@@ -19,6 +19,12 @@ from models.policy import Policy
 from models.tables import Machine, Site
 
 _LOCK: Final = "FOR NO KEY UPDATE"
+
+_NOT_HELD: Final = SQL(
+    "NOT EXISTS (SELECT 1 FROM holdings WHERE machine_id = t1.id AND capability = 'allocation'"
+    " AND gone_at IS NULL)"
+)
+"""An external allocator that still has a machine would not hand it out again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +66,7 @@ def allocate(caller: Caller, wanted: Wanted, *, reason: str = "") -> list[UUID]:
         found = _taken(wanted, _states(policy.in_force(), site.slug))
         for machine in found:
             move(machine, Event.ALLOCATE, caller, reason=reason)
+        handing_out.ask(found, caller)
     return [machine.id for machine in found]
 
 
@@ -96,6 +103,7 @@ def _free(wanted: Wanted, states: Sequence[str]) -> Any:
     query = Machine.select().where(
         (Machine.site_id == wanted.site_id) & Machine.state.in_(list(states))
     )
+    query = query.where(_NOT_HELD)
     if wanted.labels:
         query = query.where(SQL("t1.labels @> %s::jsonb", (json.dumps(dict(wanted.labels)),)))
     if wanted.architecture is not None:

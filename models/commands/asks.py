@@ -10,6 +10,7 @@ from models.audit import Caller
 from models.commands import (
     catalogue,
     fetching,
+    handing_out,
     inventories,
     reaching,
     releasing,
@@ -107,6 +108,7 @@ def reprovision(
 
 def _provisioned(caller: Caller, machine: Machine, order: Order) -> UUID:
     _judge(machine, Kind.PROVISION)
+    handing_out.demand_agreed(machine)
     asked = order.parameters
     image = _image(asked["imageRef"], machine)
     profile: Profile | None = catalogue.referred(Profile, asked["profileRef"])

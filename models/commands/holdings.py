@@ -24,9 +24,15 @@ from models.tables import Allocation, Holding, Machine, Workflow
 IPAM: Final = "ipam"
 DHCP: Final = "dhcp"
 DNS: Final = "dns"
+ALLOCATION: Final = "allocation"
 
 REMOVES: Final[Mapping[str, Errand]] = MappingProxyType(
-    {IPAM: Errand.IPAM_RELEASE, DHCP: Errand.DHCP_REMOVE, DNS: Errand.DNS_REMOVE}
+    {
+        IPAM: Errand.IPAM_RELEASE,
+        DHCP: Errand.DHCP_REMOVE,
+        DNS: Errand.DNS_REMOVE,
+        ALLOCATION: Errand.MACHINE_RELEASE,
+    }
 )
 """The errand that undoes a holding."""
 
@@ -44,6 +50,12 @@ _FREED: Final = """
 SELECT holdings.id FROM holdings LEFT JOIN allocations ON allocations.id = allocation_id
 WHERE holdings.state = 'held' AND allocation_id IS NOT NULL
     AND coalesce(allocations.state = 'released', true)
+LIMIT 100"""
+
+_FREE: Final = """
+SELECT holdings.id FROM holdings LEFT JOIN machines ON machines.id = machine_id
+WHERE holdings.state = 'held' AND capability = 'allocation'
+    AND coalesce(machines.state IN ('registered', 'commissioning', 'available', 'retired'), true)
 LIMIT 100"""
 
 
@@ -68,20 +80,7 @@ def wanted(  # what, for whom, by which workflow and under which key
         _stop_leaving(row)
         row = _open(capability, machine, name)  # what undid it may have ended just now
     if row is None:
-        made: Holding = Holding.create(
-            capability=capability,
-            machine_id=machine.id,
-            site_id=machine.site_id,
-            workflow_id=flow.id,
-            name=name,
-            params=dict(params),
-            key=key,
-            provider="",
-            external_id="",
-            state="asked",
-            detail="",
-        )
-        return made
+        return noted(capability, machine, flow.id, key, name=name, params=params)
     if row.state != "held":  # what stood before this workflow is not undone with it
         row.workflow_id = flow.id
     row.params, row.key, row.state = dict(params), key, "asked"
@@ -117,6 +116,32 @@ def _demand_own(capability: str, machine: Machine, name: str) -> None:
             f"the {capability.upper()} provider holds {name} for {whose}",
             hint="Rename one of the two; or wait, if that one was retired, until it is undone.",
         )
+
+
+def noted(  # the same, by an order that need not be a workflow's
+    capability: str,
+    machine: Machine,
+    order: UUID,
+    key: str,
+    *,
+    name: str,
+    params: Mapping[str, Any],
+) -> Holding:
+    """Note that a provider is to hold *params* for the machine, of which it holds nothing yet."""
+    made: Holding = Holding.create(
+        capability=capability,
+        machine_id=machine.id,
+        site_id=machine.site_id,
+        workflow_id=order,
+        name=name,
+        params=dict(params),
+        key=key,
+        provider="",
+        external_id="",
+        state="asked",
+        detail="",
+    )
+    return made
 
 
 def _stop_leaving(row: Holding) -> None:
@@ -173,14 +198,14 @@ def item(row: Holding) -> dict[str, Any]:
 
 def let_go(machine: Machine) -> None:
     """Have the machine's names and reservations undone; its addresses follow when they are free."""
-    _take_back(of(machine, DNS, DHCP))
+    take_back(of(machine, DNS, DHCP))
 
 
 def undo(flow: Workflow) -> None:
     """Have undone what providers were asked for by a workflow that powered no machine."""
     mine = (Holding.workflow_id == flow.id) & Holding.gone_at.is_null()
     rows = list(Holding.select().where(mine).order_by(Holding.created_at.desc()))
-    _take_back([row for row in rows if row.allocation_id is None])
+    take_back([row for row in rows if row.allocation_id is None])
     addresses = [row.allocation_id for row in rows if row.allocation_id is not None]
     Allocation.update(state="releasing", let_go=SQL("pg_current_xact_id()")).where(
         Allocation.id.in_(addresses) & (Allocation.state == "reserved")
@@ -188,16 +213,20 @@ def undo(flow: Workflow) -> None:
 
 
 def sweep() -> int:
-    """Have addresses given back that no agent can serve any more; return how many."""
-    freed = [row[0] for row in database.execute_sql(_FREED).fetchall()]
+    """Have given back what is free: addresses that no agent can serve any more, and machines.
+
+    Returns how many.
+    """
+    freed = [row[0] for each in (_FREED, _FREE) for row in database.execute_sql(each).fetchall()]
     for holding in freed:
         with database.atomic():
             row = Holding.first_where("id = %s AND state = 'held' FOR UPDATE", holding)
-            _take_back([] if row is None else [row])
+            take_back([] if row is None else [row])
     return len(freed)
 
 
-def _take_back(rows: Collection[Holding]) -> None:
+def take_back(rows: Collection[Holding]) -> None:
+    """Have providers told that they need not hold these any more, until they have heard it."""
     for row in rows:
         if row.state == "leaving":
             continue

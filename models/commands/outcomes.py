@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-from models.commands import holdings, integrations, providing, walks
+from models.commands import handing_out, holdings, integrations, providing, walks
 from models.commands.moves import locked, now
 from models.commands.runs import Render
 from models.database import database
@@ -31,6 +31,8 @@ ENDS: Final[Mapping[Name, End]] = MappingProxyType(
         Name.IPAM_RELEASE: holdings.undone,
         Name.DHCP_REMOVE: holdings.undone,
         Name.DNS_REMOVE: holdings.undone,
+        Name.MACHINES_ALLOCATE: handing_out.ended,
+        Name.MACHINE_RELEASE: holdings.undone,
     }
 )
 """What follows the end of errands that are no workflow's; nothing, where a name is not in it."""

@@ -41,6 +41,7 @@ class Holding(Table):
     """What a provider holds for a machine, or may: asked, held, leaving, then gone or left there.
 
     *params* is what it was asked by, *key* under which; *name* is the MAC, name or interface.
+    *workflow_id* is whose it is; of a machine that is handed out, the order's.
     """
 
     id = UUIDField(primary_key=True, default=uuid4)

@@ -85,6 +85,9 @@ class Network(Stamped):
     strangers_boot = BooleanField()
     answer_rs = BooleanField()
     loaders = jsonb()
+    provider = TextField(default="builtin")
+    external_id = TextField(null=True)
+    gone_at = DateTimeTZField(null=True)
 
     class Meta:
         table_name = "networks"
