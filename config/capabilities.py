@@ -53,13 +53,6 @@ def _provider(what: str) -> Any:
     )
 
 
-def _later(what: str) -> Any:
-    return Field(
-        "builtin",
-        description=f"Who provides {what}: `builtin`; `external` comes with a later version.",
-    )
-
-
 def _service(what: str, where: str) -> Any:
     return Field(
         "builtin",
@@ -93,7 +86,7 @@ def _kind(what: str, other: str) -> Any:
 class Capabilities(BaseSettings):
     """Provider, URL and token of each capability; flat, because variables are."""
 
-    network_provider: Provider = _later("networks")
+    network_provider: Provider = _provider("networks")
     network_external_url: WebUrl = _url("networks")
     network_external_token: SecretStr = _token("networks")
     ipam_provider: Provider = _provider("IP allocations")

@@ -8,7 +8,6 @@ import os
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 from dotenv import dotenv_values
@@ -35,14 +34,6 @@ if TYPE_CHECKING:
 
 PREFIX: Final = "SPROUT_"
 ENV_FILE: Final = ".env"
-
-
-_LATER: Final[Mapping[str, object]] = MappingProxyType(
-    {
-        "network_provider": "builtin",
-    }
-)
-"""Switches whose other position is not built yet, and where they stand."""
 
 
 _CLEAR: Final = (
@@ -337,14 +328,6 @@ class Settings(Listeners):
             raise ValueError("SPROUT_VAULT_ADDRESS: want an https:// URL")
         if vault and not self.vault_token.get_secret_value():
             raise ValueError("SPROUT_VAULT_TOKEN: want a token with SPROUT_VAULT_ADDRESS")
-        return self
-
-    @model_validator(mode="after")
-    def _what_comes_later_is_off(self) -> Self:
-        # Refused rather than ignored: who asks for it must not go on without it.
-        for field, off in _LATER.items():
-            if getattr(self, field) not in {off, "off"}:
-                raise ValueError(f"{variable(field)}: this version has it only off or builtin")
         return self
 
     def credentials(self) -> "tls.Credentials | None":

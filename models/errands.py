@@ -39,6 +39,7 @@ class Errand(StrEnum):
     HARDWARE_TEST = "hardware-test"
     PROVIDER_HEALTH = "provider-health"
     INTEGRATION_RUN = "integration-run"
+    NETWORK_SYNC = "network-sync"
     MACHINES_ALLOCATE = "machines-allocate"
     MACHINE_RELEASE = "machine-release"
 

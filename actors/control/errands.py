@@ -18,7 +18,7 @@ from typing import Final
 import dramatiq
 import structlog
 
-from actors.control import integrations, provisions
+from actors.control import integrations, networks, provisions
 from actors.control.actors import patiently
 from actors.control.errand import Doer, Job, Means
 from actors.control.rendering import documents
@@ -43,7 +43,11 @@ log = structlog.get_logger()
 
 
 DOERS: Final[Mapping[Errand, Doer]] = MappingProxyType(
-    {Errand.INTEGRATION_RUN: integrations.run, **provisions.DOERS}
+    {
+        Errand.INTEGRATION_RUN: integrations.run,
+        Errand.NETWORK_SYNC: networks.sync,
+        **provisions.DOERS,
+    }
 )
 """What this version can do; errands of other names are left to a newer one."""
 

@@ -61,6 +61,7 @@ DRIVERS: Final[Mapping[tuple[str, str], Driver]] = MappingProxyType(
             make=contract.record, undo=contract.unrecord, health=contract.health
         ),
         ("hardware_testing", CONTRACT): Driver(health=contract.health),
+        ("network", CONTRACT): Driver(health=contract.health),
         ("allocation", CONTRACT): Driver(
             make=contract.take_machine, undo=contract.give_machine_back, health=contract.health
         ),
@@ -121,7 +122,8 @@ def _token(text: str, resolvers: Mapping[str, Resolver]) -> Secret | None:
     return found
 
 
-def _chosen(capability: str, means: Means) -> External:
+def chosen(capability: str, means: Means) -> External:
+    """Return the provider that is set here.  Raises Refused."""
     found = means.externals.get(capability)
     if found is None:
         raise Refused(
@@ -150,7 +152,7 @@ def _serially(external: External, driver: Driver, job: Job) -> Iterator[None]:
 
 def make(capability: str, job: Job, means: Means) -> dict[str, Any]:
     """Have the provider hold what the errand says; return what it calls it."""
-    external = _chosen(capability, means)
+    external = chosen(capability, means)
     driver = DRIVERS[capability, external.kind]
     with _serially(external, driver, job):
         job.check()
@@ -169,7 +171,7 @@ def undo(capability: str, job: Job, means: Means) -> dict[str, Any]:
     Whatever it answers may pass: what is to be undone is tried until it is, or time is over.
     """
     try:
-        external = _chosen(capability, means)
+        external = chosen(capability, means)
         driver = DRIVERS[capability, external.kind]
         with _serially(external, driver, job):
             for item in job.held.params["items"]:
@@ -184,7 +186,7 @@ def undo(capability: str, job: Job, means: Means) -> dict[str, Any]:
 
 def hand_out(job: Job, means: Means) -> dict[str, Any]:
     """Have the allocator give all machines of an order; return which, and what it refused."""
-    external = _chosen("allocation", means)
+    external = chosen("allocation", means)
     asks, held = peer(external, means.resolvers), dict[str, str]()
     for item in job.held.params["items"]:
         job.check()
@@ -198,7 +200,7 @@ def hand_out(job: Job, means: Means) -> dict[str, Any]:
 
 def tested(job: Job, means: Means) -> dict[str, Any]:
     """Have a machine's hardware tested, and wait for how that ends."""
-    external = _chosen("hardware_testing", means)
+    external = chosen("hardware_testing", means)
     asks = peer(external, means.resolvers)
     run = contract.begin_test(asks, asked(job), job.held.params)
     while (rows := contract.found_by_test(asks, asked(job), run)) is None:
@@ -212,7 +214,7 @@ def tested(job: Job, means: Means) -> dict[str, Any]:
 def health(job: Job, means: Means) -> dict[str, Any]:
     """See whether a provider works."""
     capability = job.held.params["capability"]
-    external = _chosen(capability, means)
+    external = chosen(capability, means)
     driver = DRIVERS[capability, external.kind]
     driver.health(peer(external, means.resolvers), asked(job))
     return {"provider": external.name}

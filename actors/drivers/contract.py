@@ -16,6 +16,9 @@ from actors.drivers.providers import Errand, Peer, ask
 _MOST: Final = 500
 """Rows of one run of tests that are taken in."""
 
+_MOST_NETWORKS: Final = 2000
+_OF_NETWORK: Final = ("id", "site", "name", "cidr", "gateway", "first", "last")
+
 _GONE: Final = (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
 
 
@@ -88,6 +91,19 @@ def _result(peer: Peer, told: Any) -> dict[str, Any]:
     if not row["name"] or row["outcome"] not in {"pass", "fail", "skip"}:
         raise Garbled(f"{peer.name} answers a test without a name or an outcome")
     return row
+
+
+def networks(peer: Peer, errand: Errand) -> list[dict[str, str]]:
+    """Return all networks: each of its fields as text, empty where there is none that is fit.
+
+    Raises DriverError.
+    """
+    items = _object(peer, ask(peer, errand, "GET", "/networks").body).get("items")
+    if not isinstance(items, list):
+        raise Garbled(f"{peer.name} answers networks without a list of items")
+    if len(items) > _MOST_NETWORKS:
+        raise Garbled(f"{peer.name} answers {len(items)} networks, over {_MOST_NETWORKS}")
+    return [{key: _maybe(row, key) for key in _OF_NETWORK} for row in items]
 
 
 def take_machine(peer: Peer, errand: Errand, item: Mapping[str, Any]) -> dict[str, Any]:

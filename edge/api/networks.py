@@ -245,11 +245,14 @@ class Networks(Page):
     "createNetwork",
     answer=Network,
     status=HTTPStatus.CREATED,
-    refuses=("invalid", "unknown-reference", "taken", "exhausted"),
+    refuses=("invalid", "unknown-reference", "taken", "exhausted", "illegal-transition"),
     action="network.create",
 )
 def create(body: NewNetwork) -> Response:
-    """Create a network.  Networks of one site must not overlap."""
+    """Create a network.  Networks of one site must not overlap.
+
+    Where an external provider holds networks, it is refused: they are made there.
+    """
     network_id = commands.create_network(auth.caller(), body.asked())
     made = Network.of(queries.network(network_id))
     return answered(made, HTTPStatus.CREATED, location=f"/v1/networks/{network_id}")
@@ -293,7 +296,10 @@ def show(path: NetworkRef) -> Response:
     action="network.update",
 )
 def update(path: NetworkRef, body: ChangedNetwork) -> Response:
-    """Change a network, and tell its site's agents at once; site, CIDR and purpose stay."""
+    """Change a network, and tell its site's agents at once; site, CIDR and purpose stay.
+
+    Of a network that an external provider holds, name, gateway and range are changed there.
+    """
     version = conditions.expected(body.version)
     commands.update_network(auth.caller(), path.network, body.asked(), version=version)
     return answered(Network.of(queries.network(path.network)))
@@ -305,7 +311,7 @@ def update(path: NetworkRef, body: ChangedNetwork) -> Response:
     "/v1/networks/<network>",
     "deleteNetwork",
     answer=Network,
-    refuses=("in-use",),
+    refuses=("in-use", "illegal-transition"),
     action="network.delete",
 )
 def delete(path: NetworkRef) -> Response:

@@ -12,6 +12,7 @@ from models.commands import (
     fetching,
     handing_out,
     inventories,
+    network_source,
     reaching,
     releasing,
     remote,
@@ -121,6 +122,7 @@ def _provisioned(caller: Caller, machine: Machine, order: Order) -> UUID:
     runs.pxe_interface(machine)
     named = asked.get("networkId")
     network = runs.provisioning_network(machine, None if named is None else UUID(named))
+    network_source.demand_there(network)
     disk = facts.root_disk(machine.root_disk, machine.facts)
     _fits(image, machine)
     runs.owner(machine)

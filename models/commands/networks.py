@@ -11,7 +11,8 @@ from peewee import SQL
 from models import audit, ipam, names
 from models.audit import Caller
 from models.bootnet import LEASE_S, Mode, Route
-from models.commands import agents, catalogue, site_networks
+from models.commands import agents, catalogue, network_source, site_networks
+from models.commands.network_source import Source
 from models.commands.ranges import LONGEST_LEASE_S
 from models.commands.records import (
     NAMED,
@@ -62,9 +63,14 @@ class NewNetwork:
     loaders: Mapping[str, str] = field(default_factory=dict)
 
 
-def create_network(caller: Caller, new: NewNetwork) -> UUID:
-    """Record a network.  Raises Invalid, Unknown, Taken or Exhausted."""
-    columns = _judged(new)
+def create_network(caller: Caller, new: NewNetwork, *, source: Source | None = None) -> UUID:
+    """Record a network, of *source* where it is no operator who wants it.
+
+    Raises Invalid, Unknown, Taken, Exhausted or IllegalTransition.
+    """
+    if source is None:
+        network_source.demand_new()
+    columns = _judged(new) | network_source.columns(source)
     with recorded():
         locked_site(new.site_id, "/siteId")
         _no_overlap(new.site_id, columns["cidr"])
@@ -75,16 +81,24 @@ def create_network(caller: Caller, new: NewNetwork) -> UUID:
 
 
 def update_network(
-    caller: Caller, network_id: UUID, changes: Mapping[str, Any], *, version: int | None
+    caller: Caller,
+    network_id: UUID,
+    changes: Mapping[str, Any],
+    *,
+    version: int | None,
+    source: Source | None = None,
 ) -> None:
     """Change the fields of NewNetwork that *changes* names, if the network is still at *version*.
 
-    Site, CIDR and purpose stay.  Raises NotFound, Invalid, Taken, IllegalTransition or Exhausted.
+    Site, CIDR and purpose stay; *source* as in `create_network`.  Raises NotFound, Invalid, Taken,
+    IllegalTransition or Exhausted.
     """
     with recorded():
         row = _locked(network_id)
         demand_version(row, version, f"network {row.name}")
-        columns = _judged(replace(_held(row), **changes))
+        columns = _judged(replace(_held(row), **changes)) | network_source.columns(source)
+        if source is None:
+            network_source.demand_ours(row, changes)
         _may_change(row, columns)
         told = edited(row, columns)
         if told is not None:
@@ -95,11 +109,12 @@ def update_network(
 def delete_network(caller: Caller, network_id: UUID, *, version: int | None) -> None:
     """Forget a network on which no machine has an address, and tell its site's agents.
 
-    Raises NotFound, Stale or InUse.
+    Raises NotFound, Stale, InUse or IllegalTransition.
     """
     with recorded():
         row = _locked(network_id)
         demand_version(row, version, f"network {row.name}")
+        network_source.demand_gone(row)
         unused(f"network {row.name}", _users(row), "Release those machines first.")
         _audited(caller, "network.delete", row, {"before": shown(row, _TOLD)})
         for table in (Range, Allocation):

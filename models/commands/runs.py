@@ -105,7 +105,7 @@ def provisioning_network(machine: Machine, network_id: UUID | None) -> Network:
                 hint="Choose a network with purpose provisioning.",
             )
         return named
-    rows = list(of_site.where(Network.purpose == "provisioning"))
+    rows = list(of_site.where((Network.purpose == "provisioning") & Network.gone_at.is_null()))
     if len(rows) != 1:
         raise NotReady(
             f"the site has {len(rows)} provisioning networks, and the request names none",

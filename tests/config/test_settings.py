@@ -103,6 +103,7 @@ def test_lists_are_split_at_their_marks(monkeypatch):
         ("SPROUT_LOG_FORMAT", "xml", "'json' or 'console'"),
         ("SPROUT_DHCP_PROVIDER", "kea", "'builtin', 'external' or 'off'"),
         ("SPROUT_DNS_PROVIDER", "external", "SPROUT_DNS_EXTERNAL_URL: want its base URL"),
+        ("SPROUT_NETWORK_PROVIDER", "external", "SPROUT_NETWORK_EXTERNAL_URL: want its base URL"),
         ("SPROUT_ALLOCATION_PROVIDER", "external", "SPROUT_ALLOCATION_EXTERNAL_URL: want its base"),
         ("SPROUT_DHCP_EXTERNAL_KIND", "dnsmasq", "'contract' or 'kea'"),
         ("SPROUT_IPAM_PROVIDER", "off", "'builtin' or 'external'"),

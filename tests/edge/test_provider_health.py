@@ -79,6 +79,22 @@ def test_what_is_left_at_a_provider_is_told_until_there_is_too_much_of_it(app):
     assert detail.endswith("and 2 more are left")
 
 
+def test_networks_that_were_refused_are_told_with_why_and_those_that_are_gone(app):
+    providing.choose({"network"}, "prov.example")
+    watching.look(["network"])
+    refused = {"network": "rack-2 (ten) of site ams-1", "why": "'ten' is not an IPv4 network"}
+    result = {"refusals": [refused], "gone": 1}
+    while held := errands.take([Errand.PROVIDER_HEALTH, Errand.NETWORK_SYNC]):
+        outcomes.settle(held, Ended(done=True, result=result), make.render)
+
+    found = told(app)
+
+    assert found["ok"] is False
+    assert "network: rack-2 (ten) of site ams-1: 'ten' is not an IPv4 network" in found["detail"]
+    assert "1 are gone there" in found["detail"]
+    assert app.test_client().get("/readyz").status_code == 200
+
+
 def test_each_provider_is_looked_at_once_in_a_while_and_old_looks_are_forgotten(db):
     watching.look(["dns"])
     watching.look(["dns"])
