@@ -2,9 +2,13 @@
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
+from typing import Final
 
 from models.bootnet import Mode, Route
 from models.errors import Exhausted, Invalid
+
+NARROWEST: Final = 30
+"""Longest prefix of a network that has host addresses."""
 
 
 def check_range(
@@ -14,6 +18,12 @@ def check_range(
 
     Raises Invalid with the field that is wrong.
     """
+    if network.prefixlen > NARROWEST:
+        raise Invalid(
+            f"{network} has no host addresses",
+            field="/cidr",
+            hint=f"Use a network of /{NARROWEST} or wider.",
+        )
     usable = (network.network_address, network.broadcast_address)
     for field, value in (("/rangeStart", start), ("/rangeEnd", end), ("/gateway", gateway)):
         if value is not None and (value not in network or value in usable):

@@ -12,7 +12,7 @@ from uuid import UUID
 
 from peewee import SQL
 
-from models import audit, names
+from models import audit, ipam, names
 from models.audit import Caller
 from models.commands import networks
 from models.commands.moves import now
@@ -24,8 +24,7 @@ from models.tables import Network, Site
 
 PROVIDER: Final = Caller(name="network-provider")
 WIDEST: Final = 8
-NARROWEST: Final = 30
-"""Prefix lengths of networks that are taken in."""
+"""Shortest prefix of a network that is taken in."""
 
 TOLD: Final = 50
 """Refusals that are kept in words."""
@@ -89,10 +88,10 @@ def _fit(text: str) -> IPv4Network:
     strange = (
         cidr.is_loopback or cidr.is_link_local or cidr.is_multicast or cidr.is_reserved
     ) or cidr.network_address.is_unspecified
-    if strange or not WIDEST <= cidr.prefixlen <= NARROWEST:
+    if strange or not WIDEST <= cidr.prefixlen <= ipam.NARROWEST:
         raise Invalid(
             f"no machines can be in {cidr}",
-            hint=f"Use a network of /{WIDEST} to /{NARROWEST} that hosts are in.",
+            hint=f"Use a network of /{WIDEST} to /{ipam.NARROWEST} that hosts are in.",
         )
     return cidr
 

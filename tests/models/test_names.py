@@ -72,6 +72,16 @@ def test_a_range_that_cannot_be_is_refused_at_its_field(start, end, gateway, fie
     assert caught.value.field == field
 
 
+@pytest.mark.parametrize("cidr", ["10.77.0.1/32", "10.77.0.0/31"])
+def test_a_network_without_host_addresses_is_refused_in_words(cidr):
+    net = IPv4Network(cidr)
+
+    with pytest.raises(Invalid, match="has no host addresses") as caught:
+        ipam.check_range(net, net[0], net[-1], None)
+
+    assert caught.value.field == "/cidr"
+
+
 @pytest.mark.parametrize(
     ("address", "why"),
     [
