@@ -11,6 +11,7 @@ from models.commands import errands, outcomes, providing, watching
 from models.errands import Ended, Errand
 from models.tables import Errand as Row
 from models.tables import Holding
+from tests.edge import make as edge_make
 from tests.models import make
 
 pytestmark = pytest.mark.services
@@ -93,6 +94,38 @@ def test_networks_that_were_refused_are_told_with_why_and_those_that_are_gone(ap
     assert "network: rack-2 (ten) of site ams-1: 'ten' is not an IPv4 network" in found["detail"]
     assert "1 are gone there" in found["detail"]
     assert app.test_client().get("/readyz").status_code == 200
+
+
+def test_a_network_made_here_is_a_conflict_where_the_provider_holds_them(api, site):
+    body = {
+        "siteId": site["id"],
+        "name": "rack-2",
+        "cidr": "10.78.0.0/24",
+        "rangeStart": "10.78.0.9",
+        "rangeEnd": "10.78.0.9",
+    }
+    providing.choose({"network"}, "prov.example")
+
+    refused = api.post("/v1/networks", body)
+    providing.choose((), "prov.example")
+
+    assert (refused.status_code, refused.json["type"]) == (409, "/problems/illegal-transition")
+    assert "Make it there" in refused.text
+    alone = body | {"cidr": "10.78.0.9/32"}
+    assert "10.78.0.9/32 has no host addresses" in api.post("/v1/networks", alone).text
+    assert api.post("/v1/networks", body).status_code == 201
+
+
+def test_why_says_that_the_external_allocator_is_waited_for(api, site):
+    machine = edge_make.machine(site["id"])
+    made = api.made("/v1/machines", machine)
+    providing.choose({"allocation"}, "prov.example")
+
+    api.post("/v1/machines/allocate", {"siteId": site["id"], "count": 1})
+
+    told = api.get(f"/v1/machines/{made['id']}/why").json
+    assert (told["waiting"], told["party"]) == (True, "an outside system")
+    assert "has not agreed yet" in told["sentence"]
 
 
 def test_each_provider_is_looked_at_once_in_a_while_and_old_looks_are_forgotten(db):
