@@ -122,15 +122,16 @@ def rest_s(step: Step, attempt: int) -> float:
     return min(float(step.backoff_s * 2 ** (attempt - 1)), LONGEST_REST_S)
 
 
-def cleans_up(table: Table, cursor: Cursor) -> bool:
+def cleans_up(table: Table, cursor: Cursor, *, owed: bool = False) -> bool:
     """Whether a workflow that ends badly at *cursor* left something that must be undone.
 
-    A step that was begun may have done its work, whatever was heard of it.
+    A step that was begun may have done its work, whatever was heard of it.  *owed*: it took the
+    place of a workflow that was undoing what another left.
     """
     passed = table.steps[: cursor.index]
     return (
         table.clean_up is not None
-        and dirtied(table, cursor)
+        and (owed or dirtied(table, cursor))
         and not any(step.settles for step in passed)
     )
 

@@ -393,3 +393,8 @@ def by_hand(kind: Kind) -> bool:
 def of_params(kind: Kind, params: Mapping[str, Any]) -> Table:
     """Return the table of a stored workflow, whose *params* keep the traits it began with."""
     return table_of(kind, params.get("traits", ()))
+
+
+def switches_off(table: Table) -> bool:
+    """Whether *table* has the machine's BMC switch it off, whatever it is doing."""
+    return any(step.task is Task.POWER_OFF for step in table.steps)

@@ -1,18 +1,20 @@
 """The one door of all verbs: policy judges, the approval is used up, the workflow begins."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID, uuid4
 
 from models.audit import Caller
 from models.bootplan import Document
-from models.commands import begin, policy, walks
+from models.commands import begin, policy, traits, walks
 from models.commands.policy import Decision, Order
 from models.commands.runs import Intent
+from models.errors import NotReady
 from models.kinds import Kind, Progress
 from models.lifecycle import Event
+from models.steps import Table
 from models.tables import ActionExecution, Approval, Machine, Workflow
-from models.workflows import AT_ONCE, LIFECYCLE
+from models.workflows import AT_ONCE, LIFECYCLE, of_params, switches_off, table_of
 
 _BESIDE: Final = frozenset({Kind.MAINTENANCE, Kind.RESUME, Kind.CLEAR, Kind.DEALLOCATE})
 """Moves of the lifecycle that leave alone what else is done to the machine."""
@@ -27,12 +29,14 @@ def begun(
 ) -> UUID:
     """Begin *kind* on *machine*, whose lock is held and whose state allows it; return its id.
 
-    Raises Forbidden, or Unknown for an approval that is none.
+    Raises Forbidden, Unknown for an approval that is none, or NotReady while the machine is being
+    switched off and *kind* would leave it on.
     """
     decision = policy.permitted(caller, machine, kind.value, order)
-    if kind in LIFECYCLE - _BESIDE:
-        _supersede(machine, kind, caller)
     told = {**(params or {}), **_receipts(decision)}
+    if kind in LIFECYCLE - _BESIDE:
+        held = traits.of(machine, kind, told)
+        told |= _superseded(machine, kind, caller, table_of(kind, held))
     flow = begin.begun(machine, kind, caller, reason=order.reason, params=told)
     policy.use(decision, flow.id)
     _executed(flow, decision, order)
@@ -70,13 +74,35 @@ def _executed(flow: Workflow, decision: Decision, order: Order) -> None:
     )
 
 
-def _supersede(machine: Machine, kind: Kind, caller: Caller) -> None:
-    """End what else is done to the machine: a late power-off must not meet an installation."""
+def _superseded(machine: Machine, kind: Kind, caller: Caller, table: Table) -> dict[str, Any]:
+    """End what else is done to the machine: a late power-off must not meet an installation.
+
+    Return what the workflow of *table* takes over by that.  Raises NotReady.
+    """
     running = Workflow.select().where(
         (Workflow.machine_id == machine.id)
         & (Workflow.state == Progress.RUNNING.value)
         & ~Workflow.lifecycle
     )
-    for flow in list(running):
+    flows = list(running)
+    owed = _owed(flows, table)
+    for flow in flows:
         detail = f"superseded by {kind.value}"
         walks.end(machine, flow, Progress.CANCELLED, Event.CANCEL, caller, detail=detail)
+    return {walks.OWED: True} if owed else {}
+
+
+def _owed(flows: Iterable[Workflow], table: Table) -> bool:
+    """Whether one of *flows* is switching off a machine that may still be writing its disk.
+
+    Raises NotReady where *table* would leave it on.
+    """
+    for flow in flows:
+        if flow.kind == Kind.CLEAN_UP.value and of_params(Kind.CLEAN_UP, flow.params).steps:
+            if switches_off(table):
+                return True
+            raise NotReady(
+                "the machine is being switched off, since it may still be writing its disk",
+                hint=f"Wait for it, or leave it on: sprout workflows cancel {flow.id}",
+            )
+    return False

@@ -38,6 +38,9 @@ from models.workflows import INSTALLS, of_params
 
 _KNOWN: Final = frozenset(Seen)
 
+OWED: Final = "owes_clean_up"
+"""The parameter of a workflow that took the place of a clean-up, which its own bad end repeats."""
+
 
 @dataclass(frozen=True, slots=True)
 class Walk:
@@ -283,7 +286,8 @@ def end(  # what ended, how, by whom and why
     _close_run(machine, flow)
     if not engine.dirtied(table, cursor):
         holdings.undo(flow)
-    if table.clean_up is not None and engine.cleans_up(table, cursor):
+    owed = bool(flow.params.get(OWED))
+    if table.clean_up is not None and engine.cleans_up(table, cursor, owed=owed):
         begin.begun(machine, table.clean_up, by, reason=detail, parent=flow)
 
 

@@ -75,6 +75,14 @@ def released(scene):
     return flow
 
 
+def switched_off(scene, flow):
+    """Have what failed switched off, as nobody knows whether it still writes its disk."""
+    [after] = Workflow.select().where(Workflow.parent_id == flow)
+    walks.advance(after.id, make.render)
+    scene.agent.finish(after.id, {"power": "off"})
+    scene.agent.finish(after.id)
+
+
 def freed(scene):
     """Let the agent hold nothing more, so that the address can be given back."""
     scene.agent.beat(digest="")
@@ -229,6 +237,7 @@ def test_undoing_goes_on_until_the_provider_is_back(scene, peer):
     scene.run_errands()
     scene.powered(flow)
     scene.boots(Seen.INSTALL_FAILED)
+    switched_off(scene, flow)
     approval = approved(scene, "retire")
     asks.moved(make.ADMIN, scene.machine, Kind.RETIRE, approval_id=approval)
     peer.faults += [answer(503), answer(401), hang_up]

@@ -10,13 +10,14 @@ from models.engine import (
     Rest,
     Wait,
     after_deadline,
+    cleans_up,
     next_move,
 )
 from models.errands import Errand
 from models.kinds import Kind
 from models.observations import Seen
 from models.steps import Party, Step, StepKind, Task, Trait, errand, where
-from models.workflows import LIFECYCLE, TABLES, of_params, table_of
+from models.workflows import LIFECYCLE, TABLES, of_params, switches_off, table_of
 
 PROVISION = table_of(Kind.PROVISION)
 STEPS = [(kind, step) for kind, table in TABLES.items() for step in table.steps]
@@ -135,3 +136,26 @@ def test_a_step_is_walked_only_by_the_workflows_that_have_its_traits():
     walked = table_of(Kind.PROVISION, by_hand).steps
     assert walked == tuple(s for s in whole if s.only <= by_hand and not s.unless & by_hand)
     assert of_params(Kind.PROVISION, {"traits": ["a-trait-of-tomorrow"]}) == PROVISION
+
+
+def test_what_takes_the_place_of_a_clean_up_owes_it_until_a_system_is_on_the_disk():
+    """A machine that an earlier run left writing is off only when somebody switched it off."""
+    before, after = Cursor(at("plan-served"), 1), Cursor(at("phoned-home"), 1)
+
+    assert [cleans_up(PROVISION, before, owed=owed) for owed in (False, True)] == [False, True]
+    assert not cleans_up(PROVISION, after, owed=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "traits", "off"),
+    [
+        (Kind.PROVISION, (), True),
+        (Kind.RELEASE, (), True),
+        (Kind.COMMISSION, (Trait.INVENTORY_IMAGE,), True),
+        (Kind.COMMISSION, (), False),
+        (Kind.RETIRE, (), False),
+        (Kind.RELEASE, (Trait.BY_HAND,), False),
+    ],
+)
+def test_which_workflows_switch_a_machine_off_whatever_it_does(kind, traits, off):
+    assert switches_off(table_of(kind, traits)) is off

@@ -10,6 +10,8 @@ from peewee import OperationalError
 from models import database as pool
 from models import queries
 from models.commands import asks, reports, tasks, walks
+from models.commands.inventories import How
+from models.errors import NotReady
 from models.kinds import Kind, Progress
 from models.lifecycle import State
 from models.messages import Kind as MessageKind
@@ -300,3 +302,35 @@ def test_what_waits_for_the_machines_task_is_looked_at_as_soon_as_that_has_ended
 
     assert second not in waited
     assert second in walks.due()
+
+
+def _left_writing(scene):
+    """Cancel an installation that has begun; return the workflow that switches the machine off."""
+    flow = scene.provision()
+    scene.powered(flow)
+    scene.boots(Seen.SCRIPT_SERVED, Seen.INSTALL_STARTED)
+    asks.cancel(make.ADMIN, flow)
+    [after] = Workflow.select().where(Workflow.parent_id == flow)
+    return after.id
+
+
+def test_a_machine_that_is_still_writing_its_disk_is_not_left_on_by_a_verb_that_would(scene):
+    after = _left_writing(scene)
+
+    for verb in (
+        lambda: asks.commission(make.ADMIN, scene.machine, inventory=How.BMC),
+        lambda: asks.moved(make.ADMIN, scene.machine, Kind.RETIRE),
+    ):
+        with pytest.raises(NotReady, match="being switched off"):
+            verb()
+    assert queries.workflow(after).progress is Progress.RUNNING
+
+
+def test_what_supersedes_that_switches_the_machine_off_also_when_it_ends_before_its_turn(scene):
+    after = _left_writing(scene)
+    again = scene.provision()
+    asks.cancel(make.ADMIN, again)
+
+    assert queries.workflow(after).progress is Progress.CANCELLED
+    [owed] = Workflow.select().where(Workflow.parent_id == again)
+    assert owed.kind == Kind.CLEAN_UP.value
