@@ -3,6 +3,7 @@
 Pure: documents in, one JSON value out.  What a BMC leaves out is None, never a guess.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
@@ -54,14 +55,18 @@ def facts(documents: Documents) -> dict[str, Any]:
 
 
 def macs(interfaces: Iterable[Json]) -> frozenset[str]:
-    """Return the MAC addresses, permanent and current, in lower case with colons."""
+    """Return the MAC addresses, permanent and current, in lower case with colons.
+
+    What BMCs say of a card whose address they do not know, such as zeros or `N/A`, is none.
+    """
     found = (_mac(each, key) for each in interfaces for key in _MAC_KEYS)
-    return frozenset(mac for mac in found if mac)
+    return frozenset(mac for mac in found if mac and _TOLD.fullmatch(mac))
 
 
 _SICK: Final = frozenset({"Warning", "Critical"})
 _DURABLE: Final = ("NAA", "NGUID", "EUI", "UUID")
 _MAC_KEYS: Final = ("PermanentMACAddress", "MACAddress")
+_TOLD: Final = re.compile(r"(?!00(?::00){5})[0-9a-f]{2}(?::[0-9a-f]{2}){5}")
 
 
 def _processor(document: Json) -> dict[str, Any]:

@@ -83,7 +83,8 @@ def choose(
 ) -> str:
     """Return the path of the one of *systems* that *identity* means.
 
-    *macs_of* is asked only where UUID and serial leave it open.  Raises NoSuchSystem.
+    *macs_of* is asked only where UUID and serial leave it open; a lone system that has cards, and
+    none of the machine's, is another machine.  Raises NoSuchSystem.
     """
     verdicts = {path: identity.agrees(system) for path, system in systems.items()}
     certain = [path for path, verdict in verdicts.items() if verdict]
@@ -91,12 +92,24 @@ def choose(
     if not certain and len(open_) > 1 and identity.macs:
         certain = [path for path in open_ if identity.macs & set(macs_of(systems[path]))]
     found = certain or open_
+    if not certain and len(open_) == 1 and identity.macs:
+        _demand_shared_card(set(macs_of(systems[open_[0]])), identity)
     if len(found) == 1:
         return found[0]
     raise NoSuchSystem(
         f"{len(found) or 'none'} of the {len(systems)} systems of this BMC could be the machine: "
         "give the path of its system, its UUID or its serial number"
     )
+
+
+def _demand_shared_card(theirs: set[str], identity: Identity) -> None:
+    """Raise NoSuchSystem where the only system has other cards: the address may be another's."""
+    if theirs and not identity.macs & theirs:
+        raise NoSuchSystem(
+            f"the only system of this BMC has the network cards {', '.join(sorted(theirs)[:8])}, "
+            "and none of the machine's: is this its BMC?  If it is, give the path of its system, "
+            "its UUID or its serial number"
+        )
 
 
 def _uuid(value: object) -> UUID | None:

@@ -26,7 +26,8 @@ class Fleet:
 
     def __init__(self, folder, database_url, broker_url, *, count):
         self._stack = ExitStack()
-        self._bmcs = [self._stack.enter_context(hostile_bmc.running()) for _ in range(count)]
+        macs = [f"52:54:00:00:01:{number:02x}" for number in range(count)]
+        self._bmcs = [self._stack.enter_context(hostile_bmc.running(mac=mac)) for mac in macs]
         with borrowed():
             self.site_id = make.site("lab")
             key = agents.signing_key(self.site_id)
@@ -111,7 +112,7 @@ class Fleet:
         return make.machine(
             self.site_id,
             f"node-{number:02d}",
-            [make.interface(f"52:54:00:00:01:{number:02x}")],
+            [make.interface(bmc.mac)],
             bmc=reached | {"secret_ref": "env:BMC"},
         )
 

@@ -43,6 +43,7 @@ class Bmc:
     tokens: set[str] = field(default_factory=set)
     extra: dict[str, Any] = field(default_factory=dict)
     disc: dict[str, Any] = field(default_factory=lambda: {"Inserted": False, "Image": None})
+    mac: str = MAC
     url: str = ""
 
     def count(self, method: str, path: str) -> int:
@@ -61,7 +62,7 @@ class Bmc:
             "/redfish/v1/Systems": {"Members": [{"@odata.id": SYSTEM}]},
             SYSTEM: self._system(),
             f"{SYSTEM}/EthernetInterfaces": {"Members": [{"@odata.id": f"{SYSTEM}/nic"}]},
-            f"{SYSTEM}/nic": {"Id": "nic", "MACAddress": MAC.upper(), "SpeedMbps": 10000},
+            f"{SYSTEM}/nic": {"Id": "nic", "MACAddress": self.mac.upper(), "SpeedMbps": 10000},
             f"{SYSTEM}/Storage": {"Members": [{"@odata.id": f"{SYSTEM}/Storage/1"}]},
             f"{SYSTEM}/Storage/1": {"Drives": [{"@odata.id": f"{SYSTEM}/disk"}]},
             f"{SYSTEM}/disk": {

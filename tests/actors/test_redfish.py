@@ -622,6 +622,19 @@ def test_cards_that_only_the_chassis_knows_are_found_and_tell_the_system(bmc):
     assert ([nic["mac"] for nic in facts["nics"]], facts["missing"]) == ([MAC], {})
 
 
+def test_the_only_system_of_a_bmc_is_not_switched_where_its_cards_are_anothers(bmc):
+    bmc.power = "On"
+    stranger = Identity.of({"macs": ["52:54:00:99:99:99"]})
+
+    with (
+        pytest.raises(NoSuchSystem, match="is this its BMC"),
+        machine_at(bmc, identity=stranger) as machine,
+    ):
+        machine.ensure_power(on=False)
+
+    assert (bmc.power, bmc.count("POST", RESET)) == ("On", 0)
+
+
 @pytest.mark.parametrize("links", [5, ["x"], {"Chassis": 7}, {"Chassis": [{"@odata.id": SYSTEM}]}])
 def test_nonsense_where_cards_are_looked_for_tells_no_systems_apart(bmc, links):
     vague = {"Id": "1", "Links": links, "NetworkAdapters": {"@odata.id": SYSTEM}}

@@ -1,3 +1,5 @@
+import pytest
+
 from actors.drivers.inventory import Documents, facts, macs
 
 
@@ -65,6 +67,14 @@ def test_the_permanent_mac_wins_and_both_are_known():
 
     assert nic["mac"] == "aa:00:00:00:00:01"
     assert macs([card]) == {"aa:00:00:00:00:01", "aa:00:00:00:00:02"}
+
+
+@pytest.mark.parametrize("said", ["00:00:00:00:00:00", "00-00-00-00-00-00", "N/A", "0", "aa:00"])
+def test_what_stands_in_the_place_of_an_address_makes_no_card_another_machines(said):
+    cards = [{"PermanentMACAddress": said, "MACAddress": said}]
+
+    assert macs([*cards, {"MACAddress": "AA-00-00-00-00-01"}]) == {"aa:00:00:00:00:01"}
+    assert macs(cards) == frozenset()
 
 
 def test_what_is_not_well_is_named_and_what_is_well_or_absent_is_not():

@@ -69,3 +69,19 @@ def test_a_machine_that_is_not_there_is_not_the_one_that_says_least():
 def test_a_bmc_without_systems_has_none():
     with pytest.raises(NoSuchSystem, match="none of the 0"):
         chosen({}, serial="S-A")
+
+
+def test_a_lone_system_that_has_other_cards_is_another_machine():
+    """An address that was mistyped would have a stranger switched off."""
+    lone = {"/redfish/v1/Systems/C": NODES["/redfish/v1/Systems/C"]}
+
+    with pytest.raises(NoSuchSystem, match="is this its BMC"):
+        chosen(lone, macs=["52:54:00:99:99:99"])
+
+
+def test_a_lone_system_that_tells_no_cards_or_ours_is_the_machine():
+    silent = {"/redfish/v1/Systems/S": {"Name": "no cards"}}
+    lone = {"/redfish/v1/Systems/C": NODES["/redfish/v1/Systems/C"]}
+
+    assert chosen(silent, macs=["52:54:00:99:99:99"]) == "S"
+    assert chosen(lone, macs=["52:54:00:99:99:99", "52:54:00:00:00:0c"]) == "C"

@@ -93,6 +93,8 @@ def registered(running, name, secret_ref, **bmc):
         ],
         "bmc": {
             "address": known["bmc"]["address"],
+            # Its cards are another machine's here, so that it is told which system is meant.
+            "system": known["bmc"]["system"],
             "username": "admin",
             "secretRef": secret_ref,
             **bmc,
