@@ -179,7 +179,10 @@ def release(path: MachineRef, body: Release) -> Response:
 
 @_verb(Kind.RETIRE, "retireMachine")
 def retire(path: MachineRef, body: Ask) -> Response:
-    """Take the machine out of use for good.  Release it first."""
+    """Take the machine out of use for good.  Release it first.
+
+    One that failed with an address is refused until it is known to be off.
+    """
     return _moved(Kind.RETIRE, path, body)
 
 
@@ -197,7 +200,10 @@ def resume(path: MachineRef, body: Ask) -> Response:
 
 @_verb(Kind.CLEAR, "clearMachine")
 def clear(path: MachineRef, body: Ask) -> Response:
-    """Say that what failed is mended: the machine is available, or registered, again."""
+    """Say that what failed is mended: the machine is available, or registered, again.
+
+    One on whose disks something was installed is refused, and so is its commissioning: release it.
+    """
     return _moved(Kind.CLEAR, path, body)
 
 

@@ -10,7 +10,7 @@ from statistics import quantiles
 from typing import Any, Final
 
 from edge.cli.client import AWAY, Api, Told
-from edge.cli.rehearsal import Records
+from edge.cli.rehearsal import Records, wants_commissioning
 from edge.cli.verbs import ask
 
 SHORTEST_S: Final = 0.5
@@ -72,9 +72,9 @@ class Fleet:
             # Left over from a start that was cut short: its power went with the rack.
             flow = row["workflow"]["id"]
             return partial(self._api.post, f"/v1/workflows/{flow}/cancel", {})
-        if state in {"registered", "failed"} and not asked:
+        if wants_commissioning(row) and not asked:
             return partial(self._ask, machine, "commission")
-        if state == "available" and "provision" not in asked:
+        if (state == "available" and "provision" not in asked) or (state == "failed" and not asked):
             return partial(self._ask, machine, "provision")
         if state == "active" and not asked:
             return partial(self._ask, machine, "power-on")

@@ -160,7 +160,7 @@ class Rehearsal:
         if machine["state"] == "active":
             say(f"{name} is active already: powering it on from its disk")
             return self._followed(api, name, ask(api, machine["id"], "power-on", {}))
-        if machine["state"] in {"registered", "failed"}:
+        if rehearsal.wants_commissioning(machine):
             done = self._followed(
                 api, name, ask(api, machine["id"], "commission", self._inventory())
             )

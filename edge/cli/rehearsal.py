@@ -72,6 +72,15 @@ class Records:
     """Host name → id."""
 
 
+def wants_commissioning(machine: Mapping[str, Any]) -> bool:
+    """Whether *machine* is commissioned before it is provisioned.
+
+    One that was so before is provisioned at once, if it failed: what an earlier start installed on
+    it is overwritten, and it is handed on to nobody with that.
+    """
+    return machine["state"] in {"registered", "failed"} and machine["commissionedAt"] is None
+
+
 def ssh_key(folder: Path) -> str:
     """Return the operator's public key, making the pair in *folder* the first time."""
     private, public = folder / "id_ed25519", folder / "id_ed25519.pub"

@@ -38,10 +38,12 @@ _HAPPENS: Final[Mapping[str, str]] = MappingProxyType(
             "Boots the deploy system, which overwrites partition tables and signatures of its "
             "disks, {disk} among them: no full wipe. Then it is off, and its address free."
         ),
-        Kind.RETIRE: "Takes it out of use for good, and gives its address back.",
+        Kind.RETIRE: "Takes it out of use for good, and gives its address back. One that failed "
+        "must be known to be off.",
         Kind.MAINTENANCE: "Takes it out of turn. It is not powered.",
         Kind.RESUME: "Brings it back to where it came from. It is not powered.",
-        Kind.CLEAR: "Says that what failed is mended. It is not powered.",
+        Kind.CLEAR: "Says that what failed is mended. It is not powered. One on whose disks "
+        "something was installed is to be released instead.",
         Kind.DEALLOCATE: "Gives it back to those that are free. It is not powered.",
     }
 )
