@@ -81,8 +81,10 @@ def wanted(  # what, for whom, by which workflow and under which key
         row = _open(capability, machine, name)  # what undid it may have ended just now
     if row is None:
         return noted(capability, machine, flow.id, key, name=name, params=params)
-    if row.state != "held":  # what stood before this workflow is not undone with it
-        row.workflow_id = flow.id
+    # What was held before this workflow is not undone with it, whoever asked again since then:
+    # a host may run by it.  What was being undone is this workflow's from now on.
+    if row.state == "leaving" or not row.provider:
+        row.workflow_id, row.provider = flow.id, ""
     row.params, row.key, row.state = dict(params), key, "asked"
     row.save()
     return row

@@ -264,6 +264,35 @@ def test_a_reprovisioning_that_fails_before_power_undoes_nothing_that_stood_befo
     assert (len(peer.reservations), len(peer.allocations), list(peer.records)) == (1, 1, [NAME])
 
 
+def test_a_second_cancel_leaves_a_running_host_what_it_is_known_by(scene, peer):
+    active(scene)
+    approval = approved(scene, "reprovision")
+    again = asks.reprovision(make.ADMIN, scene.machine, approval_id=approval)
+    walks.advance(again, make.render)
+    asks.cancel(make.ADMIN, again)
+    asks.cancel(make.ADMIN, scene.provision())
+
+    scene.rested()
+    scene.run_errands()
+
+    assert (list(peer.records), list(peer.reservations)) == ([NAME], [make.MAC])
+    assert not Holding.select().where(Holding.state.in_(["leaving", "gone"])).exists()
+
+
+def test_what_is_asked_for_again_while_it_is_undone_is_undone_with_who_asked(scene, peer):
+    flow = scene.provision()
+    scene.run_errands()
+    for _ in range(2):
+        asks.cancel(make.ADMIN, flow)
+        flow = scene.provision()
+    asks.cancel(make.ADMIN, flow)
+
+    scene.rested()
+    scene.run_errands()
+
+    assert (peer.records, peer.reservations) == ({}, {})
+
+
 def commissioned(scene):
     flow = asks.commission(make.ADA, scene.machine)
     walks.advance(flow, make.render)
