@@ -193,6 +193,11 @@ def alone(key: int) -> Iterator[bool]:
                 database.execute_sql("SELECT pg_advisory_unlock(%s, %s)", (_ALONE, key))
 
 
+def in_turn(what: str) -> None:
+    """Wait for other transactions that do *what*, and have them wait until this one ends."""
+    database.execute_sql("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (what,))
+
+
 def reachable() -> bool:
     """Whether the database answers a query now."""
     try:

@@ -11,7 +11,7 @@ from models.audit import Caller
 from models.automation import Command
 from models.commands import asks, policy
 from models.commands.inventories import How
-from models.database import database
+from models.database import database, in_turn
 from models.errors import Denied, DomainError, Forbidden, Invalid
 from models.kinds import Kind
 from models.roles import Grant
@@ -53,9 +53,7 @@ def _once(
 ) -> Answer:
     command = automation.parse(body)
     digest = hashlib.sha256(repr(sorted(body.items(), key=str)).encode()).hexdigest()
-    database.execute_sql(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{user}/{message_id}",)
-    )
+    in_turn(f"{user}/{message_id}")
     known: AutomationCommand | None = AutomationCommand.get_or_none(
         (AutomationCommand.user_name == user) & (AutomationCommand.message_id == message_id)
     )

@@ -16,7 +16,7 @@ from peewee import SQL
 
 from models.commands import errands
 from models.commands.moves import now
-from models.database import database
+from models.database import database, in_turn
 from models.errands import Ended, Errand
 from models.errors import NotReady, Taken
 from models.tables import Allocation, Holding, Machine, Workflow
@@ -43,8 +43,6 @@ _TRIES: Final = 10_000
 
 _BY_NAME: Final = frozenset({DHCP, DNS})
 """What a provider holds once for each name; an address is its key's alone."""
-
-_LOCK: Final = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
 
 _FREED: Final = """
 SELECT holdings.id FROM holdings LEFT JOIN allocations ON allocations.id = allocation_id
@@ -104,7 +102,7 @@ def _demand_own(capability: str, machine: Machine, name: str) -> None:
     if capability not in _BY_NAME:
         return
     # Two machines, of two sites too, may want the same name at once: one of them waits here.
-    database.execute_sql(_LOCK, (f"sprout holding {capability} {name}",))
+    in_turn(f"sprout holding {capability} {name}")
     other: Holding | None = Holding.get_or_none(
         (Holding.capability == capability)
         & (Holding.name == name)

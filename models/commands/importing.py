@@ -3,6 +3,8 @@
 Rule 1: nothing is deleted; what a row does not name stays as it is.
 Rule 2: each row stands for itself: one that conflicts is told of, and the others go on.
 Rule 3: a dry run judges as the run would, and writes nothing.
+Rule 4: imports of a site take turns, batch by batch, and lock the site before its machines, these
+        by their ids, as everybody does who locks several.
 """
 
 import json
@@ -14,7 +16,8 @@ from uuid import UUID
 from models.audit import Caller
 from models.commands import inventory, machines
 from models.commands.inventory import NewInterface, NewMachine
-from models.database import database
+from models.commands.records import locked_site
+from models.database import database, in_turn
 from models.errors import DomainError
 from models.import_form import Fault, Row
 from models.lifecycle import WORKING, State
@@ -28,6 +31,8 @@ SHOWN_BYTES: Final = 1 << 20
 
 BATCH: Final = 250
 """Rows of one transaction."""
+
+_LOCK: Final = "FOR NO KEY UPDATE"
 
 _FIELDS: Final = {
     "labels": "labels",
@@ -80,13 +85,16 @@ class Known:
     interfaces: Mapping[UUID, list[Interface]]
 
     @classmethod
-    def of(cls, site: UUID, rows: Sequence[Row]) -> "Known":
+    def of(cls, site: UUID, rows: Sequence[Row], *, locked: bool = False) -> "Known":
         macs, names = [mac for row in rows for mac in row.macs], [row.hostname for row in rows]
         owners = Interface.select(Interface.machine_id).where(Interface.mac.in_(macs))
         named = (Machine.site_id == site) & Machine.hostname.in_(names)
         found = Machine.select().where(
             Machine.id.in_(owners) | (named & (Machine.state != State.RETIRED.value))
         )
+        found = found.order_by(Machine.id)
+        if locked:
+            found = found.for_update(_LOCK)  # type: ignore[arg-type] # or a clause
         by_id = {machine.id: machine for machine in found}
         interfaces: dict[UUID, list[Interface]] = {each: [] for each in by_id}
         by_mac = {}
@@ -109,13 +117,19 @@ class Import:
     def take(self, page: int, rows: Sequence[tuple[int, Row]]) -> None:
         """Take in one batch of a page's rows, each with its number, in one transaction."""
         with database.atomic():
-            known = Known.of(self.site, [row for _, row in rows])
+            known = self._known([row for _, row in rows])
             new: list[tuple[str, Row]] = []
             for number, row in rows:
                 pointer = f"page {page}: /machines/{number}"
                 if self._one(pointer, row, known):
                     new.append((pointer, row))
             self._create(new)
+
+    def _known(self, rows: Sequence[Row]) -> Known:
+        if not self.dry_run:
+            in_turn(f"sprout import {self.site}")
+            locked_site(self.site, "", shared=True)
+        return Known.of(self.site, rows, locked=not self.dry_run)
 
     def _create(self, rows: Sequence[tuple[str, Row]]) -> None:
         """Record *rows*, which nothing is against as far as was seen; together if that goes."""

@@ -11,7 +11,7 @@ from models import audit, policy_file, roles
 from models.actions import digest
 from models.audit import Caller
 from models.commands.moves import now
-from models.database import database
+from models.database import database, in_turn
 from models.errors import ApprovalNeeded, ApprovalUnfit, Forbidden, Unknown
 from models.lifecycle import State
 from models.policy import (
@@ -226,9 +226,7 @@ def _write(decision: Decision) -> None:
 
 def _alone(site: UUID) -> None:
     """Wait until nobody else's destructive action is judged at *site*; until commit, none is."""
-    database.execute_sql(
-        "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{_LOCK}/{site}",)
-    )
+    in_turn(f"{_LOCK}/{site}")
 
 
 def _running(site: UUID, policy: Policy) -> int:
