@@ -9,7 +9,7 @@ from collections.abc import Collection, Mapping
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any, Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 from config import reach
 from models.boards import wakes
@@ -24,6 +24,12 @@ _HERE: Final = IPv4Address("127.0.0.1")
 _NUMBER: Final = re.compile(r"0x[0-9a-f]+|[0-9]+")
 _PARTS: Final = 4
 _NOBODY: Final = IPv4Address("255.255.255.255")
+_TELLING: Final = re.compile(
+    r"passw|pass(?:phrase)?$|pwd|secret|token|credential|signature|^sig$|^code$|authorization|bearer|jwt"
+    r"|(?:^|[-_.])auth$|(?:^|api|access|account|private|session|subscription)[-_.]?key(?:[-_.]?id)?$",
+    re.IGNORECASE,
+)
+"""Names of parameters by which URLs bear secrets."""
 
 
 def fault(url: str, *, schemes: Collection[str] = WEB, near: bool = True) -> str:
@@ -66,6 +72,19 @@ def service(value: str, *, field: str, hint: str, near: bool = True) -> str:
         # The value is not repeated: it may hold a password.
         raise Invalid(f"this is no URL of a service: {why}", field=field, hint=hint)
     return value
+
+
+def demand_no_secret(url: str, *, field: str) -> None:
+    """Raise Invalid where a parameter of *url* is called as secrets are; its value is not told."""
+    parts = urlsplit(url)
+    told = f"{parts.query}&{parts.fragment}".replace(";", "&")
+    for name, _ in parse_qsl(told, keep_blank_values=True):
+        if _TELLING.search(name):
+            raise Invalid(
+                f"the URL would hold a secret: {name[:64]!r} is in its query",
+                field=field,
+                hint="Leave it out, and name where it is kept as secretRef: env:NAME or vault:….",
+            )
 
 
 def board(bmc: Mapping[str, Any]) -> dict[str, Any]:

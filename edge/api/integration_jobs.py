@@ -75,7 +75,7 @@ class NewIntegrationJob(Body):
     name: Line
     kind: Kind
     provider: Literal["webhook", "openmetadata", "http"]
-    endpoint: Annotated[Line, Field(description="URL of the other system; no password in it.")]
+    endpoint: Annotated[Line, Field(description="URL of the other system; no secret in it.")]
     secret_ref: SecretRef | None = None
 
 

@@ -157,7 +157,7 @@ def create(
     site_id: AtSite,
     kind: Annotated[str, typer.Option(help="metadata-export or inventory-import.")],
     provider: Annotated[str, typer.Option(help="webhook, openmetadata or http.")],
-    endpoint: Annotated[str, typer.Option(help="URL of the other system; no password in it.")],
+    endpoint: Annotated[str, typer.Option(help="URL of the other system; no secret in it.")],
     secret_ref: Annotated[str, typer.Option(help="Where its token is, such as env:NAME.")] = "",
 ) -> None:
     """Record an exchange with another system; prints the job's id."""

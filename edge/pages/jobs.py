@@ -59,7 +59,12 @@ _INTEGRATION: Final = (
         options=[(each, each) for names in PROVIDERS.values() for each in sorted(names)],
         hint="An import is done with http, an export with the others.",
     ),
-    Field(pointer="/endpoint", label="URL", required=True, hint="Without a password in it."),
+    Field(
+        pointer="/endpoint",
+        label="URL",
+        required=True,
+        hint="Without a secret in it.",
+    ),
     Field(
         pointer="/secretRef",
         label="Its secret, where it is kept",

@@ -121,6 +121,7 @@ def create_integration(
         field="/endpoint",
         hint="Write https://HOST/PATH, and who asks as secretRef, never in the URL.",
     )
+    urls.demand_no_secret(endpoint, field="/endpoint")
     with recorded():
         locked_site(site_id, "/siteId")
         row = IntegrationJob.create(

@@ -125,6 +125,7 @@ def test_a_run_that_is_open_is_not_asked_for_again(api, site):
         ({"endpoint": "file:///etc/passwd"}, "/endpoint"),
         ({"endpoint": "https://me:secret@catalogue.example"}, "/endpoint"),
         ({"endpoint": "https://[x"}, "/endpoint"),
+        ({"endpoint": "https://catalogue.example/hook?token=secret"}, "/endpoint"),
         ({"secretRef": "hunter2"}, "/secretRef"),
     ],
 )

@@ -3,6 +3,7 @@
 import pytest
 
 from models import urls
+from models.errors import Invalid
 
 GOOD = (
     "http://images.example/rescue.iso",
@@ -135,3 +136,27 @@ def test_no_bmc_is_where_nothing_can_be_asked(protocol, address):
 )
 def test_a_place_is_near_by_how_its_address_is_written(place, near):
     assert urls.special(place) is near
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "?token=x", "?access_token=x", "?a=1&API-Key=x", "?apikey=x", "?key=x", "?%74oken=x",
+        "?a=1;token=x", "?token", "#access_token=x", "?X-Amz-Signature=x", "?sig=x", "?pwd=x",
+        "?password=x", "?auth=x", "?jwt=x", "?client_secret=x", "?code=x",
+    ],
+)  # fmt: skip
+def test_a_url_whose_query_bears_a_secret_is_refused_and_its_value_is_not_told(told):
+    with pytest.raises(Invalid) as caught:
+        urls.demand_no_secret(f"https://catalogue.example/hook{told}", field="/endpoint")
+
+    assert caught.value.field == "/endpoint"
+    assert "secretRef" in caught.value.hint
+    assert "=x" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "told", ["", "?", "?site=ams-1&limit=50", "?author=x", "?monkey=x", "?keys=all", "?codec=x"]
+)
+def test_a_url_with_an_ordinary_query_is_taken(told):
+    urls.demand_no_secret(f"https://catalogue.example/hook{told}", field="/endpoint")
