@@ -11,9 +11,12 @@ until some process has one, and what a dead process held is taken again when its
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Final
+from uuid import UUID
 
 import dramatiq
 import structlog
@@ -27,8 +30,8 @@ from actors.drivers.errors import DriverError, LeaseLost
 from config import secrets
 from config.secrets import SecretError
 from models.commands import errands, outcomes, watching
-from models.database import Unavailable, borrowed
-from models.errands import LEASE_S, Ended, Errand
+from models.database import LOST, Unavailable, borrowed
+from models.errands import LEASE_S, Ended, Errand, rest_s
 from models.errors import DomainError
 from models.messages import ACTORS, Actor
 
@@ -38,6 +41,8 @@ PLACES: Final = 8
 LOOK_S: Final = 1.0
 RENEW_S: Final = LEASE_S / 3
 GRACE_S: Final = 2.0
+REST_S: Final = 10
+"""Seconds before an errand that could not be ended is looked at again; doubled each time."""
 
 log = structlog.get_logger()
 
@@ -52,6 +57,14 @@ DOERS: Final[Mapping[Errand, Doer]] = MappingProxyType(
 """What this version can do; errands of other names are left to a newer one."""
 
 
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What could not be ended, *times* times; it rests *until*, on the monotonic clock."""
+
+    until: float
+    times: int
+
+
 class Runner:
     """Takes errands, at most *places* at once, and holds them while they are done."""
 
@@ -62,6 +75,7 @@ class Runner:
         self._jobs: dict[threading.Thread, Job] = {}
         self._woken = threading.Event()
         self._renew_at = 0.0
+        self._rests: dict[UUID, Rest] = {}
 
     def wake(self) -> None:
         """Look for errands now."""
@@ -87,16 +101,26 @@ class Runner:
             self._renew_at = time.monotonic() + RENEW_S
             for job in self._jobs.values():
                 _renew(job)
-            watching.look(self._means.externals)
-        for errand in outcomes.overdue():
-            log.info("errand.overdue", errand=str(errand))
-            outcomes.expire(errand, documents)
+            _guarded(partial(watching.look, self._means.externals))
+        self._expire()
         while self._doers and len(self._jobs) < self._places:
             sent = time.monotonic()
             held = errands.take(self._doers)
             if held is None:
                 return
             self._begin(Job(held, Deadline.after(held.left_s), sent + LEASE_S))
+
+    def _expire(self) -> None:
+        """End what is out of time; one that cannot be ended rests, and the others go on."""
+        clock = time.monotonic()
+        resting = {errand: rest for errand, rest in self._rests.items() if rest.until > clock}
+        failed = {}
+        for errand in outcomes.overdue(but=resting):
+            log.info("errand.overdue", errand=str(errand))
+            if not _guarded(partial(outcomes.expire, errand, documents), errand=str(errand)):
+                times = self._rests[errand].times + 1 if errand in self._rests else 1
+                failed[errand] = Rest(clock + rest_s(REST_S, times), times)
+        self._rests = resting | failed
 
     def _begin(self, job: Job) -> None:
         thread = threading.Thread(target=self._do, args=(job,), name="errand", daemon=True)
@@ -143,6 +167,21 @@ class Runner:
             if thread.is_alive():
                 job.lost.set()
                 _give_back(job)
+
+
+def _guarded(do: Callable[[], object], **ids: str) -> bool:
+    """Whether *do* went well; what it raises is told, and stops nothing else of the turn.
+
+    Raises what says that the database is away.
+    """
+    try:
+        do()
+    except LOST:
+        raise
+    except Exception:
+        log.exception("errands.failed", **ids)
+        return False
+    return True
 
 
 def _recorded(job: Job, ended: Ended) -> None:

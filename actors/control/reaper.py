@@ -60,8 +60,8 @@ def reap() -> int:
         for workflow in overdue:
             log.debug("workflow.due", workflow=str(workflow))
             _each(partial(walks.expire, workflow, documents))
-        addresses.free_addresses()
-        holdings.sweep()
+        _each(addresses.free_addresses)
+        _each(holdings.sweep)
         judged = _sync()
     return len(over) + len(overdue) + judged
 
@@ -93,7 +93,7 @@ def _pause() -> float:
         return tasks.lapses_in_s(EVERY_S) + AFTER_S
 
 
-def _each(judge: Callable[[], None]) -> None:
+def _each(judge: Callable[[], object]) -> None:
     """One workflow that cannot be judged must not keep the others waiting."""
     try:
         judge()

@@ -3,7 +3,7 @@
 Lock order: the machine of the errand's workflow, then the errand.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from types import MappingProxyType
 from typing import Final
@@ -51,11 +51,11 @@ def settle(held: Held, ended: Ended, render: Render) -> bool:
     return True
 
 
-def overdue(limit: int = 100) -> list[UUID]:
-    """Return open errands of no workflow whose deadline has passed, of names that are known."""
+def overdue(limit: int = 100, *, but: Collection[UUID] = ()) -> list[UUID]:
+    """Return open errands of no workflow whose deadline has passed, of known names, *but* those."""
     late = Errand.finished_at.is_null() & (Errand.deadline_at < now())
     ours = Errand.workflow_id.is_null() & Errand.name.in_([name.value for name in Name])
-    rows = Errand.select(Errand.id).where(late & ours).limit(limit)
+    rows = Errand.select(Errand.id).where(late & ours & Errand.id.not_in(list(but))).limit(limit)
     return [row.id for row in rows]
 
 

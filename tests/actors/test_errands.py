@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from actors.control import errands as runner
 from actors.drivers.errors import LeaseLost, Refused, Unreachable
-from models.commands import errands
+from models.commands import errands, outcomes
 from models.database import borrowed
 from models.errands import Errand as Name
 from models.tables import Errand
@@ -19,9 +19,10 @@ pytestmark = pytest.mark.services
 RUN = Name.INTEGRATION_RUN
 
 
-def asked(key="k", tries=1):
+def asked(key="k", tries=1, name=RUN, deadline_s=60):
+    more = {"deadline_s": deadline_s, "tries": tries, "backoff_s": 0}
     with borrowed():
-        return errands.ask(RUN, uuid4(), key, params={}, deadline_s=60, tries=tries, backoff_s=0)
+        return errands.ask(name, uuid4(), key, params={}, **more)
 
 
 def row(errand):
@@ -159,3 +160,22 @@ def test_a_doer_is_told_when_its_errand_is_given_up(running, monkeypatch):
 
     assert told.wait(60)
     assert row(errand).state == "abandoned"
+
+
+def test_an_errand_whose_end_cannot_be_recorded_rests_and_stops_no_other(running, monkeypatch):
+    seen = []
+
+    def spoiled(subject, _ended):
+        seen.append(subject)
+        raise KeyError("what nobody foresaw")
+
+    monkeypatch.setattr(runner, "REST_S", 600)
+    monkeypatch.setattr(outcomes, "ENDS", {Name.PROVIDER_HEALTH: spoiled})
+    late = [asked(name=Name.PROVIDER_HEALTH, key=f"k{n}", deadline_s=-1) for n in range(2)]
+    running(lambda _job, _means: {})
+    for n in range(3):
+        good = asked(key=f"good{n}")
+        until(ended(good))
+
+    assert sorted(seen) == sorted(row(each).subject for each in late)
+    assert [row(each).finished_at for each in late] == [None, None]
