@@ -2,12 +2,13 @@
 
 import json
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
 from models.errors import Invalid
+from models.remote_commands import MOST_S
 
 VERSION: Final = 1
 LONGEST: Final = 256
@@ -16,16 +17,25 @@ LONGEST: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """What a command is about, and its parameters: which it needs, and which it may have."""
+    """What a command is about, and its parameters: which it needs, and which it may have.
+
+    Of *either* it needs one, and has no other.
+    """
 
     target: str = "machine"
     needs: tuple[str, ...] = ()
     may: tuple[str, ...] = ()
+    either: tuple[str, ...] = ()
+
+    @property
+    def all(self) -> tuple[str, ...]:
+        """Return every parameter that it can have."""
+        return (*self.needs, *self.either, *self.may)
 
 
-def _verb(*needs: str, may: tuple[str, ...] = ()) -> Form:
+def _verb(*needs: str, may: tuple[str, ...] = (), either: tuple[str, ...] = ()) -> Form:
     """Return the form of a verb on a machine: each may name the approval that it rests on."""
-    return Form(needs=needs, may=(*may, "approvalId"))
+    return Form(needs=needs, may=(*may, "approvalId"), either=either)
 
 
 FORMS: Final[Mapping[str, Form]] = MappingProxyType(
@@ -33,13 +43,13 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "machine.commission": _verb(may=("inventory",)),
         "machine.provision": _verb("imageRef", "profileRef", may=("networkId",)),
         "machine.reprovision": _verb(may=("imageRef", "profileRef", "networkId")),
-        "machine.image": _verb("mediaUrl", may=("bootSource",)),
+        "machine.image": _verb(either=("mediaUrl", "eject"), may=("bootSource",)),
         "machine.power-on": _verb(),
         "machine.power-off": _verb(),
         "machine.reboot": _verb(),
         "machine.boot-source": _verb("bootSource", may=("persistent", "httpBootUri")),
-        "machine.remote-task": _verb("command"),
-        "machine.release": _verb(),
+        "machine.remote-task": _verb("command", may=("timeLimitS",)),
+        "machine.release": _verb(may=("wipe", "disks")),
         "machine.retire": _verb(),
         "machine.maintenance": _verb(),
         "machine.resume": _verb(),
@@ -48,7 +58,37 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType(
         "workflow.cancel": Form(target="workflow"),
     }
 )
-_FLAGS: Final = frozenset({"persistent"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    """What a parameter is, in words and as the schema has it, and whether a value is that."""
+
+    words: str
+    schema: Mapping[str, Any]
+    good: Callable[[Any], bool]
+
+
+def _is_time(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 1 <= value <= MOST_S and value == int(value)
+
+
+_TEXT: Final = {"type": "string", "minLength": 1, "maxLength": LONGEST}
+_TYPES: Final[Mapping[str, _Type]] = MappingProxyType(
+    {
+        "persistent": _Type(
+            "true or false", {"type": "boolean"}, lambda value: isinstance(value, bool)
+        ),
+        "eject": _Type("true, or not there", {"const": True}, lambda value: value is True),
+        "timeLimitS": _Type(
+            f"a whole number from 1 to {MOST_S}",
+            {"type": "integer", "minimum": 1, "maximum": MOST_S},
+            _is_time,
+        ),
+    }
+)
+"""Parameters that are no texts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,17 +155,20 @@ def _params(form: Form, given: Any) -> dict[str, Any]:
     for name in form.needs:
         if name not in given:
             raise Invalid(f"{name} is missing", field=f"/params/{name}")
+    if form.either and len(given.keys() & set(form.either)) != 1:
+        raise Invalid(f"want one of {' and '.join(form.either)}", field="/params")
     for name in given:
-        if name not in (*form.needs, *form.may):
+        if name not in form.all:
             raise Invalid(f"{name[:64]!r} is no parameter of it", field="/params")
     return {name: _value(name, value) for name, value in given.items()}
 
 
 def _value(name: str, value: Any) -> Any:
-    if name not in _FLAGS:
+    kind = _TYPES.get(name)
+    if kind is None:
         return _text(value, f"/params/{name}")
-    if not isinstance(value, bool):
-        raise Invalid(f"{name} is true or false", field=f"/params/{name}")
+    if not kind.good(value):
+        raise Invalid(f"{name} is {kind.words}", field=f"/params/{name}")
     return value
 
 
@@ -139,17 +182,17 @@ def _text(value: Any, where: str, *, empty: bool = False) -> str:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of a command."""
-    text = {"type": "string", "minLength": 1, "maxLength": LONGEST}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "A command to Sprout by message, on the queue sprout.automation",
-        "oneOf": [_schema_of(verb, form, text) for verb, form in FORMS.items()],
+        "oneOf": [_schema_of(verb, form) for verb, form in FORMS.items()],
     }
 
 
-def _schema_of(verb: str, form: Form, text: Mapping[str, Any]) -> dict[str, Any]:
-    params = {n: {"type": "boolean"} if n in _FLAGS else text for n in (*form.needs, *form.may)}
-    required = ["v", "command", form.target, *(["params"] if form.needs else [])]
+def _schema_of(verb: str, form: Form) -> dict[str, Any]:
+    params = {n: dict(_TYPES[n].schema if n in _TYPES else _TEXT) for n in form.all}
+    required = ["v", "command", form.target, *(["params"] if form.needs or form.either else [])]
+    either = {"oneOf": [{"required": [name]} for name in form.either]} if form.either else {}
     return {
         "type": "object",
         "additionalProperties": False,
@@ -157,13 +200,14 @@ def _schema_of(verb: str, form: Form, text: Mapping[str, Any]) -> dict[str, Any]
         "properties": {
             "v": {"const": VERSION},
             "command": {"const": verb},
-            form.target: text,
+            form.target: dict(_TEXT),
             "reason": {"type": "string", "maxLength": LONGEST},
             "params": {
                 "type": "object",
                 "additionalProperties": False,
                 "required": list(form.needs),
                 "properties": params,
+                **either,
             },
         },
     }

@@ -112,8 +112,26 @@ def _boot_source(caller: Caller, machine: UUID, command: Command) -> UUID:
 
 
 def _image(caller: Caller, machine: UUID, command: Command) -> UUID:
+    if "eject" in command.params:
+        return asks.eject(caller, machine, **_why(command))
     source = command.params.get("bootSource", asks.MEDIA_SOURCE)
     return asks.media(caller, machine, command.params["mediaUrl"], source=source, **_why(command))
+
+
+def _remote_task(caller: Caller, machine: UUID, command: Command) -> UUID:
+    limit = command.params.get("timeLimitS")
+    return asks.remote_task(
+        caller,
+        machine,
+        command.params["command"],
+        limit_s=None if limit is None else int(limit),
+        **_why(command),
+    )
+
+
+def _release(caller: Caller, machine: UUID, command: Command) -> UUID:
+    wipe, disks = command.params.get("wipe"), command.params.get("disks")
+    return asks.release(caller, machine, wipe=wipe, disks=disks, **_why(command))
 
 
 def _cancel(caller: Caller, flow: UUID, command: Command) -> UUID:
@@ -157,12 +175,8 @@ _VERBS: Final[Mapping[str, Verb]] = MappingProxyType(
         ),
         "machine.image": _image,
         "machine.boot-source": _boot_source,
-        "machine.remote-task": lambda caller, machine, command: asks.remote_task(
-            caller, machine, command.params["command"], **_why(command)
-        ),
-        "machine.release": lambda caller, machine, command: asks.release(
-            caller, machine, **_why(command)
-        ),
+        "machine.remote-task": _remote_task,
+        "machine.release": _release,
         "workflow.cancel": _cancel,
     }
     | {f"machine.{kind}": _power(kind) for kind in (Kind.POWER_ON, Kind.POWER_OFF, Kind.REBOOT)}

@@ -12,6 +12,8 @@ from tests.models import make
 
 GRANTS = roles.parsed("ci=operator,eyes=viewer,lab=operator@lab-1")
 GOOD = {"v": 1, "command": "machine.power-on", "machine": "node-01"}
+IMAGE = {"v": 1, "command": "machine.image", "machine": "node-01"}
+TASK = {"v": 1, "command": "machine.remote-task", "machine": "node-01"}
 MALFORMED = [
     {},
     GOOD | {"v": 2},
@@ -36,6 +38,24 @@ MALFORMED = [
         "machine": "node-01",
         "params": {"bootSource": "pxe", "persistent": "yes"},
     },
+    IMAGE,
+    IMAGE | {"params": {"bootSource": "virtual-media"}},
+    IMAGE | {"params": {"eject": False}},
+    IMAGE | {"params": {"eject": 1}},
+    IMAGE | {"params": {"eject": True, "mediaUrl": "http://10.77.0.1/rescue.iso"}},
+    TASK | {"params": {"command": "uptime", "timeLimitS": 0}},
+    TASK | {"params": {"command": "uptime", "timeLimitS": True}},
+    TASK | {"params": {"command": "uptime", "timeLimitS": "9"}},
+    TASK | {"params": {"command": "uptime", "timeLimitS": 1.5}},
+    TASK | {"params": {"command": "uptime", "timeLimitS": 1e300}},
+]
+WELL_FORMED = [
+    GOOD,
+    IMAGE | {"params": {"eject": True}},
+    IMAGE | {"params": {"mediaUrl": "http://10.77.0.1/rescue.iso"}},
+    TASK | {"params": {"command": "uptime", "timeLimitS": 60}},
+    TASK | {"params": {"command": "uptime", "timeLimitS": 60.0}},
+    GOOD | {"command": "machine.release", "params": {"wipe": "none", "disks": "root"}},
 ]
 
 
@@ -59,11 +79,12 @@ def test_what_has_not_the_form_is_refused_as_the_schema_says(body):
     assert not Draft202012Validator(automation.schema()).is_valid(body) or not printable
 
 
-def test_what_has_the_form_is_understood_as_the_schema_says():
+@pytest.mark.parametrize("body", WELL_FORMED)
+def test_what_has_the_form_is_understood_as_the_schema_says(body):
     Draft202012Validator.check_schema(automation.schema())
-    Draft202012Validator(automation.schema()).validate(GOOD)
+    Draft202012Validator(automation.schema()).validate(body)
 
-    assert automation.parse(GOOD).verb == "machine.power-on"
+    assert automation.parse(body).verb == body["command"]
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"[]", b"7", b"[" * 100_000])
@@ -97,6 +118,14 @@ def test_a_command_begins_the_same_workflow_as_over_rest(scene):
     assert answer["ok"]
     assert (flow.kind, flow.requested_by, flow.reason) == ("power-on", "amqp:ci", "night")
     assert done() == [("amqp:ci", "done")]
+
+
+@pytest.mark.services
+def test_media_are_taken_out_by_message_as_over_rest(scene):
+    answer = obey("ci", "m-1", IMAGE | {"params": {"eject": True}}, GRANTS)
+
+    flow = Workflow.get_by_id(answer["workflow"])
+    assert (flow.kind, flow.params["eject"], "url" in flow.params) == ("image", True, False)
 
 
 @pytest.mark.services
