@@ -17,6 +17,7 @@ from models.commands import (
     discoveries,
     holdings,
     idempotency,
+    past_jobs,
     runs,
     syncs,
     tasks,
@@ -85,7 +86,8 @@ def forget() -> None:
         gone = discoveries.prune()
         watching.forget()
         answers = idempotency.prune()
-    log.debug("reaper.forgot", strangers=gone, answers=answers)
+        of_jobs = past_jobs.prune()
+    log.debug("reaper.forgot", strangers=gone, answers=answers, of_jobs=of_jobs)
 
 
 def _pause() -> float:
