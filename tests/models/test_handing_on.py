@@ -144,6 +144,7 @@ def test_a_host_that_was_seen_off_gives_its_address_back_when_its_machine_retire
 
 def test_where_no_bmc_can_tell_a_person_says_that_a_host_is_off(active):
     failed_release(active)
+    asks.cancel(make.ADMIN, Workflow.get(Workflow.kind == Kind.CLEAN_UP.value).id)
     Machine.update(bmc=None).execute()
     flow = asks.power(make.ADMIN, active.machine, Kind.POWER_OFF)
     walks.advance(flow, make.render)
