@@ -10,7 +10,6 @@ from models.audit import Caller
 from models.commands import (
     catalogue,
     fetching,
-    handing_on,
     handing_out,
     inventories,
     network_source,
@@ -370,7 +369,6 @@ def _legal(machine: Machine, event: Event) -> None:
     came_from = None if machine.came_from is None else State(machine.came_from)
     commissioned = machine.commissioned_at is not None
     next_state(State(machine.state), event, came_from=came_from, commissioned=commissioned)
-    handing_on.demand(machine, event)
 
 
 def _judge(machine: Machine, kind: Kind) -> None:

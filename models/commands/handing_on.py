@@ -9,13 +9,14 @@ from types import MappingProxyType
 from typing import Final
 
 from models.errors import IllegalTransition
-from models.lifecycle import Event, State
+from models.kinds import Kind
+from models.lifecycle import State
 from models.tables import Allocation, Machine
 
 
-def demand(machine: Machine, event: Event) -> None:
-    """Return if *machine* has given back what *event* would hand on.  Raises IllegalTransition."""
-    if machine.state == State.FAILED.value and (demanded := _DEMANDED.get(event)):
+def demand(machine: Machine, kind: Kind) -> None:
+    """Return if *machine* has given back what *kind* would hand on.  Raises IllegalTransition."""
+    if machine.state == State.FAILED.value and (demanded := _DEMANDED.get(kind)):
         demanded(machine)
 
 
@@ -41,6 +42,6 @@ def _off(machine: Machine) -> None:
         )
 
 
-_DEMANDED: Final[Mapping[Event, Callable[[Machine], None]]] = MappingProxyType(
-    {Event.CLEAR: _bare, Event.COMMISSION: _bare, Event.RETIRE: _off}
+_DEMANDED: Final[Mapping[Kind, Callable[[Machine], None]]] = MappingProxyType(
+    {Kind.CLEAR: _bare, Kind.COMMISSION: _bare, Kind.RETIRE: _off}
 )

@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from models.audit import Caller
 from models.bootplan import Document
-from models.commands import begin, policy, traits, walks
+from models.commands import begin, handing_on, policy, traits, walks
 from models.commands.policy import Decision, Order
 from models.commands.runs import Intent
 from models.errors import NotReady
@@ -29,14 +29,16 @@ def begun(
 ) -> UUID:
     """Begin *kind* on *machine*, whose lock is held and whose state allows it; return its id.
 
-    Raises Forbidden, Unknown for an approval that is none, or NotReady while the machine is being
-    switched off and *kind* would leave it on.
+    Raises Forbidden, Unknown for an approval that is none, NotReady while the machine is being
+    switched off and *kind* would leave it on, or IllegalTransition for one that failed and has not
+    given back what *kind* would hand on.
     """
     decision = policy.permitted(caller, machine, kind.value, order)
     told = {**(params or {}), **_receipts(decision)}
     if kind in LIFECYCLE - _BESIDE:
         held = traits.of(machine, kind, told)
         told |= _superseded(machine, kind, caller, table_of(kind, held))
+    handing_on.demand(machine, kind)
     flow = begin.begun(machine, kind, caller, reason=order.reason, params=told)
     policy.use(decision, flow.id)
     _executed(flow, decision, order)
