@@ -1,6 +1,8 @@
 """Clients that several processes, or several agents, hear at once: each is answered once."""
 
+import json
 import socket
+import subprocess
 import sys
 from collections import Counter
 from contextlib import ExitStack, contextmanager
@@ -179,7 +181,16 @@ def both(wire, wide, tmp_path):
             dhcp_address=OTHER,
             tftp_address=OTHER,
         )
+        until(lambda: forwarding(wire.clients) == {"c0", "c1"})
         yield wide, other
+
+
+def forwarding(space):
+    """The ports of the bridge in *space* that let packets through: the kernel takes its time."""
+    told = subprocess.run(
+        ["bridge", "-n", space, "-j", "link", "show"], check=True, capture_output=True
+    )
+    return {port["ifname"] for port in json.loads(told.stdout) if port["state"] == "forwarding"}
 
 
 def test_two_agents_on_one_wire_give_no_address_twice_also_when_one_is_killed(wire, both):
