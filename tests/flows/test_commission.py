@@ -17,10 +17,12 @@ def by_image(machine):
 
 
 def cancelled(running):
-    """End the provisioning that follows by itself; return the machine."""
+    """End the provisioning that follows by itself, give back what it took; return the machine."""
     machine = running.until(lambda each: each["state"] == "provisioning")
     running.call("POST", f"/v1/workflows/{machine['workflow']['id']}/cancel", {})
-    return running.until(lambda each: each["state"] == "failed")
+    running.until(lambda each: each["state"] == "failed")
+    assert running.ask(machine["id"], "release", wipe="none")["state"] == "succeeded"
+    return running.machine()
 
 
 def names(rows):
