@@ -18,7 +18,8 @@ from tests.edge.conftest import TOKEN, serving
 
 pytestmark = pytest.mark.services
 
-BUDGET_MB = 90
+BUDGET_MB = 85
+"""Of its own: pages of files are the kernel's, shared with whatever else runs, and given back."""
 
 
 def family(edge):
@@ -26,15 +27,17 @@ def family(edge):
     return [master, *master.children(recursive=True)]
 
 
-def pss_mb(edge):
-    return sum(each.memory_full_info().pss for each in family(edge)) / 1e6
+def own_mb(edge):
+    """The memory that is nobody else's: what a fork shares with its parent counts once."""
+    maps = [mapped for each in family(edge) for mapped in each.memory_maps()]
+    return sum(mapped.pss for mapped in maps if not mapped.path.startswith("/")) / 1e6
 
 
 def test_it_serves_and_stays_within_its_memory(served):
     assert served.get("/v1/sites").json() == {"items": [], "next": None}
     assert served.get("/").status_code == 200
 
-    assert pss_mb(served) < BUDGET_MB
+    assert own_mb(served) < BUDGET_MB
 
 
 def test_it_logs_lines_of_json_without_query_strings_and_secrets(served):
