@@ -11,7 +11,7 @@ from tests.actors.integration_lab import SECRET, World
 from tests.actors.lane import Lane, on_postgres, on_rabbitmq
 from tests.actors.raw_headers import raw_headers
 from tests.actors.site_whole import Control
-from tests.services import postgres, rabbitmq
+from tests.services import postgres, provider, rabbitmq
 
 __all__ = ["raw_headers"]
 
@@ -26,6 +26,13 @@ def rabbitmq_server(tmp_path_factory) -> Iterator[rabbitmq.RabbitMQ]:
 def postgres_server() -> Iterator[postgres.Postgres]:
     with postgres.running(durable=False) as server:
         yield server
+
+
+@pytest.fixture
+def peer() -> Iterator[provider.Provider]:
+    """A provider that keeps to the contract."""
+    with provider.running() as made:
+        yield made
 
 
 @pytest.fixture(params=["rabbitmq", "postgres"])

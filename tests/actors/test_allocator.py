@@ -12,16 +12,9 @@ from models.tables import Audit, Errand, Holding, Machine
 from models.why import why
 from tests.actors.provider_lab import Provided, all_at, chosen_nothing, means
 from tests.models import make
-from tests.services import provider
 from tests.services.provider import answer, done_without_a_word, hang_up
 
 pytestmark = pytest.mark.services
-
-
-@pytest.fixture
-def peer():
-    with provider.running() as made:
-        yield made
 
 
 @pytest.fixture

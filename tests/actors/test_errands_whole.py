@@ -15,18 +15,11 @@ from models.tables import Errand, Holding
 from tests.actors.control_process import ControlProcess
 from tests.actors.lane import until
 from tests.models import make
-from tests.services import provider
 from tests.services.provider import TOKEN
 
 pytestmark = pytest.mark.services
 
 RECORD = "/records/node-01.prov.example"
-
-
-@pytest.fixture
-def peer():
-    with provider.running() as made:
-        yield made
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from tests.actors.lane import until
 from tests.actors.provider_lab import DOMAIN, Provided, all_at, chosen_nothing
 from tests.actors.test_errands_whole import lease_over
 from tests.models import make
-from tests.services import provider
 from tests.services.provider import TOKEN, answer, hang_up
 
 pytestmark = pytest.mark.services
@@ -25,12 +24,6 @@ pytestmark = pytest.mark.services
 HERE = {"id": "n-1", "site": "ams-1", "name": "provisioning", "cidr": "10.77.0.0/24"}
 NEW = {"id": "n-2", "site": "ams-1", "name": "rack-2", "cidr": "10.78.0.0/24"}
 ENDS = {"gateway": "10.78.0.1", "first": "10.78.0.20", "last": "10.78.0.40"}
-
-
-@pytest.fixture
-def peer():
-    with provider.running() as made:
-        yield made
 
 
 @pytest.fixture

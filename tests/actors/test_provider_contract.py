@@ -18,7 +18,6 @@ from actors.providers import conformance
 from actors.providers.conformance import Trial
 from config.capabilities import CAPABILITIES, External
 from config.secrets import Secret
-from tests.services import provider
 from tests.services.provider import TOKEN, answer, hang_up
 
 FILE = Path(__file__).parents[2] / "deploy" / "providers" / "openapi.yaml"
@@ -38,12 +37,6 @@ PUBLISHED = {
     "/allocate": {"post"},
     "/release": {"post"},
 }
-
-
-@pytest.fixture
-def peer():
-    with provider.running() as made:
-        yield made
 
 
 def trial(url, token="env:T"):  # noqa: S107 - a reference

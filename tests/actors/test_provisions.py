@@ -23,19 +23,12 @@ from models.tables import Allocation, Errand, Holding, Machine, Observation, Wor
 from tests.actors.lane import until
 from tests.actors.provider_lab import DOMAIN, Provided, all_at, chosen_nothing, external, means
 from tests.models import make
-from tests.services import provider
 from tests.services.provider import TOKEN, answer, done_without_a_word, hang_up
 
 pytestmark = pytest.mark.services
 
 NAME = f"node-01.{DOMAIN}"
 GIVEN = "10.77.0.99"
-
-
-@pytest.fixture
-def peer():
-    with provider.running() as made:
-        yield made
 
 
 @pytest.fixture
