@@ -8,7 +8,9 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
+from models import installers as rules
 from models import queries
+from models.answering import NO_TYPE, Hardware
 from models.errors import Invalid, NotFound
 from models.installers import Installer
 from models.views import ImageView, MachineView, ProfileView
@@ -23,10 +25,16 @@ _FIELDS: Final[Mapping[str, str]] = MappingProxyType(
 """Which field of what is asked leads to the field of a record that is at fault."""
 
 
-def demand_fit(machine_id: UUID, image_ref: str | None, profile_ref: str | None) -> None:
+def demand_fit(
+    machine_id: UUID,
+    image_ref: str | None,
+    profile_ref: str | None,
+    hardware: Hardware = NO_TYPE,
+) -> None:
     """Return if *machine_id* could be served all that installing takes.
 
-    What it has is taken where no reference is given.  Raises Invalid with the reference at fault,
+    What it has is taken where no reference is given; *hardware* is what its server type says.
+    Raises Invalid with the reference at fault,
     and leaves to the verb what names nothing.
     """
     machine = queries.machine(machine_id)
@@ -36,17 +44,21 @@ def demand_fit(machine_id: UUID, image_ref: str | None, profile_ref: str | None)
     except NotFound:
         return
     try:
-        installers.of(Installer(image.installer), _order(machine, image, profile))
+        installers.of(Installer(image.installer), _order(machine, image, profile, hardware))
     except Invalid as exc:
         where = f"{image.ref} with the profile {profile.ref}"
         field = _FIELDS.get(exc.field, exc.field)
         raise Invalid(f"image {where}: {exc}", field=field, hint=exc.hint) from exc
 
 
-def _order(machine: MachineView, image: ImageView, profile: ProfileView) -> render.Order:
+def _order(
+    machine: MachineView, image: ImageView, profile: ProfileView, hardware: Hardware
+) -> render.Order:
     paths = ("kernel_path", "initrd_path", "image_path", "iso_path")
     named = {path: getattr(image, path) for path in paths if getattr(image, path)}
-    disk = machine.root_disk or {}
+    row = rules.INSTALLERS[Installer(image.installer)]
+    chosen, found = machine.root_disk or {}, machine.facts
+    disk = chosen if row.one_disk else rules.disk(image.installer, chosen, found)
     return replace(
         render.ORDINARY,
         **named,
@@ -59,5 +71,6 @@ def _order(machine: MachineView, image: ImageView, profile: ProfileView) -> rend
         cloud_config_template=profile.cloud_config_template,
         ssh_keys=tuple(profile.ssh_keys),
         disk_serial=disk.get("serial"),
+        hardware=hardware,
         disk_wwn=disk.get("wwn"),
     )

@@ -93,12 +93,17 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
             _said("The image is written and verified", ", {written} bytes"),
             _said("The system is installed", " by {installer}"),
         ),
+        Seen.ANSWER_SERVED: _said("The installer is given its answer", ", {bytes} bytes"),
+        Seen.ANSWER_REPEATED: _said("The installer asked for its answer again"),
         Seen.DEPLOY_STARTED: _said("The deploy kernel reports"),
         Seen.DEPLOY_PROGRESS: _said("The deploy system is busy", ": {stage}"),
         Seen.DEPLOY_FAILED: _said("The deploy system failed", " at {stage}", ": {reason}"),
         Seen.INVENTORIED: _said("The deploy system has reported what is in the machine"),
         Seen.WIPED: _said("Partition tables and signatures are overwritten", ": {disks}"),
-        Seen.PHONED_HOME: _said("The installed system phoned home", " as {hostname}"),
+        Seen.PHONED_HOME: _said(
+            "The installed system phoned home", " as {hostname}", " from {address}"
+        ),
+        Seen.HOME_SUSPECT: _said("A first boot is not believed", ": {reason}"),
         Seen.STRANGE_REQUEST: _said("A request that does not belong to this run", ": {why}"),
         Seen.PLAN_SERVED: _said("The site holds boot plan", " {version}", ", files verified"),
         Seen.PLAN_REFUSED: _said("The site refuses the boot plan", ": {reason}"),

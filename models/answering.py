@@ -7,8 +7,8 @@ are decided here alone: whoever could write them could send a host to another co
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Any, Final, Self
 
 from models import answers
 from models.answers import Answer
@@ -28,11 +28,36 @@ LARGEST: Final = 64 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
-    """What a server type says: the disk to install to, the card to manage it by, and any key."""
+    """What a server type says: the disk to install to, the card to manage it by, and any key.
+
+    *disk* are properties of udev, of which any tells the disk that is known of the machine itself.
+    """
 
     boot_disk: str = ""
+    disk: Mapping[str, str] = field(default_factory=dict)
     management_nic: str = ""
     answer: str = ""
+
+    @classmethod
+    def of(cls, stated: Mapping[str, str]) -> Self:
+        """Return what `stated` gave."""
+        return cls(
+            boot_disk=stated.get("boot_disk", ""),
+            management_nic=stated.get("management_nic", ""),
+            answer=stated.get("answer", ""),
+        )
+
+    def stated(self) -> dict[str, str]:
+        """Return what the server type itself says, as plain values."""
+        return {
+            "boot_disk": self.boot_disk,
+            "management_nic": self.management_nic,
+            "answer": self.answer,
+        }
+
+
+NO_TYPE: Final = Hardware()
+"""Where no server type says anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +66,7 @@ class Ours:
 
     *ssh_key*: one line, the public half of the rebuild's own pair.  *password_hash*: crypt(5), used
     where the profile has none.  *fingerprint*: SHA-256 of the certificate behind the URLs, or "".
+    *usual*: keys of [global] for what nobody states.
     """
 
     fqdn: str
@@ -49,6 +75,7 @@ class Ours:
     installed_url: str
     first_boot_url: str
     fingerprint: str = ""
+    usual: Mapping[str, str] = field(default_factory=dict)
 
 
 def composed(profile: str, hardware: Hardware, ours: Ours) -> Answer:
@@ -110,8 +137,12 @@ def _section(merged: dict[str, Any], name: str, default: Mapping[str, Any]) -> d
 def _choose_disk(merged: dict[str, Any], hardware: Hardware) -> None:
     disks = _section(merged, "disk-setup", {})
     disks.setdefault("filesystem", "ext4")
-    if hardware.boot_disk and not disks.keys() & {"disk-list", "filter"}:
+    if disks.keys() & {"disk-list", "filter"}:
+        return
+    if hardware.boot_disk:
         disks["disk-list"] = [hardware.boot_disk]
+    elif hardware.disk:
+        disks |= {"filter": dict(hardware.disk), "filter-match": "any"}
 
 
 def _choose_card(merged: dict[str, Any], hardware: Hardware) -> None:
@@ -121,7 +152,7 @@ def _choose_card(merged: dict[str, Any], hardware: Hardware) -> None:
 
 
 def _add_ours(merged: dict[str, Any], ours: Ours) -> None:
-    general = _section(merged, "global", {})
+    general = merged["global"] = {**ours.usual, **_section(merged, "global", {})}
     general["fqdn"] = ours.fqdn
     if "root-password-hashed" not in general and ours.password_hash:
         general["root-password-hashed"] = ours.password_hash

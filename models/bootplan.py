@@ -2,7 +2,8 @@
 
 Control renders documents to canonical text with typed slots; the hash of that text is the receipt.
 The run's owner fills the slots when it serves.  A slot is `@@sprout:<name>@@`, and its name is one
-of run.id, run.token.script, run.token.seed, run.token.callback, boot.base_url.
+of run.id, run.ssh_key, run.token.script, run.token.seed, run.token.callback, machine.id,
+boot.base_url.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ from typing import Any, Final, Self
 from uuid import UUID
 
 from models.errors import Invalid
+from models.installer_calls import NOBODY, Caller
 from models.phases import ORDER, Phase
 
 SLOT: Final = re.compile(r"@@sprout:([a-z._]+)@@")
@@ -101,7 +103,8 @@ class BootPlan:
 
     *version* grows with every change of the machine's plan; *valid_for* is in seconds from when
     the owner stored it; *script* names the document that iPXE is given; *uefi* documents differ
-    by name only.
+    by name only.  *caller* is the machine where its installer asks who it is, and *ssh_key* the
+    public half of the run's own pair, where it has one.
     """
 
     machine: UUID
@@ -119,6 +122,8 @@ class BootPlan:
     files: tuple[File, ...] = ()
     valid_for: int = 0
     loaders: Mapping[str, str] = field(default_factory=dict)
+    caller: Caller = NOBODY
+    ssh_key: str = ""
 
     def document(self, name: str) -> Document | None:
         """Return the document called *name*, or None."""
@@ -150,7 +155,14 @@ class BootPlan:
             "files": [_plain(f) for f in self.files],
             "valid_for": self.valid_for,
             "loaders": dict(self.loaders),
+            **self._of_installer(),
         }
+
+    def _of_installer(self) -> dict[str, Any]:
+        """Return what few plans have: agents that do not know it agree on all others."""
+        caller = _plain(self.caller) | {"macs": list(self.caller.macs)}
+        told = {"caller": caller if any(caller.values()) else None, "ssh_key": self.ssh_key}
+        return {name: value for name, value in told.items() if value}
 
     @classmethod
     def decode(cls, body: Mapping[str, Any]) -> Self:
@@ -180,6 +192,8 @@ class BootPlan:
             files=tuple(File(**_known(File, f)) for f in body.get("files", ())),
             valid_for=int(body.get("valid_for", 0)),
             loaders=dict(body.get("loaders", {})),
+            caller=_caller(body.get("caller", {})),
+            ssh_key=str(body.get("ssh_key", "")),
         )
 
     @property
@@ -237,7 +251,8 @@ def slot_values(plan: BootPlan, site_key: bytes) -> dict[str, str]:
     if plan.run is None:
         return {"boot.base_url": plan.boot_base_url}
     tokens = {f"run.token.{a.value}": token(site_key, plan.run, a) for a in Access}
-    return {"run.id": str(plan.run), "boot.base_url": plan.boot_base_url, **tokens}
+    ids = {"run.id": str(plan.run), "machine.id": str(plan.machine), "run.ssh_key": plan.ssh_key}
+    return {**ids, "boot.base_url": plan.boot_base_url, **tokens}
 
 
 def url(plan: BootPlan, site_key: bytes, access: Access, name: str) -> str:
@@ -249,6 +264,10 @@ def url(plan: BootPlan, site_key: bytes, access: Access, name: str) -> str:
 
 def _plain(value: Any) -> dict[str, Any]:
     return {name: getattr(value, name) for name in value.__dataclass_fields__}
+
+
+def _caller(body: Mapping[str, Any]) -> Caller:
+    return Caller(**_known(Caller, body) | {"macs": tuple(map(str, body.get("macs", ())))})
 
 
 def _known(kind: type[Any], body: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,6 +34,17 @@ class Caller:
     uuid: str = ""
     serial: str = ""
 
+    def tiers(self) -> tuple[tuple[str, ...], ...]:
+        """Return by what names the machine can be found, the surest kind first."""
+        return (
+            tuple(f"mac {mac}" for mac in self.macs),
+            (f"uuid {self.uuid.lower()}",) if self.uuid else (),
+            (f"serial {self.serial}",) if self.serial else (),
+        )
+
+
+NOBODY: Final = Caller()
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installed:
@@ -59,7 +70,7 @@ class Home:
 def asked(document: Any) -> Caller:
     """Return who asks for an answer.  Raises Invalid where nothing tells."""
     caller = _caller(_mapping(document))
-    if caller == Caller():
+    if caller == NOBODY:
         raise Invalid(
             "nothing says who asks: no network card, no UUID and no serial number",
             field="/network_interfaces",

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
+from models import facts
 from models.errors import NotReady
 from models.steps import Trait
 
@@ -32,6 +33,7 @@ class Installer(StrEnum):
     IMAGE = "image"
     AUTOINSTALL = "autoinstall"
     PRESEED = "preseed"
+    PROXMOX = "proxmox"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +41,15 @@ class Row:
     """*medium* is the role of the large file, whose size is the image's bytes; None: it needs none.
 
     *copies* of it lie in the machine's memory beside *own_mib* of the installer itself; None: what
-    the installer needs is not judged.
+    the installer needs is not judged.  *one_disk*: it writes the one that is known of the machine,
+    and else what its answer names.
     """
 
     called: str
     medium: str | None = None
     copies: int = 0
     own_mib: int | None = None
+    one_disk: bool = True
     traits: frozenset[Trait] = frozenset()
 
     @property
@@ -64,8 +68,32 @@ INSTALLERS: Final[Mapping[Installer, Row]] = MappingProxyType(
             called="an Ubuntu ISO", medium="iso", copies=1, own_mib=1536, traits=_BY_PACKAGES
         ),
         Installer.PRESEED: Row(called="Debian's installer", own_mib=512, traits=_BY_PACKAGES),
+        # iPXE loads the ISO into memory, and the kernel unpacks it there into its initramfs.
+        Installer.PROXMOX: Row(
+            called="a Proxmox VE ISO",
+            medium="iso",
+            copies=2,
+            own_mib=1024,
+            one_disk=False,
+            traits=frozenset({Trait.PROXMOX}),
+        ),
     }
 )
+
+
+def disk(
+    installer: str, chosen: Mapping[str, Any] | None, found: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return {serial, wwn, min_bytes} of the disk to write, as `facts.root_disk` does.
+
+    Raises NotReady where exactly one must be known, and is not.
+    """
+    try:
+        return facts.root_disk(chosen, found)
+    except NotReady:
+        if INSTALLERS[Installer(installer)].one_disk:
+            raise
+        return {"serial": "", "wwn": "", "min_bytes": 0}
 
 
 def memory_mib(installer: str, *, medium_bytes: int, initrd_bytes: int) -> int | None:

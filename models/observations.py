@@ -48,12 +48,15 @@ class Seen(StrEnum):
     INSTALL_PROGRESS = "install-progress"
     INSTALL_FAILED = "install-failed"
     INSTALLED = "installed"
+    ANSWER_SERVED = "answer-served"
+    ANSWER_REPEATED = "answer-repeated"
     DEPLOY_STARTED = "deploy-started"
     DEPLOY_PROGRESS = "deploy-progress"
     DEPLOY_FAILED = "deploy-failed"
     INVENTORIED = "inventoried"
     WIPED = "wiped"
     PHONED_HOME = "phoned-home"
+    HOME_SUSPECT = "home-suspect"
     STRANGE_REQUEST = "strange-request"
     PLAN_SERVED = "plan-served"
     PLAN_REFUSED = "plan-refused"
@@ -86,11 +89,14 @@ DURABLE: Final = frozenset(
         Seen.INSTALL_STARTED,
         Seen.INSTALLED,
         Seen.INSTALL_FAILED,
+        Seen.ANSWER_SERVED,
+        Seen.ANSWER_REPEATED,
         Seen.DEPLOY_STARTED,
         Seen.DEPLOY_FAILED,
         Seen.INVENTORIED,
         Seen.WIPED,
         Seen.PHONED_HOME,
+        Seen.HOME_SUSPECT,
         Seen.PLAN_SERVED,
         Seen.PLAN_REFUSED,
         Seen.PLAN_WITHDRAWN,

@@ -33,6 +33,7 @@ REACHED_BY: Final[Mapping[Seen, Phase]] = MappingProxyType(
         Seen.PLAN_SERVED: Phase.PXE_READY,
         Seen.SCRIPT_SERVED: Phase.PXE_BOOTED,
         Seen.INSTALL_STARTED: Phase.INSTALLING,
+        Seen.ANSWER_SERVED: Phase.INSTALLING,
         Seen.INSTALLED: Phase.INSTALLED,
         Seen.DEPLOY_STARTED: Phase.INSTALLING,
         Seen.INVENTORIED: Phase.INSTALLED,

@@ -103,6 +103,9 @@ class Trait(StrEnum):
     INSTALLER = "installer"
     """A distribution's own installer: it loads its medium first, and installs by packages."""
 
+    PROXMOX = "proxmox"
+    """The installer of Proxmox VE: it asks for its answer, and reports in its own words."""
+
 
 class Decision(StrEnum):
     """Verbs that the engine runs inside its transaction."""

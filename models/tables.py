@@ -17,6 +17,7 @@ from models.rows.engine import (
     Outbox,
     Plan,
     Run,
+    RunKey,
     Task,
     Workflow,
 )
@@ -76,6 +77,7 @@ __all__ = [
     "Profile",
     "Range",
     "Run",
+    "RunKey",
     "Session",
     "SignInCode",
     "Site",
@@ -97,6 +99,7 @@ ALL: Final = (
     Allocation,
     Workflow,
     Run,
+    RunKey,
     Plan,
     Task,
     Errand,

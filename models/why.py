@@ -44,6 +44,7 @@ _REMEDY: Final[Mapping[str, str]] = MappingProxyType(
         "plan-served": "See that its files lie unchanged at the site, or where the image says.",
         "netbooted": "See that the machine boots from the network: cable, boot order, PXE enabled.",
         "installing": "Look at its console: the kernel was fetched and has not reported.",
+        "answered": "Look at its console: its boot files were fetched, and no installer has asked.",
         "inventoried": "Look at its console: what was fetched to take inventory has not reported.",
         "phoned-home": "Look at its console: does it boot from its disk, and reach the site?",
     }

@@ -9,6 +9,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any, Final
 
+from models import install_steps
 from models.errands import Errand
 from models.kinds import Kind
 from models.lifecycle import Event
@@ -87,31 +88,6 @@ def _netboot(failed: Seen) -> tuple[Step, ...]:
     return driven + by_hand
 
 
-def _installing(expects: str, deadline_s: int) -> Step:
-    return expect(
-        "installing",
-        Seen.INSTALL_STARTED,
-        expects,
-        deadline_s,
-        Seen.INSTALL_FAILED,
-        Seen.BOOT_FAILED,
-        party=_MACHINE,
-        heeds=Seen.BOOT_TROUBLE,
-    )
-
-
-def _installed(expects: str, deadline_s: int) -> Step:
-    return expect(
-        "installed",
-        Seen.INSTALLED,
-        expects,
-        deadline_s,
-        Seen.INSTALL_FAILED,
-        party=_MACHINE,
-        settles=True,
-    )
-
-
 _ADDRESSED: Final = (
     *where(
         errand("address-given", Errand.IPAM_ALLOCATE, "the IPAM to give it an address"),
@@ -185,24 +161,7 @@ _PROVISION: Final = Table(
         decide("run-prepared", Decision.PREPARE_RUN, "an address, a run and a boot plan"),
         _PLAN_SERVED,
         *_netboot(Seen.INSTALL_FAILED),
-        *where(
-            _installing("its deploy kernel to start and report", 900),
-            _installed("the image to be written and verified", 2700),
-            unless=[Trait.INSTALLER],
-        ),
-        *where(
-            # Kernel, initramfs and then a whole ISO come over the network before it can report.
-            _installing("the installer to be loaded, to start and to report", 3600),
-            _installed("the installer to install the system and report", 3 * 3600),
-            only=[Trait.INSTALLER],
-        ),
-        expect(
-            "phoned-home",
-            Seen.PHONED_HOME,
-            "the installed system to boot from disk and phone home",
-            1200,
-            party=_MACHINE,
-        ),
+        *install_steps.STEPS,
         decide("active", Decision.FINISH, "the machine becomes active"),
     ),
 )

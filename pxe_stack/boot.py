@@ -5,28 +5,25 @@ gets the constant answer: local boot for a script, 404 for anything else, 200 fo
 it is written down.
 """
 
-import hashlib
-import hmac
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
 from types import MappingProxyType
-from typing import Any, Final
-from uuid import UUID
+from typing import Final
 
 import structlog
 
-from models import bootplan
-from models.bootplan import SLOT, Access, Action, Document
+from models.bootplan import Access, Action
 from models.observations import Seen
 from models.phases import Phase
-from pxe_stack import boot_entry, boot_files, forms, metadata, scripts
+from pxe_stack import boot_entry, boot_files, forms, host_calls, metadata, scripts
 from pxe_stack.boot_sources import Sources, note, strange
 from pxe_stack.directory import Known
 from pxe_stack.http_answer import Answer, plain, text
 from pxe_stack.http_message import Request
+from pxe_stack.run_door import filled, is_late, known_by_run, stranger
 
 _DEPLOY: Final = {
     "started": Seen.DEPLOY_STARTED,
@@ -52,7 +49,6 @@ _WANTS: Final = frozenset({"started", "progress"})
 """Reports by which a machine asks whether it may go on: one whose run was cancelled may not."""
 _PART: Final = "report-"
 _REPORTS: Final = frozenset(name for each in CALLBACKS.values() for name in each)
-_SERVED: Final = {Access.SCRIPT: Seen.SCRIPT_SERVED, Access.SEED: Seen.SEED_SERVED}
 SCRIPT: Final = scripts.IPXE.script
 
 log = structlog.get_logger()
@@ -91,43 +87,16 @@ def _run(sources: Sources, request: Request, rest: str) -> Answer:
 def _document(sources: Sources, request: Request, run: str, token: str, name: str) -> Answer:
     """A script or seed, in its window, to the machine that it was rendered for."""
     begun = time.perf_counter()
-    known = _known(sources, run)
+    known = known_by_run(sources, run)
     found = None if known is None else metadata.document(known.plan, name)
     path = f"/boot/{run[:36]}/***/{name[:64]}"
     access = Access.SCRIPT if found is None else found.access
-    why = _stranger(sources, request, known, access, token)
+    why = stranger(sources, request, known, access, token)
     why = why or ("" if found else "no-such-document")
     if known is None or found is None or why:
         strange(sources, request, why, known, path=path)
         return _constant(sources, name)
-    return _filled(sources, request, known, found, path=path, begun=begun)
-
-
-def _filled(
-    sources: Sources, request: Request, known: Known, found: Document, *, path: str, begun: float
-) -> Answer:
-    body = bootplan.fill(found.body, bootplan.slot_values(known.plan, sources.key)).encode()
-    made = text(body, media_type=found.media_type, request=request)
-    if request.method == "GET":
-        data = {
-            "path": path,
-            "status": made.status.value,
-            "ms": round((time.perf_counter() - begun) * 1000, 2),
-            **_receipt(sources, found, body),
-        }
-        note(sources, request, _SERVED[found.access], known, data)
-    return made
-
-
-def _receipt(sources: Sources, document: Document, body: bytes) -> dict[str, Any]:
-    """What proves later which bytes were served, without keeping them."""
-    return {
-        "document": document.name,
-        "receipt": document.receipt,
-        "slots": sorted(set(SLOT.findall(document.body))),
-        "bytes": len(body),
-        "keyed": hmac.new(sources.key, body, hashlib.sha256).hexdigest(),
-    }
+    return filled(sources, request, known, found, path=path, begun=begun)
 
 
 def _constant(sources: Sources, name: str) -> Answer:
@@ -148,12 +117,12 @@ def _callback(sources: Sources, request: Request, run: str, token: str, name: st
         fields = forms.read(request.body)
     except forms.Unreadable as exc:
         return text(f"{exc}\n", status=HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
-    known = _known(sources, run)
+    known = known_by_run(sources, run)
     kind = None if known is None else CALLBACKS[known.plan.action].get(name)
-    why = _stranger(sources, request, known, Access.CALLBACK, token)
+    why = stranger(sources, request, known, Access.CALLBACK, token)
     why = why or ("" if kind else "not-of-this-run")
     if known is None or kind is None or why:
-        late = why != "not-of-this-run" and _is_late(sources, run, token)
+        late = why != "not-of-this-run" and is_late(sources, run, token)
         strange(
             sources,
             request,
@@ -176,8 +145,8 @@ def _part(sources: Sources, request: Request, run: str, token: str, name: str) -
     number = name.removeprefix(_PART)
     if sources.reports is None or not (number.isascii() and number.isdigit()):
         return plain(HTTPStatus.NOT_FOUND)
-    known = _known(sources, run)
-    why = _stranger(sources, request, known, Access.CALLBACK, token)
+    known = known_by_run(sources, run)
+    why = stranger(sources, request, known, Access.CALLBACK, token)
     if known is not None and not why and not _takes_inventory(known):
         why = "not-of-this-run"
     if known is None or known.plan.run is None or why:
@@ -208,37 +177,14 @@ def _sealed(sources: Sources, known: Known, fields: Mapping[str, str]) -> bool:
 
 
 def _run_trouble(sources: Sources, request: Request, run: str, token: str) -> Answer:
-    known = _known(sources, run)
-    why = _stranger(sources, request, known, Access.CALLBACK, token)
+    known = known_by_run(sources, run)
+    why = stranger(sources, request, known, Access.CALLBACK, token)
     again = why == "window-closed" and known is not None and known.phase is Phase.FAILED
     if known is None or (why and not again):
         strange(sources, request, why, known, path=f"/boot/{run[:36]}/***/{boot_entry.TROUBLE}")
     else:
         boot_entry.tell_trouble(sources, request, known, Seen.BOOT_FAILED)
     return text("ok\n")
-
-
-def _stranger(
-    sources: Sources, request: Request, known: Known | None, access: Access, token: str
-) -> str:
-    """Return why a request is not from whom its URL was made for, or nothing when it is."""
-    if known is None or known.plan.run is None:
-        return "no-such-run"
-    right = bootplan.token(sources.key, known.plan.run, access)
-    if not hmac.compare_digest(right.encode(), token.encode()):
-        return "wrong-token"
-    if not known.may_be_at(request.client):
-        return "wrong-address"
-    return "" if known.opens(access) else "window-closed"
-
-
-def _is_late(sources: Sources, run: str, token: str) -> bool:
-    """Whether the token is one that this site made, for a run that is over."""
-    try:
-        right = bootplan.token(sources.key, UUID(run), Access.CALLBACK)
-    except ValueError:
-        return False
-    return hmac.compare_digest(right.encode(), token.encode())
 
 
 def _metadata(version: str, sources: Sources, request: Request, rest: str) -> Answer:
@@ -252,14 +198,7 @@ def _metadata(version: str, sources: Sources, request: Request, rest: str) -> An
     found = metadata.document(known.plan, f"{version}/{rest}")
     if found is None:
         return plain(HTTPStatus.NOT_FOUND)
-    return _filled(sources, request, known, found, path=path, begun=begun)
-
-
-def _known(sources: Sources, run: str) -> Known | None:
-    try:
-        return sources.directory.by_run(UUID(run))
-    except ValueError:
-        return None
+    return filled(sources, request, known, found, path=path, begun=begun)
 
 
 View = Callable[[Sources, Request, str], Answer]
@@ -280,6 +219,7 @@ VIEWS: Final[Mapping[str, Row]] = MappingProxyType(
         "ipxe": Row(boot_entry.of_ipxe),
         "grub": Row(boot_entry.of_grub),
         "boot": Row(_run, _READ | {"POST"}),
+        "api": Row(host_calls.of_api, _READ | {"POST"}),
         "artifacts": Row(boot_files.artifact),
         "loaders": Row(boot_files.loader),
         **{name: Row(partial(_metadata, name)) for name in metadata.VERSIONS},

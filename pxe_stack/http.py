@@ -10,6 +10,7 @@ from typing import Final
 
 from flask import Blueprint, Flask, Response, g, request
 
+from models import installer_calls
 from pxe_stack import boot, forms, metadata
 from pxe_stack.boot import CALLBACKS, SCRIPT
 from pxe_stack.boot_sources import Sources
@@ -24,6 +25,7 @@ _RULES: Final = (
     ("/healthz", "healthz", ("GET",)),
     ("/ipxe/<path:rest>", "entry", ("GET",)),
     ("/boot/<path:rest>", "run", ("GET", "POST")),
+    ("/api/<path:rest>", "host", ("GET", "POST")),
     ("/artifacts/<path:rest>", "artifact", ("GET",)),
     ("/loaders/<path:rest>", "loader", ("GET",)),
     *((f"/{name}/<path:rest>", f"metadata-{name}", ("GET",)) for name in metadata.VERSIONS),
@@ -33,7 +35,7 @@ _RULES: Final = (
 def app(sources: Sources) -> Flask:
     """Return boot HTTP as an application of its own, whose errors are short and plain."""
     made = Flask("pxe_stack", static_folder=None)
-    made.config["MAX_CONTENT_LENGTH"] = forms.LARGEST
+    made.config["MAX_CONTENT_LENGTH"] = max(forms.LARGEST, installer_calls.LARGEST)
     made.url_map.merge_slashes = False
     made.after_request(_named)
     made.register_blueprint(blueprint(sources))

@@ -13,6 +13,7 @@ from enum import Enum, auto
 from http import HTTPStatus
 from typing import Final
 
+from models import installer_calls
 from pxe_stack import http_message
 from pxe_stack.forms import LARGEST
 from pxe_stack.http_answer import Answer, FilePart, head_of, plain
@@ -21,6 +22,8 @@ from pxe_stack.http_message import Head, Refused, Request
 READ: Final = 16 * 1024
 TURN: Final = 1024 * 1024
 """Most bytes that one connection sends before others have their turn."""
+_CALLS: Final = "/api/"
+"""Below it, installers tell of all their disks."""
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -204,7 +207,7 @@ class Line:
         del self.received[:length]
         self.id = http_message.request_id(head.request.fields)
         self._keep, self._bare = head.keep, head.request.method == "HEAD"
-        if head.length > LARGEST:
+        if head.length > _most(head):
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         if head.has_body:
             self._enter(State.BODY)
@@ -216,6 +219,7 @@ class Line:
         if not head.has_body:
             return b""
         if head.chunked:
+            # Read anew with each piece that comes: installers say how long their calls are.
             found = http_message.chunks(self.received, LARGEST)
         elif len(self.received) < head.length:
             found = None
@@ -301,3 +305,9 @@ class Line:
         self.state = State.CLOSED
         self._settle()
         self.sock.close()
+
+
+def _most(head: Head) -> int:
+    """Return the bytes of a body that are taken after *head*."""
+    called = head.request.path.startswith(_CALLS)
+    return installer_calls.LARGEST if called else LARGEST

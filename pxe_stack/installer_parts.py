@@ -1,7 +1,7 @@
 """What documents of different installers are made of."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from models import names
@@ -21,11 +21,19 @@ def scripts(
 ) -> tuple[Document, Document]:
     """Return the boot scripts, for iPXE and for GRUB, that start the kernel with *arguments*."""
     words = arguments(order)
-    ipxe = kernel_args.line((Part("initrd", "initrd.img"), *words))
-    grub = kernel_args.line(words, grub=True)
+    return started(order, (Part("initrd", "initrd.img"), *words), words)
+
+
+def started(
+    order: Order, ipxe: Iterable[Word], grub: Iterable[Word], *, carries_iso: bool = False
+) -> tuple[Document, Document]:
+    """Return the boot scripts that start the kernel with these words, as their loader has it."""
+    by_ipxe = render.ipxe_script(order, kernel_args.line(ipxe), carries_iso=carries_iso)
+    line = kernel_args.line(grub, grub=True)
+    by_grub = render.grub_script(order, line, carries_iso=carries_iso)
     return (
-        render.document("script", Access.SCRIPT, render.ipxe_script(order, ipxe)),
-        render.document("script.grub", Access.SCRIPT, render.grub_script(order, grub)),
+        render.document("script", Access.SCRIPT, by_ipxe),
+        render.document("script.grub", Access.SCRIPT, by_grub),
     )
 
 

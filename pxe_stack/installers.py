@@ -10,7 +10,7 @@ from typing import Final
 
 from models.bootplan import Document
 from models.installers import Installer
-from pxe_stack import autoinstall, preseed, render, seeds
+from pxe_stack import autoinstall, preseed, proxmox, render, seeds
 from pxe_stack.render import Order
 
 Documents = Callable[[Order], tuple[Document, ...]]
@@ -20,13 +20,21 @@ DOCUMENTS: Final[Mapping[Installer, Documents]] = MappingProxyType(
         Installer.IMAGE: render.documents,
         Installer.AUTOINSTALL: autoinstall.documents,
         Installer.PRESEED: preseed.documents,
+        Installer.PROXMOX: proxmox.documents,
     }
 )
 
 _BELONGS: Final = MappingProxyType(
-    {autoinstall.KEY: Installer.AUTOINSTALL, preseed.KEY: Installer.PRESEED}
+    {
+        autoinstall.KEY: Installer.AUTOINSTALL,
+        preseed.KEY: Installer.PRESEED,
+        proxmox.KEY: Installer.PROXMOX,
+    }
 )
 """Keys of a profile that are for one installer alone."""
+
+_BY_CLOUD_CONFIG: Final = tuple(kind for kind in DOCUMENTS if kind is not Installer.PROXMOX)
+"""Installers of what a profile without such a key is for."""
 
 
 def of(installer: Installer, order: Order) -> tuple[Document, ...]:
@@ -45,7 +53,7 @@ def check_template(template: str) -> None:
     """
     order = replace(render.ORDINARY, cloud_config_template=template, disk_serial=None)
     keys = _belonging(template, order)
-    for installer in {_BELONGS[key] for key in keys} or DOCUMENTS:
+    for installer in {_BELONGS[key] for key in keys} or _BY_CLOUD_CONFIG:
         of(installer, order)
 
 

@@ -10,7 +10,8 @@ from typing import Final
 from uuid import UUID
 
 from models.bootplan import BootPlan, snapshot_digest
-from pxe_stack import moment, net_store, sqlite
+from models.installer_calls import Caller
+from pxe_stack import caller_index, moment, net_store, sqlite
 from pxe_stack.directory import Held, StoredFile
 from pxe_stack.moment import Moment
 from pxe_stack.net_store import NetStore
@@ -43,7 +44,9 @@ class PlanStore(NetStore):
     """The boot plans, networks and artifacts of this site.  One process writes, any number read."""
 
     def __init__(self, path: Path) -> None:
-        super().__init__(sqlite.Database(path, f"{_SCHEMA}; {net_store.SCHEMA}"))
+        super().__init__(
+            sqlite.Database(path, f"{_SCHEMA}; {caller_index.SCHEMA}; {net_store.SCHEMA}")
+        )
         self._found: dict[tuple[str, str], Held] = {}
         self._decoded: dict[str, Held] = {}
 
@@ -78,6 +81,8 @@ class PlanStore(NetStore):
             if held:
                 times = (machine, since.boot, since.running)
                 connection.execute("INSERT OR REPLACE INTO moments VALUES (?, ?, ?)", times)
+            if kept:
+                caller_index.keep(connection, plan)
             self._found.clear()
         return kept > 0
 
@@ -92,6 +97,7 @@ class PlanStore(NetStore):
                 " WHERE machine = ? AND body IS NOT NULL",
                 (str(machine),),
             ).rowcount
+            caller_index.forget(connection, machine)
             self._found.clear()
         return gone > 0
 
@@ -110,6 +116,12 @@ class PlanStore(NetStore):
     def by_machine(self, machine: UUID) -> Held | None:
         """Return the plan of *machine*."""
         return self._find("machine", str(machine))
+
+    def by_caller(self, caller: Caller) -> Held | None:
+        """Return the plan of the one machine that *caller* is."""
+        with self._db.reading() as connection:
+            machine = caller_index.find(connection, caller)
+        return None if machine is None else self._find("machine", machine)
 
     def highest(self, machine: UUID) -> int:
         """Return the highest version of *machine*'s plan that was ever here, 0 for none."""

@@ -16,6 +16,7 @@ from jinja2.meta import find_undeclared_variables
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from models import names
+from models.answering import NO_TYPE, Hardware
 from models.bootplan import SLOT_MARK, Access, Addressing, Document, slot
 from models.errors import Invalid
 from pxe_stack import kernel_args, seeds
@@ -59,7 +60,8 @@ class Order:
     """One machine's deployment.
 
     Paths are below /artifacts/; *image_size* and *disk_min_bytes* in bytes; *kernel_args* one word
-    each.  *disk_serial* and *disk_wwn* may be empty, though not both.
+    each.  *disk_serial* and *disk_wwn* may be empty, though not both, where no *hardware* names a
+    disk.
     """
 
     hostname: str
@@ -79,6 +81,7 @@ class Order:
     kernel_args: tuple[str, ...] = ()
     cloud_config_template: str = ""
     ssh_keys: tuple[str, ...] = ()
+    hardware: Hardware = NO_TYPE
     doing: str = INSTALLING
 
     @property
@@ -149,19 +152,23 @@ def script(order: Order) -> str:
     return ipxe_script(order, _arguments(order, Part("initrd", "initrd.img")))
 
 
-def ipxe_script(order: Order, arguments: str) -> str:
-    """Return the iPXE script that starts *order*'s kernel with *arguments*."""
+def ipxe_script(order: Order, arguments: str, *, carries_iso: bool = False) -> str:
+    """Return the iPXE script that starts *order*'s kernel with *arguments*.
+
+    *carries_iso*: the ISO lies in its initramfs, as /proxmox.iso.
+    """
     return _script(
         "ipxe/install.ipxe",
         order,
         kernel_url=f"{BASE}{artifact(order.kernel_path, field='/kernelPath')}",
         initrd_url=f"{BASE}{artifact(order.initrd_path, field='/initrdPath')}",
+        iso_url=f"{BASE}{artifact(order.iso_path, field='/isoPath')}" if carries_iso else "",
         arguments=arguments,
         callback_url=CALLBACK_URL,
     )
 
 
-def grub_script(order: Order, arguments: str | None = None) -> str:
+def grub_script(order: Order, arguments: str | None = None, *, carries_iso: bool = False) -> str:
     """Return the same for a GRUB, in paths of the server that it came from by TFTP or HTTP.
 
     *arguments* are the deploy kernel's where none are given.
@@ -171,6 +178,7 @@ def grub_script(order: Order, arguments: str | None = None) -> str:
         order,
         kernel_path=artifact(order.kernel_path, field="/kernelPath"),
         initrd_path=artifact(order.initrd_path, field="/initrdPath"),
+        iso_path=artifact(order.iso_path, field="/isoPath") if carries_iso else "",
         arguments=_arguments(order) if arguments is None else arguments,
         trouble_path=f"{_PATH}/{slot('run.token.callback')}/trouble",
     )

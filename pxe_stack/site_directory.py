@@ -7,6 +7,7 @@ from uuid import UUID
 
 from models.bootnet import Mode
 from models.bootplan import BootPlan
+from models.installer_calls import Caller
 from models.phases import Phase
 from pxe_stack import moment
 from pxe_stack.directory import Held, Known, StoredFile, is_fresh
@@ -44,6 +45,9 @@ class SiteDirectory:
             if heard is not None and heard.is_at(address):
                 return heard
         return self._known(self._plans.by_address(address))
+
+    def by_caller(self, caller: Caller) -> Known | None:
+        return self._known(self._plans.by_caller(caller))
 
     def file(self, url_path: str) -> StoredFile | None:
         return self._plans.file(url_path)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from models.answering import Hardware
 from models.bootplan import Action, Document
 from models.commands.runs import Intent
 from models.installers import Installer
@@ -25,6 +26,7 @@ def _install(intent: Intent) -> tuple[Document, ...]:
         image_size=intent.image_bytes,
         cloud_config_template=intent.cloud_config_template,
         ssh_keys=intent.ssh_keys,
+        hardware=Hardware.of(intent.hardware),
         disk_min_bytes=intent.disk["min_bytes"] or intent.image_bytes,
     )
     return installers.of(Installer(intent.installer), order)

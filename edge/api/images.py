@@ -33,7 +33,7 @@ from models.commands import catalogue, inventory
 api: Final = resource("images", "Operating systems that machines can be given.")
 
 Architecture = Literal["x86_64", "arm64"]
-InstallerName = Literal["image", "autoinstall", "preseed"]
+InstallerName = Literal["image", "autoinstall", "preseed", "proxmox"]
 
 _EXAMPLE: Final = {
     "ref": "debian-12",
@@ -85,7 +85,8 @@ class NewImage(Body):
         InstallerName,
         Field(
             description="What puts the system on the disk: `image` writes imagePath, `autoinstall`"
-            " is Ubuntu's from isoPath, `preseed` is Debian's, which needs no more than its kernel."
+            " is Ubuntu's from isoPath, `preseed` is Debian's, which needs no more than its kernel,"
+            " `proxmox` is that of Proxmox VE from isoPath."
         ),
     ] = "image"
     image_path: Annotated[
@@ -95,7 +96,8 @@ class NewImage(Body):
     iso_path: Annotated[
         RelativePath | None,
         Field(
-            description="For autoinstall: the live server's ISO, which kernel and initrd are of."
+            description="For autoinstall the live server's ISO, for proxmox the prepared one, which"
+            " kernel and initrd are of."
         ),
     ] = None
     checksums: Checksums = Field(default_factory=dict)

@@ -102,7 +102,7 @@ def create_image(
     kernel_path: KernelPath,
     initrd_path: InitrdPath,
     installer: Annotated[
-        str, typer.Option(help="image, autoinstall (Ubuntu) or preseed (Debian).")
+        str, typer.Option(help="image, autoinstall (Ubuntu), preseed (Debian) or proxmox.")
     ] = "",
     image_path: ImagePath = "",
     iso_path: IsoPath = "",

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from models import audit, facts, installers
+from models import audit, installers
 from models.actions import ACTIONS
+from models.answering import Hardware
 from models.audit import Caller
 from models.commands import (
     catalogue,
@@ -64,12 +65,13 @@ def provision(
     image_ref: str,
     profile_ref: str,
     network_id: UUID | None = None,
+    hardware: Hardware | None = None,
     reason: str = "",
     approval_id: UUID | None = None,
 ) -> UUID:
     """Ask for an operating system on the machine's disk; of an active one, that is to reprovision.
 
-    Raises DomainError.
+    *hardware* is what a server type says, for an installer that is told.  Raises DomainError.
     """
     asked = {
         "imageRef": image_ref,
@@ -79,7 +81,7 @@ def provision(
     order = Order(reason=reason, approval_id=approval_id, parameters=asked)
     with database.atomic():
         machine = locked(machine_id)
-        return _provisioned(caller, machine, order)
+        return _provisioned(caller, machine, order, hardware)
 
 
 def reprovision(
@@ -107,7 +109,9 @@ def reprovision(
         return _provisioned(caller, machine, order)
 
 
-def _provisioned(caller: Caller, machine: Machine, order: Order) -> UUID:
+def _provisioned(
+    caller: Caller, machine: Machine, order: Order, hardware: Hardware | None = None
+) -> UUID:
     _judge(machine, Kind.PROVISION)
     handing_out.demand_agreed(machine)
     asked = order.parameters
@@ -123,7 +127,7 @@ def _provisioned(caller: Caller, machine: Machine, order: Order) -> UUID:
     named = asked.get("networkId")
     network = runs.provisioning_network(machine, None if named is None else UUID(named))
     network_source.demand_there(network)
-    disk = facts.root_disk(machine.root_disk, machine.facts)
+    disk = installers.disk(image.installer, machine.root_disk, machine.facts)
     _fits(image, machine)
     runs.owner(machine)
     params = {
@@ -135,6 +139,7 @@ def _provisioned(caller: Caller, machine: Machine, order: Order) -> UUID:
         "profile": profile.ref,
         "network": network.name,
         "disk": disk,
+        **({} if hardware is None else {"hardware": hardware.stated()}),
     }
     kind = Kind.REPROVISION if machine.state == State.ACTIVE.value else Kind.PROVISION
     return verbs.begun(caller, machine, kind, order, params)

@@ -14,6 +14,7 @@ from models.commands import (
     contact,
     delays,
     discoveries,
+    install_reports,
     restored,
     runs,
     syncs,
@@ -270,11 +271,7 @@ def _of_run(machine: Machine, agent: UUID, seen: Observation) -> Workflow | None
         # The deploy system switches the machine off after it told why: nobody saw it happen.
         machine.power = "unknown"
         machine.save()
-    if seen.kind is Seen.PHONED_HOME:
-        keys = [str(v) for k, v in sorted(seen.data.items()) if k.startswith("pub_key_")]
-        # Where there is no key of a kind, cloud-init posts "N/A".
-        machine.ssh_host_keys = [key.strip() for key in keys if " " in key.strip()]
-        machine.save()
+    install_reports.heed(machine, seen)
     Run.update(phase=machine.phase).where(Run.id == seen.run).execute()
     return flow
 

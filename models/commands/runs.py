@@ -1,14 +1,14 @@
 """Addresses, runs and boot plans: what must stand before a machine may be powered."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import IPv4Network
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from models import facts
+from models import installers
 from models.bootplan import Action, Addressing, BootPlan, Document, File
-from models.commands import addresses, agents, remote
+from models.commands import addresses, agents, identities, remote, run_keys
 from models.commands.moves import now
 from models.database import database
 from models.errors import Denied, Invalid, NotReady, Unknown
@@ -62,6 +62,7 @@ class Intent:
     older_media: bool = False
     cloud_config_template: str = ""
     ssh_keys: tuple[str, ...] = ()
+    hardware: Mapping[str, str] = field(default_factory=dict)
     disk: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -171,7 +172,8 @@ def renumber() -> None:
 class Boot:
     """What a run is made for: *image* holds the kernel and the initramfs that it boots.
 
-    *profile* is for an install alone, *disk* for what wipes: which disk must be there, and `disks`.
+    *profile* and *hardware*, what a server type says, are for an install alone, *disk* for what
+    wipes: which disk must be there, and `disks`.
     """
 
     action: Action
@@ -179,6 +181,7 @@ class Boot:
     network: Network
     profile: Profile | None = None
     disk: Mapping[str, Any] = field(default_factory=dict)
+    hardware: Mapping[str, str] = field(default_factory=dict)
 
 
 def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
@@ -188,6 +191,7 @@ def prepare(machine: Machine, flow: Workflow, render: Render) -> None:
         image=Image.get_by_id(flow.params["image_id"]),
         profile=Profile.get_by_id(flow.params["profile_id"]),
         network=Network.get_by_id(flow.params["network_id"]),
+        hardware=flow.params.get("hardware", {}),
     )
     plan = opened(machine, flow, boot, render)
     machine.image_id, machine.network_id = boot.image.id, boot.network.id
@@ -225,8 +229,16 @@ def opened(machine: Machine, flow: Workflow, boot: Boot, render: Render) -> Boot
         loaders=dict(machine.loaders),
     )
     _recorded(flow, plan)
+    plan = _of_installer(machine, flow, plan, run_id)
     machine.epoch, machine.run_id, flow.run_id = plan.epoch, run_id, run_id
     return plan
+
+
+def _of_installer(machine: Machine, flow: Workflow, plan: BootPlan, run: UUID) -> BootPlan:
+    """Return *plan* with what an installer needs that asks for its answer: who asks, and a key."""
+    if Trait.PROXMOX not in flow.params.get("traits", ()):
+        return plan
+    return replace(plan, caller=identities.caller(machine), ssh_key=run_keys.made(run))
 
 
 def _recorded(flow: Workflow, plan: BootPlan) -> None:
@@ -270,13 +282,14 @@ def _intent(
         **(
             {"disk": boot.disk}
             if boot.profile is None
-            else _written(machine, prefix, image, boot.profile)
+            else _written(machine, prefix, boot, boot.profile)
         ),
     )
 
 
-def _written(machine: Machine, prefix: str, image: Image, profile: Profile) -> dict[str, Any]:
+def _written(machine: Machine, prefix: str, boot: Boot, profile: Profile) -> dict[str, Any]:
     """Return what of an intent is for an install alone."""
+    image = boot.image
     medium = INSTALLERS[Installer(image.installer)].medium
     media = {} if medium is None else {MEDIA[medium]: f"{prefix}/{getattr(image, MEDIA[medium])}"}
     return {
@@ -287,7 +300,8 @@ def _written(machine: Machine, prefix: str, image: Image, profile: Profile) -> d
         "older_media": image.older_media,
         "cloud_config_template": profile.cloud_config_template,
         "ssh_keys": (*profile.ssh_keys, *remote.lets_in(machine)),
-        "disk": facts.root_disk(machine.root_disk, machine.facts),
+        "disk": installers.disk(image.installer, machine.root_disk, machine.facts),
+        "hardware": boot.hardware,
     }
 
 

@@ -12,8 +12,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from models import engine, facts
-from models.commands import agents, blobs, contact, remote
+from models import engine
+from models.commands import agents, blobs, contact, identities, remote
 from models.commands.moves import now
 from models.engine import Outcome
 from models.errors import NotReady
@@ -22,7 +22,7 @@ from models.messages import Envelope, Kind
 from models.observations import Seen
 from models.steps import CAPABILITY, REDFISH, Step
 from models.steps import Task as TaskKind
-from models.tables import Interface, Machine, Run, Task, Workflow
+from models.tables import Machine, Run, Task, Workflow
 
 LEASE_S: Final = 30
 RENEWED_S: Final = LEASE_S + 5
@@ -97,7 +97,7 @@ def _made(machine: Machine, flow: Workflow, step: Step, agent: UUID) -> Task:
         site_id=machine.site_id,
         agent_id=agent,
         kind=step.task.value if step.task else "",
-        params=dict(step.params) | dict(flow.params) | _identity(machine) | remote.host(flow),
+        params=dict(step.params) | dict(flow.params) | identities.of(machine) | remote.host(flow),
         epoch=machine.fence,
         attempt=flow.attempt,
         state="granted",
@@ -134,11 +134,6 @@ def send(task: Task, body: Mapping[str, Any], *, request_id: str, left_s: float)
         request_id=request_id,
         expires_in_s=min(left_s, RENEWED_S),
     )
-
-
-def _identity(machine: Machine) -> dict[str, Any]:
-    rows = Interface.select(Interface.mac).where(Interface.machine_id == machine.id)
-    return {"macs": [row.mac for row in rows], **facts.identity(machine.facts or {})}
 
 
 def renew(envelope: Envelope) -> None:

@@ -21,6 +21,7 @@ from models.commands import (
     inventories,
     providing,
     releasing,
+    run_keys,
     runs,
     tasks,
 )
@@ -301,6 +302,7 @@ def _close_run(machine: Machine, flow: Workflow) -> None:
     if flow.run_id is None:
         return
     Run.update(ended_at=now(), phase=machine.phase).where(Run.id == flow.run_id).execute()
+    run_keys.forget(flow.run_id)
     runs.withdraw(machine, request_id=flow.request_id)
 
 

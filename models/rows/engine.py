@@ -63,9 +63,23 @@ class Run(Table):
     valid_for_s = IntegerField()
     valid_until = DateTimeTZField(null=True)
     withdrawn_at = DateTimeTZField(null=True)
+    home_address = TextField(default="")
+    hardware_id = TextField(default="")
 
     class Meta:
         table_name = "runs"
+
+
+class RunKey(Table):
+    """The SSH keys of a run that is not over; *private_key* is a secret."""
+
+    run_id = UUIDField(primary_key=True)
+    public_key = TextField()
+    private_key = TextField()
+    created_at = DateTimeTZField()
+
+    class Meta:
+        table_name = "run_keys"
 
 
 class Plan(Table):

@@ -73,6 +73,9 @@ class _Plans:
     def by_address(self, address):
         return self.known if address == _ME else None
 
+    def by_caller(self, caller):
+        return self.known if self.known.plan.mac in caller.macs else None
+
     def file(self, url_path):
         return self.stored if url_path == self.stored.url_path else None
 

@@ -96,6 +96,8 @@ def test_every_slot_that_documents_may_hold_has_a_value_at_the_owner():
 
     assert set(values) == {
         "run.id",
+        "run.ssh_key",
+        "machine.id",
         "boot.base_url",
         *(f"run.token.{access.value}" for access in Access),
     }

@@ -23,16 +23,27 @@ ORDER = replace(
 )
 
 
+PROXMOX = replace(
+    ORDER,
+    cloud_config_template="#cloud-config\nproxmox: |\n  [global]\n"
+    '  root-password-hashed = "$6$salt$hash"\n',
+    kernel_args=(),
+)
+_LEAST = {Installer.PROXMOX: PROXMOX}
+"""What an installer needs that reads no cloud-config."""
+
+
 def order(template="", **changes):
     given = {"cloud_config_template": f"#cloud-config\n{template}"} if template else {}
     return replace(ORDER, **given | changes)
 
 
-def documents(installer: Installer, made: render.Order = ORDER):
+def documents(installer: Installer, made: render.Order | None = None):
+    made = made or _LEAST.get(installer, ORDER)
     return {each.name: each for each in installers.of(installer, made)}
 
 
-def filled(installer: Installer, name: str, made: render.Order = ORDER, plan=None) -> str:
+def filled(installer: Installer, name: str, made: render.Order | None = None, plan=None) -> str:
     """What *made*'s machine is served under *name*, its slots filled as a plan's are."""
     body = documents(installer, made)[name].body
     return bootplan.fill(body, bootplan.slot_values(plan or make.plan(), make.KEY))

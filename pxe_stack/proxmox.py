@@ -1,0 +1,146 @@
+"""What the installer of Proxmox VE is served: kernel, initramfs and ISO, its answer, a first boot.
+
+The profile holds the answer, in the installer's own language, as the text of its key `proxmox`;
+what it does not say, the server type or Sprout says.  Nothing here is of one run alone: its ids,
+tokens and key are slots.
+"""
+
+import json
+import re
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any, Final
+
+from models import answering
+from models.answering import Hardware, Ours
+from models.bootplan import Access, Document, slot
+from models.errors import Invalid
+from pxe_stack import installer_parts as parts
+from pxe_stack import render, seeds, toml
+from pxe_stack.kernel_args import Part
+from pxe_stack.render import Order
+
+KEY: Final = "proxmox"
+ANSWER_TOML: Final = "answer.toml"
+ANSWER_JSON: Final = "answer.json"
+FIRST_BOOT: Final = "first-boot-script"
+
+_NOWHERE: Final = "internal"
+"""The domain of a host whose network has none: the installer wants one (ICANN, private use)."""
+
+_USUAL: Final = MappingProxyType({"country": "us", "keyboard": "en-us", "timezone": "UTC"})
+_LARGEST: Final = 1 << 20
+"""Bytes of a first-boot script, by the installer."""
+
+_WORDS: Final = ("rw", "quiet")
+_HOST: Final = f"/api/hosts/{slot('machine.id')}"
+_BY_RUN: Final = f"?run={slot('run.id')}&token="
+_STOOD_IN: Final = MappingProxyType(
+    {
+        "http://sprout.invalid": render.BASE,
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEVwaGVtZXJhbA sprout-run": slot("run.ssh_key"),
+    }
+)
+"""What stands for a slot while the answer is judged: a URL and a key must look like themselves."""
+
+_BASE, _SSH_KEY = _STOOD_IN
+_SERIAL: Final = re.compile(r"[A-Za-z0-9 ._:#/+-]{1,128}")
+_TYPED: Final = ("eui.", "nvme.", "0x")
+
+
+def documents(order: Order) -> tuple[Document, ...]:
+    """Return everything that *order*'s machine is served.  Raises Invalid, with the field."""
+    told = answer(order)
+    made = {
+        ANSWER_TOML: ("application/toml", toml.dump(told)),
+        ANSWER_JSON: ("application/json", f"{json.dumps(told, indent=1)}\n"),
+        FIRST_BOOT: ("text/x-shellscript", first_boot()),
+    }
+    return render.bounded(
+        *parts.started(order, _kernel(order, "initrd"), _kernel(order), carries_iso=True),
+        *(
+            Document(name=name, access=Access.SEED, media_type=kind, body=_slotted(body))
+            for name, (kind, body) in made.items()
+        ),
+    )
+
+
+def _kernel(order: Order, *by_name: str) -> tuple[Part, ...]:
+    """Return the kernel command line in the words and the order of the vendor's own boot.ipxe."""
+    return (
+        Part("ramdisk_size", "16777216"),
+        *map(Part, _WORDS),
+        *(Part(name, "initrd.img") for name in by_name),
+        Part("splash", "silent"),
+        Part("proxmox-start-auto-installer"),
+        *map(Part.read, order.kernel_args),
+    )
+
+
+def answer(order: Order) -> dict[str, Any]:
+    """Return the answer by its sections, with stand-ins for slots.  Raises Invalid."""
+    fqdn = order.fqdn if "." in order.fqdn else f"{order.fqdn}.{_NOWHERE}"
+    ours = Ours(
+        fqdn=fqdn.lower(),
+        ssh_key=_SSH_KEY,
+        password_hash="",
+        installed_url=f"{_BASE}{_HOST}/installed{_BY_RUN}{slot('run.token.callback')}",
+        first_boot_url=f"{_BASE}{_HOST}/{FIRST_BOOT}{_BY_RUN}{slot('run.token.seed')}",
+        usual={**_USUAL, "mailto": f"root@{fqdn}".lower()},
+    )
+    made = answering.composed(_profile(order), _hardware(order), ours).document()
+    keys = (*made["global"]["root-ssh-keys"], *filter(_is_plain, order.ssh_keys))
+    made["global"]["root-ssh-keys"] = list(dict.fromkeys(keys))
+    return made
+
+
+def first_boot() -> str:
+    """Return the script that the installed system runs until it could phone home."""
+    url = f"{render.BASE}{_HOST}/phone-home{_BY_RUN}{slot('run.token.callback')}"
+    return render.ours("installers/proxmox.sh", home_url=url)
+
+
+def _slotted(text: str) -> str:
+    for stand_in, name in _STOOD_IN.items():
+        text = text.replace(stand_in, name)
+    return text
+
+
+def _profile(order: Order) -> str:
+    config = seeds.cloud_config(render.filled(order.cloud_config_template, render.variables(order)))
+    others = sorted(config.keys() - {KEY})
+    if others:
+        raise seeds.unfit(f"{others[0][:64]} is cloud-config, which Proxmox VE does not read")
+    text = config.get(KEY, "")
+    if not isinstance(text, str):
+        raise seeds.unfit(f"{KEY} must be text: the installer's answer, as TOML")
+    return text
+
+
+def _hardware(order: Order) -> Hardware:
+    return replace(order.hardware, disk={} if order.hardware.boot_disk else _disk(order))
+
+
+def _disk(order: Order) -> dict[str, str]:
+    """Return the properties by which udev names the disk that is known: any of them is it."""
+    if order.disk_serial:
+        serial = _plain(order.disk_serial, field="/rootDisk/serial").replace(" ", "_")
+        return dict.fromkeys(("ID_SERIAL_SHORT", "ID_SERIAL", "ID_SCSI_SERIAL"), serial)
+    if order.disk_wwn:
+        wwn = _plain(order.disk_wwn, field="/rootDisk/wwn").lower()
+        wwn = wwn if wwn.startswith(_TYPED) else f"0x{wwn}"
+        return dict.fromkeys(("ID_WWN", "ID_WWN_WITH_EXTENSION"), wwn)
+    return {}
+
+
+def _plain(name: str, *, field: str) -> str:
+    """Return *name* if the installer takes it for itself: in a pattern, a star is any disk."""
+    text = render.disk_name(name, field=field)
+    if _SERIAL.fullmatch(text) is None:
+        raise Invalid(f"{text!r} cannot name a disk to this installer", field=field)
+    return text
+
+
+def _is_plain(key: str) -> bool:
+    """Whether *key* has no options: a cluster shares the keys of root among all its nodes."""
+    return "cert-authority" not in key.partition(" ")[0]
