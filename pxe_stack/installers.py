@@ -54,7 +54,7 @@ def check_template(template: str) -> None:
     order = replace(render.ORDINARY, cloud_config_template=template, disk_serial=None)
     keys = _belonging(template, order)
     for installer in {_BELONGS[key] for key in keys} or _BY_CLOUD_CONFIG:
-        of(installer, order)
+        of(installer, proxmox.ordinary(order) if installer is Installer.PROXMOX else order)
 
 
 def _belonging(template: str, order: Order) -> set[str]:

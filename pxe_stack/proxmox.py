@@ -44,6 +44,7 @@ _STOOD_IN: Final = MappingProxyType(
 """What stands for a slot while the answer is judged: a URL and a key must look like themselves."""
 
 _BASE, _SSH_KEY = _STOOD_IN
+_ORDINARY: Final = Hardware(answer='global.root-password-hashed = "$6$salt$hash"')
 _SERIAL: Final = re.compile(r"[A-Za-z0-9 ._:#/+-]{1,128}")
 _TYPED: Final = ("eui.", "nvme.", "0x")
 
@@ -63,6 +64,11 @@ def documents(order: Order) -> tuple[Document, ...]:
             for name, (kind, body) in made.items()
         ),
     )
+
+
+def ordinary(order: Order) -> Order:
+    """Return *order* for a host whose server type says what a profile need not."""
+    return replace(order, disk_serial=render.ORDINARY.disk_serial, hardware=_ORDINARY)
 
 
 def _kernel(order: Order, *by_name: str) -> tuple[Part, ...]:

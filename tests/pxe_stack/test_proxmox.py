@@ -1,0 +1,259 @@
+"""What the installer of Proxmox VE is served: its answer, its boot scripts, and its first boot."""
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import tomllib
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
+
+import pytest
+
+from models import bootplan
+from models.answering import Hardware
+from models.bootplan import Access
+from models.errors import Invalid
+from models.installers import Installer
+from pxe_stack import installers, proxmox, toml
+from tests.pxe_stack import installed, make
+
+LEAST = '[global]\nroot-password-hashed = "$6$salt$hash"\n'
+PLAN = make.plan(ssh_key="ssh-ed25519 AAAAC3Nz run")
+
+
+def order(text=LEAST, **changes):
+    template = "#cloud-config\n" + json.dumps({"proxmox": text})
+    return replace(installed.PROXMOX, cloud_config_template=template, **changes)
+
+
+def answer(text=LEAST, **changes):
+    made = installed.filled(Installer.PROXMOX, proxmox.ANSWER_TOML, order(text, **changes), PLAN)
+    return tomllib.loads(made)
+
+
+def test_both_forms_of_the_answer_say_the_same():
+    as_json = installed.filled(Installer.PROXMOX, proxmox.ANSWER_JSON, order(), PLAN)
+
+    assert json.loads(as_json) == answer()
+
+
+def test_nothing_that_is_served_is_of_one_run_alone():
+    """So that an approval, which names receipts, holds for the run that it is given to."""
+    made = installed.documents(Installer.PROXMOX, order())
+
+    assert installed.documents(Installer.PROXMOX, replace(order(), instance_id="i-2")) == made
+    assert {name: each.access for name, each in made.items()} == {
+        "script": Access.SCRIPT,
+        "script.grub": Access.SCRIPT,
+        "answer.toml": Access.SEED,
+        "answer.json": Access.SEED,
+        "first-boot-script": Access.SEED,
+    }
+
+
+def test_what_nobody_states_is_something_usual():
+    told = answer()["global"]
+
+    assert (told["country"], told["keyboard"], told["timezone"]) == ("us", "en-us", "UTC")
+    assert (told["fqdn"], told["mailto"]) == ("node-01.rack.test", "root@node-01.rack.test")
+
+
+def test_a_host_of_a_network_without_a_domain_has_a_whole_name_all_the_same():
+    addressing = replace(installed.PROXMOX.addressing, domain="")
+
+    assert answer(addressing=addressing)["global"]["fqdn"] == "node-01.internal"
+
+
+def test_the_profile_is_filled_and_a_server_type_wins_over_it():
+    text = LEAST + 'mailto = "root@{{ hostname }}.example"\n[disk-setup]\nfilesystem = "xfs"\n'
+    told = answer(
+        text, hardware=Hardware(boot_disk="nvme0n1", answer='[disk-setup]\nfilesystem = "ext4"\n')
+    )
+
+    assert told["global"]["mailto"] == "root@node-01.example"
+    assert told["disk-setup"] == {"filesystem": "ext4", "disk-list": ["nvme0n1"]}
+
+
+@pytest.mark.parametrize(
+    ("known", "wanted"),
+    [
+        (
+            {"disk_serial": "S1"},
+            {"ID_SERIAL_SHORT": "S1", "ID_SERIAL": "S1", "ID_SCSI_SERIAL": "S1"},
+        ),
+        (
+            {"disk_serial": "A B"},
+            {"ID_SERIAL_SHORT": "A_B", "ID_SERIAL": "A_B", "ID_SCSI_SERIAL": "A_B"},
+        ),
+        (
+            {"disk_serial": "", "disk_wwn": "5000C500A1"},
+            {"ID_WWN": "0x5000c500a1", "ID_WWN_WITH_EXTENSION": "0x5000c500a1"},
+        ),
+        (
+            {"disk_serial": "", "disk_wwn": "eui.0025388B"},
+            {"ID_WWN": "eui.0025388b", "ID_WWN_WITH_EXTENSION": "eui.0025388b"},
+        ),
+    ],
+)
+def test_the_disk_that_is_known_is_named_by_what_udev_says_of_it(known, wanted):
+    told = answer(**known)["disk-setup"]
+
+    assert (told["filter"], told["filter-match"]) == (wanted, "any")
+
+
+@pytest.mark.parametrize("serial", ["*", "S?", "[S]1", 'S"1', "S\n1", "S" * 200])
+def test_a_serial_number_that_is_a_pattern_chooses_no_disk(serial):
+    with pytest.raises(Invalid) as caught:
+        answer(disk_serial=serial)
+
+    assert caught.value.field == "/rootDisk/serial"
+
+
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("packages: [jq]", "packages is cloud-config"),
+        ("proxmox: [a]", "must be text"),
+        ("proxmox: '['", "no TOML"),
+        ("proxmox: ''", "root-password"),
+        ("proxmox: '[global]\n\n  fqdn = \"x.y\"'", "Sprout's to decide"),
+    ],
+)
+def test_a_profile_that_would_not_install_is_refused(template, why):
+    made = replace(installed.PROXMOX, cloud_config_template=f"#cloud-config\n{template}")
+
+    with pytest.raises(Invalid, match=why):
+        installers.of(Installer.PROXMOX, made)
+
+
+def test_a_host_of_which_no_disk_is_known_is_refused_where_none_is_named():
+    with pytest.raises(Invalid, match="disk-list and filter"):
+        answer(disk_serial="", disk_wwn="")
+
+
+def test_profiles_of_other_installers_are_still_good():
+    installers.check_template("#cloud-config\npackages: [jq]\n")
+
+
+@pytest.mark.parametrize(
+    "text", ["", LEAST, '[disk-setup]\nfilesystem = "zfs"\nzfs.raid = "raid1"\n']
+)
+def test_a_profile_may_leave_to_server_types_what_is_theirs(text):
+    installers.check_template("#cloud-config\n" + json.dumps({"proxmox": text}))
+
+
+def test_keys_of_a_site_are_left_to_systems_that_share_none():
+    keys = ("ssh-ed25519 AAAA ada", 'restrict,cert-authority,principals="x" ssh-ed25519 AAAA s')
+
+    assert answer(ssh_keys=keys)["global"]["root-ssh-keys"] == [PLAN.ssh_key, keys[0]]
+
+
+def test_the_kernel_is_started_in_the_vendors_words():
+    script = installed.filled(Installer.PROXMOX, "script", order(kernel_args=("proxmox-debug",)))
+    words = (
+        "ramdisk_size=16777216 rw quiet initrd=initrd.img splash=silent"
+        " proxmox-start-auto-installer proxmox-debug"
+    )
+
+    assert f"/vmlinuz {words} || goto failed\n" in script
+    assert "/live-server.iso proxmox.iso || goto failed\n" in script
+
+
+def test_grub_has_the_iso_in_the_initramfs_too():
+    script = installed.filled(Installer.PROXMOX, "script.grub", order())
+
+    assert "initrd newc:proxmox.iso:/artifacts/ubuntu/live-server.iso; then\n" in script
+    assert "initrd=" not in script
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        'a"b',
+        "a\\b",
+        "a\nb",
+        "\x7f\x01",
+        "ü €",
+        "\U0001f331",
+        "",
+        1,
+        12.5,
+        True,
+        ["a", 2],
+        {"k x": "v"},
+    ],
+)
+def test_what_is_written_as_toml_is_read_as_it_was(value):
+    document = {"global": {"key-1": value, "a b": value}, "x.y": {}}
+
+    assert tomllib.loads(toml.dump(document)) == document
+
+
+class Control(HTTPServer):
+    """Answers phone-homes: refuses the first *refusals*, and keeps what is told."""
+
+    def __init__(self, refusals):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.refusals, self.told = refusals, []
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.told.append((self.path, self.headers["Content-Type"], json.loads(body)))
+        refused = len(self.server.told) <= self.server.refusals
+        self.send_response(503 if refused else 200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *words): ...
+
+
+@pytest.fixture
+def first_boot(tmp_path):
+    """Return a function that runs the script against a control that refuses so many times."""
+    served = []
+
+    def run(refusals, tries):
+        control = Control(refusals)
+        served.append(control)
+        thread = threading.Thread(target=control.serve_forever, args=(0.05,))
+        thread.start()
+        plan = make.plan(boot_base_url=f"http://127.0.0.1:{control.server_port}")
+        text = installed.filled(Installer.PROXMOX, proxmox.FIRST_BOOT, order(), plan)
+        script = tmp_path / "first-boot"
+        script.write_text(text)
+        env = {**os.environ, "SPROUT_TRIES": str(tries), "SPROUT_PAUSE": "0", "no_proxy": "*"}
+        shell = shutil.which("sh")
+        ended = subprocess.run([shell, script], env=env, check=False, timeout=120)
+        control.shutdown()
+        thread.join()
+        return ended.returncode, control.told, plan
+
+    yield run
+    for control in served:
+        control.server_close()
+
+
+def test_a_first_boot_tells_who_and_where_it_is_until_it_is_heard(first_boot):
+    # curl is refused, then wget, then curl is heard.
+    status, told, plan = first_boot(refusals=2, tries=5)
+
+    assert (status, len(told)) == (0, 3)
+    token = bootplan.token(make.KEY, plan.run, Access.CALLBACK)
+    path, kind, body = told[0]
+    assert path == f"/api/hosts/{plan.machine}/phone-home?run={plan.run}&token={token}"
+    assert kind == "application/json"
+    assert body.keys() == {"ip", "hardware_id"}
+    assert ip_address(body["ip"]) == ip_address("127.0.0.1")
+    assert body["hardware_id"]
+
+
+def test_a_first_boot_that_nobody_hears_fails_so_that_the_next_one_tries_again(first_boot):
+    status, told, _ = first_boot(refusals=99, tries=2)
+
+    assert status != 0
+    assert len(told) >= 2
