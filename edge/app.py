@@ -13,6 +13,7 @@ from flask_openapi.openapi import OpenAPI
 from edge import (
     access,
     auth,
+    boot_plane,
     events,
     exchange,
     health,
@@ -93,6 +94,7 @@ PAGES: Final[tuple[Blueprint, ...]] = (
     specification.blueprint,
     people.blueprint,
     events.blueprint,
+    boot_plane.blueprint,
 )
 """What is no resource."""
 

@@ -34,6 +34,9 @@ from models.roles import Grant, Role
 
 OPEN: Final = frozenset(
     {
+        "boot_plane.answer",
+        "boot_plane.of_host",
+        "boot_plane.script",
         "health.live",
         "health.ready",
         "people.authorize",

@@ -14,6 +14,10 @@ CREATE TABLE run_keys (
     private_key text NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX plans_caller_uuid ON plans ((body->'caller'->>'uuid'))
+    WHERE body->'caller'->>'uuid' <> '';
+CREATE INDEX plans_caller_serial ON plans ((body->'caller'->>'serial'))
+    WHERE body->'caller'->>'serial' <> '';
 """
 
 

@@ -27,6 +27,11 @@ OPEN_PATHS = {
     "GET /login",
     "GET /authorize",
     "GET /sign-in/issuer",
+    "GET /ipxe/<mac>",
+    "POST /api/boot/answer",
+    "POST /api/hosts/<uuid:host>/installed",
+    "GET /api/hosts/<uuid:host>/first-boot-script",
+    "POST /api/hosts/<uuid:host>/phone-home",
 }
 
 
