@@ -74,7 +74,7 @@ CREATE TABLE IF NOT EXISTS counters (label TEXT PRIMARY KEY, n INTEGER NOT NULL)
 """
 
 
-_FAILED: Final = frozenset({Seen.INSTALL_FAILED, Seen.DEPLOY_FAILED})
+_FAILED: Final = frozenset({Seen.INSTALL_FAILED, Seen.DEPLOY_FAILED, Seen.ANSWER_REPEATED})
 _BOOTING: Final = frozenset(ORDER[: ORDER.index(Phase.INSTALLING)])
 _ROWS: Final = "SELECT seq, coalesce(incarnation, ?), body FROM observations WHERE seq > ?"
 _URGENT: Final = " OR ".join(f"""body LIKE '{{"kind":"{kind}",%'""" for kind in sorted(URGENT))

@@ -6,6 +6,7 @@ import pytest
 from models import bootplan
 from models.bootplan import Access, Action, Addressing, BootPlan, Document, File
 from models.errors import Invalid
+from models.installer_calls import Caller
 from models.phases import ORDER, Phase
 
 KEY = b"k" * 32
@@ -43,6 +44,15 @@ def test_a_newer_control_may_add_fields_that_an_older_site_leaves_out():
     body["documents"][0]["later"] = 1
 
     assert BootPlan.decode(body) == PLAN
+
+
+def test_what_an_installer_needs_crosses_the_queue_and_changes_no_other_plan():
+    caller = Caller(macs=("52:54:00:00:00:01",), uuid="4c4c4544", serial="SN-7")
+    asked = replace(PLAN, caller=caller, ssh_key="ssh-ed25519 AAAA run")
+
+    assert BootPlan.decode(asked.encode()) == asked
+    assert asked.digest != PLAN.digest
+    assert not PLAN.encode().keys() & {"caller", "ssh_key"}
 
 
 def test_any_change_changes_the_digest():

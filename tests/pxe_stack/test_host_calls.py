@@ -193,6 +193,13 @@ def test_an_answer_that_is_asked_for_again_is_given_and_told(site):
     assert kinds(site, *wanted) == list(wanted)
 
 
+def test_an_installer_that_began_anew_gets_no_further_by_that_run(site):
+    script = url(json.loads([ask(site), ask(site)][0][2])["first-boot"]["url"])
+
+    assert site.stores.journal.phase(PLAN.run) is Phase.FAILED
+    assert (ask(site)[0], call(site, "GET", script)[0]) == (404, 404)
+
+
 def test_after_the_installation_there_is_no_answer(site):
     told = answer(site)
     tell(site, url(told["post-installation-webhook"]["url"]), INSTALLED)

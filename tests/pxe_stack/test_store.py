@@ -10,6 +10,7 @@ from uuid import uuid4
 import pytest
 
 from models.bootplan import Action, snapshot_digest
+from models.installer_calls import Caller
 from models.observations import Seen
 from models.phases import Phase
 from pxe_stack.moment import Moment
@@ -43,6 +44,45 @@ def test_a_plan_is_found_by_all_that_a_boot_shows_of_itself(plans):
         plans.by_machine(plan.machine).plan,
     ]
     assert found == [plan] * 4
+
+
+def test_a_plan_is_found_by_who_asks_until_that_is_another_or_nobody(plans, tmp_path):
+    asking = Caller(macs=("52:54:00:00:00:01", "52:54:00:00:00:02"), uuid="u-1", serial="SN-7")
+    plan = make.plan(caller=asking)
+    plans.put(plan)
+    with closing(PlanStore(tmp_path / "plans.db")) as reader:
+        found = [reader.by_caller(Caller(macs=("52:54:00:00:00:02", "52:54:00:00:00:99")))]
+        found += [reader.by_caller(Caller(uuid="U-1")), reader.by_caller(Caller(serial="SN-7"))]
+        assert [each.plan for each in found] == [plan] * 3
+
+        plans.put(make.plan(version=2, caller=Caller(serial="SN-8")))
+        assert reader.by_caller(asking) is None
+        assert reader.by_caller(Caller(serial="SN-8")).plan.version == 2
+
+        plans.withdraw(plan.machine)
+        assert reader.by_caller(Caller(serial="SN-8")) is None
+
+
+def test_a_card_decides_before_a_serial_number_that_boards_share(plans):
+    first = make.another(1, caller=Caller(macs=("52:54:00:00:00:01",), serial="SN-7"))
+    second = make.another(2, caller=Caller(macs=("52:54:00:00:00:02",), serial="SN-7"))
+    plans.put(first)
+    plans.put(second)
+
+    assert plans.by_caller(second.caller).plan == second
+    assert plans.by_caller(Caller(serial="SN-7")) is None
+    assert plans.by_caller(Caller(macs=(*first.caller.macs, *second.caller.macs))) is None
+
+
+@pytest.mark.parametrize("version", [1, 0])
+def test_a_plan_that_is_not_kept_changes_nobody_that_asks(plans, version):
+    plan = make.plan(version=1, caller=Caller(serial="SN-7"))
+    plans.put(plan)
+
+    plans.put(make.plan(version=version, caller=Caller(serial="SN-8")))
+
+    assert plans.by_caller(Caller(serial="SN-7")).plan == plan
+    assert plans.by_caller(Caller(serial="SN-8")) is None
 
 
 @pytest.mark.parametrize("version", [1, 0])
