@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from types import MappingProxyType
 
 from tests.bench import (
+    answers,
     api,
     broker,
     dhcp,
@@ -53,6 +54,7 @@ FIGURES: Mapping[str, Measure] = MappingProxyType(
         "dhcp-starvation": lambda folder, _: dhcp_starvation.measure(folder),
         "dns": lambda folder, _: dns.measure(folder),
         "tftp": lambda folder, _: tftp.measure(folder),
+        "answers": lambda folder, _: answers.measure(folder),
         "http": lambda folder, _: http.measure(folder),
         "storm": lambda folder, _: storm.measure(folder),
         "import": lambda folder, _: imports.measure(folder),

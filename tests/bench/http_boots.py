@@ -100,9 +100,16 @@ def play(
 ) -> tuple[list[float], list[str]]:
     """Have each plan's machine ask, from its second on; return milliseconds, and who was lost."""
     told = [
-        [start, each.addressing.address, urlsplit(each.boot_base_url).port, asks(each, asked)]
+        (start, each.addressing.address, urlsplit(each.boot_base_url).port, asks(each, asked))
         for start, each in plans
     ]
+    return played(folder, told)
+
+
+def played(
+    folder: Path, told: list[tuple[float, str, int | None, list[str]]]
+) -> tuple[list[float], list[str]]:
+    """Have machines ask as `http_machines` is told; return as `play` does."""
     clients = []
     for number in range(CLIENTS):
         path = folder / f"machines-{number}.json"
