@@ -5,17 +5,18 @@ set -u
 
 home='{{ home_url }}'
 
+# Vendors leave zeros where they have no number.
+number() {
+    tr -cd 'A-Za-z0-9._:-' <"$1" 2>/dev/null | grep '[^0:.-]'
+}
+
 hardware_id() {
-    for name in product_uuid product_serial; do
-        found=$(cat "/sys/class/dmi/id/$name" 2>/dev/null | tr -cd 'A-Za-z0-9._:-')
-        [ -n "$found" ] && [ -n "$(printf %s "$found" | tr -d '0-')" ] && break
-        found=
+    card=$(ip -o route show default 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
+    for file in /sys/class/dmi/id/product_uuid /sys/class/dmi/id/product_serial \
+        "/sys/class/net/$card/address" /sys/class/net/*/address /etc/machine-id; do
+        [ -r "$file" ] && number "$file" && return
     done
-    if [ -z "$found" ]; then
-        card=$(ip -o route show default 2>/dev/null | sed -n 's/.* dev \([^ ]*\).*/\1/p' | head -n 1)
-        found=$(cat "/sys/class/net/$card/address" 2>/dev/null)
-    fi
-    printf %s "$found"
+    hostname
 }
 
 address() {
