@@ -34,8 +34,7 @@ def demand_fit(
     """Return if *machine_id* could be served all that installing takes.
 
     What it has is taken where no reference is given; *hardware* is what its server type says.
-    Raises Invalid with the reference at fault,
-    and leaves to the verb what names nothing.
+    Raises Invalid with the reference at fault, and leaves to the verb what names nothing.
     """
     machine = queries.machine(machine_id)
     try:

@@ -94,10 +94,20 @@ def answer(order: Order) -> dict[str, Any]:
         first_boot_url=f"{_BASE}{_HOST}/{FIRST_BOOT}{_BY_RUN}{slot('run.token.seed')}",
         usual={**_USUAL, "mailto": f"root@{fqdn}".lower()},
     )
-    made = answering.composed(_profile(order), _hardware(order), ours).document()
+    made = _composed(_profile(order), _hardware(order), ours)
     keys = (*made["global"]["root-ssh-keys"], *filter(_is_plain, order.ssh_keys))
     made["global"]["root-ssh-keys"] = list(dict.fromkeys(keys))
     return made
+
+
+def _composed(profile: str, hardware: Hardware, ours: Ours) -> dict[str, Any]:
+    """Return the answer's sections.  Raises Invalid, at the profile unless its type is at fault."""
+    try:
+        return answering.composed(profile, hardware, ours).document()
+    except Invalid as exc:
+        if exc.field.startswith("/serverType"):
+            raise
+        raise Invalid(str(exc), field=seeds.FIELD, hint=exc.hint) from None
 
 
 def first_boot() -> str:

@@ -20,6 +20,7 @@ UBUNTU = {
     "imageBytes": 2 << 30,
     "initrdBytes": 100 << 20,
 }
+PVE = UBUNTU | {"ref": "pve", "installer": "proxmox", "imageBytes": 1 << 30}
 DEBIAN = {
     "ref": "debian",
     "installer": "preseed",
@@ -49,7 +50,7 @@ def provision(api, **refs):
     return api.post("/v1/machines/node-01/provision", asked)
 
 
-@pytest.mark.parametrize("given", [UBUNTU, UBUNTU | {"olderMedia": True}, DEBIAN])
+@pytest.mark.parametrize("given", [UBUNTU, UBUNTU | {"olderMedia": True}, DEBIAN, PVE])
 def test_an_image_of_an_installer_bears_what_it_was_made_of(api, machine, given):
     api.made("/v1/images", image(**given))
 
@@ -94,6 +95,25 @@ def test_a_machine_that_the_iso_would_fill_is_refused_with_the_cure(api, machine
 
 
 @pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("proxmox: 'a = ['", "no TOML"),
+        ("proxmox: '[global]'\npackages: [jq]", "does not read"),
+        ("proxmox: '[disk-setup]\n\n  filesystem = \"fat\"'", "disk-setup.filesystem"),
+        ("proxmox: '[first-boot]\n\n  source = \"from-iso\"'", "first-boot is Sprout's to decide"),
+    ],
+)
+def test_a_profile_that_no_host_could_be_given_is_refused_at_once(api, machine, template, why):
+    given = make.profile(ref="own", cloudConfigTemplate=f"#cloud-config\n{template}")
+
+    answer = api.post("/v1/profiles", given)
+
+    assert answer.status_code == 422
+    assert answer.json["errors"][0]["pointer"] == "/cloudConfigTemplate"
+    assert why in str(answer.json)
+
+
+@pytest.mark.parametrize(
     ("template", "of_image", "fault"),
     [
         ("autoinstall: {version: 1}", DEBIAN, ("/profileRef", "is for the installer autoinstall")),
@@ -104,6 +124,8 @@ def test_a_machine_that_the_iso_would_fill_is_refused_with_the_cure(api, machine
             ("/profileRef", "Leave serial, wwn, path and match out of one disk"),
         ),
         ("{% if mac == '52:54:00:00:00:01' %}[{% endif %}", UBUNTU, ("/profileRef", "no YAML")),
+        ("proxmox: ''", PVE, ("/profileRef", "exactly one of root-password")),
+        ("proxmox: ''", UBUNTU, ("/profileRef", "is for the installer proxmox")),
         ("{}", UBUNTU | {"kernelArgs": ["a;b"]}, ("/imageRef", "cannot be a kernel argument")),
     ],
 )
