@@ -42,7 +42,7 @@ class Row:
 
     *copies* of it lie in the machine's memory beside *own_mib* of the installer itself; None: what
     the installer needs is not judged.  *one_disk*: it writes the one that is known of the machine,
-    and else what its answer names.
+    and else what its answer names.  *told_of_iso*: by its kernel's command line.
     """
 
     called: str
@@ -50,6 +50,7 @@ class Row:
     copies: int = 0
     own_mib: int | None = None
     one_disk: bool = True
+    told_of_iso: bool = False
     traits: frozenset[Trait] = frozenset()
 
     @property
@@ -65,7 +66,12 @@ INSTALLERS: Final[Mapping[Installer, Row]] = MappingProxyType(
         Installer.IMAGE: Row(called="a raw disk image", medium="image"),
         # iPXE loads kernel and initramfs into memory; then casper does so with the whole ISO.
         Installer.AUTOINSTALL: Row(
-            called="an Ubuntu ISO", medium="iso", copies=1, own_mib=1536, traits=_BY_PACKAGES
+            called="an Ubuntu ISO",
+            medium="iso",
+            copies=1,
+            own_mib=1536,
+            told_of_iso=True,
+            traits=_BY_PACKAGES,
         ),
         Installer.PRESEED: Row(called="Debian's installer", own_mib=512, traits=_BY_PACKAGES),
         # iPXE loads the ISO into memory, and the kernel unpacks it there into its initramfs.

@@ -65,9 +65,9 @@ def _installer(new: _Columns) -> installers.Row:
                 field=_PATHS[column],
                 hint="Leave it out, or name the installer that it is for.",
             )
-    if new["older_media"] and row.medium != "iso":
+    if new["older_media"] and not row.told_of_iso:
         raise Invalid(
-            f"the installer {new['installer']} loads no ISO",
+            f"the installer {new['installer']} is told of no ISO",
             field="/olderMedia",
             hint="Leave it out: it says by which word an ISO's kernel is told the ISO's URL.",
         )

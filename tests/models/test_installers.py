@@ -53,6 +53,7 @@ def test_an_image_with_all_that_its_installer_wants_may_be(given):
         (DEBIAN | {"iso_path": "live.iso"}, "/isoPath"),
         (DEBIAN | {"checksums": {}}, "/checksums"),
         (DEBIAN | {"older_media": True}, "/olderMedia"),
+        (UBUNTU | {"installer": "proxmox", "older_media": True}, "/olderMedia"),
         ({"installer": "image", "iso_path": "live.iso"}, "/isoPath"),
     ],
 )
