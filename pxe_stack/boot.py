@@ -18,7 +18,7 @@ import structlog
 from models.bootplan import Access, Action
 from models.observations import Seen
 from models.phases import Phase
-from pxe_stack import boot_entry, boot_files, forms, host_calls, metadata, scripts
+from pxe_stack import boot_entry, boot_files, forms, host_calls, metadata, run_files, scripts
 from pxe_stack.boot_sources import Sources, note, strange
 from pxe_stack.directory import Known
 from pxe_stack.http_answer import Answer, plain, text
@@ -88,7 +88,9 @@ def _document(sources: Sources, request: Request, run: str, token: str, name: st
     """A script or seed, in its window, to the machine that it was rendered for."""
     begun = time.perf_counter()
     known = known_by_run(sources, run)
-    found = None if known is None else metadata.document(known.plan, name)
+    special = run_files.FILES.get(name)
+    words = name if special is None else run_files.WORDS
+    found = None if known is None else metadata.document(known.plan, words)
     path = f"/boot/{run[:36]}/***/{name[:64]}"
     access = Access.SCRIPT if found is None else found.access
     why = stranger(sources, request, known, access, token)
@@ -96,6 +98,8 @@ def _document(sources: Sources, request: Request, run: str, token: str, name: st
     if known is None or found is None or why:
         strange(sources, request, why, known, path=path)
         return _constant(sources, name)
+    if special is not None:
+        return special(sources, request, known, found)
     return filled(sources, request, known, found, path=path, begun=begun)
 
 

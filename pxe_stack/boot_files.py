@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 from typing import Any
@@ -19,7 +20,7 @@ log = structlog.get_logger()
 
 
 def is_file(path: str) -> bool:
-    """Whether *path* is one of those that a file may be sent for."""
+    """Whether *path* is one of those that a public file may be sent for."""
     return path.startswith(("/artifacts/", "/loaders/"))
 
 
@@ -42,8 +43,13 @@ def artifact(sources: Sources, request: Request, rest: str) -> Answer:
         return text("the file has changed\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
     if not isinstance(made.body, FilePart):
         return made
-    told = partial(_sent, sources, request, stored, made)
-    return Answer(status=made.status, fields=made.fields, body=made.body, size=made.size, sent=told)
+    return told(sources, request, stored, made)
+
+
+def told(sources: Sources, request: Request, stored: StoredFile, made: Answer) -> Answer:
+    """Return *made*, which sends a part of *stored*, with what counts the bytes that left."""
+    sent = partial(_sent, sources, request, stored, made)
+    return replace(made, sent=sent)
 
 
 def _by_proxy(sources: Sources, request: Request, stored: StoredFile, made: Answer) -> Answer:

@@ -3,13 +3,17 @@
 The ranges are ours: werkzeug sends a range through a Python iterator of 8 KiB pieces.
 """
 
+import hashlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from io import FileIO
 from typing import Final
 
+from pxe_stack import iso_slot
 from pxe_stack.directory import StoredFile
-from pxe_stack.http_answer import Answer, FilePart, digests, select
+from pxe_stack.http_answer import Answer, FilePart, Laid, digests, select
 from pxe_stack.http_message import Request
 
 CHUNKS_SUFFIX: Final = ".chunks"
@@ -59,3 +63,24 @@ def answer(
         return Answer(status=chosen.status, fields=fields, size=chosen.length)
     body = FilePart(file, chosen.start, chosen.length)
     return Answer(status=chosen.status, fields=fields, body=body, size=chosen.length)
+
+
+def with_slot(stored: StoredFile, request: Request, words: bytes) -> Answer:
+    """Return the answer to a GET or HEAD of the ISO *stored* with *words* laid over its slot.
+
+    It is another file than the one stored, and secret: it has an ETag of its own, and is nobody's
+    to keep.  Raises Changed, and iso_slot.NoSlot.
+    """
+    own = replace(stored, sha256=hashlib.sha256(stored.sha256.encode() + words).hexdigest())
+    with opened(stored) as file:
+        at = iso_slot.place(partial(_read, file), stored.size)
+    made = answer(own, request)
+    fields = {name: value for name, value in made.fields.items() if name != "Repr-Digest"}
+    body = made.body
+    if isinstance(body, FilePart):
+        body = replace(body, laid=Laid(at, words))
+    return replace(made, fields=fields | {"Cache-Control": "no-store"}, body=body)
+
+
+def _read(file: FileIO, at: int, length: int) -> bytes:
+    return os.pread(file.fileno(), length, at)

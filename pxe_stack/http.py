@@ -3,6 +3,7 @@
 A site's own processes answer without Flask: see http_server.
 """
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from http import HTTPStatus
@@ -92,16 +93,20 @@ def respond(answer: Answer) -> Response:
         answer.sent(answer.body.length)
     answer.body.file.seek(answer.body.start)
     # gunicorn hands what it wrapped itself to sendfile(2), from where the file stands.
-    wrapper = request.environ.get("wsgi.file_wrapper")
+    wrapper = None if answer.body.laid else request.environ.get("wsgi.file_wrapper")
     body = _pieces(answer.body) if wrapper is None else wrapper(answer.body.file, BLOCK)
     return Response(body, status=answer.status, headers=fields, direct_passthrough=True)
 
 
 def _pieces(part: FilePart) -> Iterator[bytes]:
-    left = part.length
+    at, end = part.start, part.start + part.length
     with part.file:
-        while left > 0 and (piece := part.file.read(min(BLOCK, left))):
-            left -= len(piece)
+        while at < end:
+            due = part.due(at, min(BLOCK, end - at))
+            piece = due if isinstance(due, bytes) else os.pread(part.file.fileno(), due, at)
+            if not piece:
+                return
+            at += len(piece)
             yield piece
 
 

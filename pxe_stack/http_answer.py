@@ -4,7 +4,7 @@ import hashlib
 import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -24,12 +24,34 @@ class Unsatisfiable(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class Laid:
+    """*body*, to be sent in place of as many bytes of a file from its byte *start*."""
+
+    start: int
+    body: bytes = field(repr=False)
+
+    def due(self, at: int, length: int) -> bytes | int:
+        """Return what of *length* bytes from *at* goes first: ours, or how many of the file's."""
+        if at < self.start:
+            return min(length, self.start - at)
+        return self.body[at - self.start :][:length] or length
+
+
+@dataclass(frozen=True, slots=True)
 class FilePart:
-    """*length* bytes of the open *file* from *start*; whoever has it closes it."""
+    """*length* bytes of the open *file* from *start*, with what is *laid* over it.
+
+    Whoever has it closes it.
+    """
 
     file: FileIO
     start: int
     length: int
+    laid: Laid | None = None
+
+    def due(self, at: int, length: int) -> bytes | int:
+        """Return which bytes go next from byte *at*, or how many of the file's own do."""
+        return length if self.laid is None else self.laid.due(at, length)
 
     def close(self) -> None:
         """Close the file."""

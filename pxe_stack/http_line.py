@@ -262,8 +262,11 @@ class Line:
             return sent
         if self._file is None:
             return 0
-        length = min(self._left, TURN)
-        sent = os.sendfile(self.sock.fileno(), self._file.file.fileno(), self._at, length)
+        due = self._file.due(self._at, min(self._left, TURN))
+        if isinstance(due, bytes):
+            sent = self.sock.send(due)
+        else:
+            sent = os.sendfile(self.sock.fileno(), self._file.file.fileno(), self._at, due)
         if sent == 0:
             raise ConnectionAbortedError("the file has become shorter")
         self._at += sent

@@ -31,6 +31,7 @@ from pxe_stack.http_line import Line
 from pxe_stack.http_loop import Limits, Loop
 from pxe_stack.http_message import Request
 from pxe_stack.journal import JournalStore
+from pxe_stack.run_files import is_large
 
 log = structlog.get_logger()
 
@@ -204,8 +205,10 @@ class Server:
 
     def _take(self, line: Line, request: Request) -> None:
         asked = http_proxy.seen_through(request, self._proxies)
-        file = is_file(asked.path) and asked.method in {"GET", "HEAD"}
-        if file is not self._serves_files and self._handed_over(line, request):
+        read = asked.method in {"GET", "HEAD"}
+        file = read and is_file(asked.path)
+        large = file or (read and is_large(asked.path))
+        if large is not self._serves_files and self._handed_over(line, request):
             return
         if file:
             line.answer(self._file(asked))

@@ -26,9 +26,7 @@ import zstandard
 from pycdlib.pycdlibexception import PyCdlibException, PyCdlibInvalidInput
 
 from actors.drivers.errors import Refused
-
-SLOT: Final = 2048
-"""Bytes of the file that tells the installer where to ask: one sector, so that it never moves."""
+from pxe_stack.iso_slot import NAME, SLOT, slot
 
 KERNEL: Final = "/boot/linux26"
 INITRD: Final = "/boot/initrd.img"
@@ -102,14 +100,6 @@ def made(source: Path, folder: Path, done: Done = lambda _bytes: None) -> Made:
     return Made(
         about=told, kernel=first, initrd=second, iso=third, slot_at=_slot_at(folder / third.name)
     )
-
-
-def slot(text: str) -> bytes:
-    """Return *text* as the bytes to lay over the slot.  Raises ValueError if they are too many."""
-    raw = text.encode()
-    if len(raw) > SLOT:
-        raise ValueError(f"{len(raw)} bytes are more than the slot's {SLOT}")
-    return raw.ljust(SLOT, b"\n")
 
 
 @contextmanager
@@ -228,7 +218,7 @@ def _shrunk(iso: Any, path: Path, done: Done) -> Part:
     with suppress(PyCdlibInvalidInput):
         iso.rm_hard_link(iso_path=_iso_path(iso, MODE))
     empty = io.BytesIO(slot("# where the installer asks is laid over this\n"))
-    iso.add_fp(empty, SLOT, "/AUTOINST.TOM;1", rr_name=MODE.removeprefix("/"))
+    iso.add_fp(empty, SLOT, f"/{NAME}", rr_name=MODE.removeprefix("/"))
     told = 0
 
     def progress(now: int, _total: int) -> None:

@@ -5,8 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from deploy.image import cpio
-from pxe_stack import scripts
+from pxe_stack import cpio, scripts
 
 SCRIPTS: Final = Path(__file__).with_name("initramfs")
 SHARED: Final = "installers/disks.sh"

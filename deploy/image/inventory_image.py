@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from deploy.image import apt, cpio, elf, initramfs, recipe
+from deploy.image import apt, elf, initramfs, recipe
+from pxe_stack import cpio
 
 SCRIPTS: Final = Path(__file__).with_name("inventory")
 SHARED: Final = ("report.sh", "network.sh", "lease")

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from deploy.image import cpio
 from deploy.rack.hardware import Card
 from models.installers import Installer
 from models.observations import Seen
-from pxe_stack import installers
+from pxe_stack import cpio, installers
 from tests.machines import boot_assets
 from tests.machines.behind_qemu import HOST, ipxe
 from tests.pxe_stack import installed, make, web

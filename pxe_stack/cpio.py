@@ -36,6 +36,10 @@ def plain(path: str, data: bytes) -> Entry:
     return Entry(path, stat.S_IFREG | 0o644, data)
 
 
+def secret(path: str, data: bytes) -> Entry:
+    return Entry(path, stat.S_IFREG | 0o600, data)
+
+
 def character_device(path: str, major: int, minor: int) -> Entry:
     return Entry(path, stat.S_IFCHR | 0o600, device=(major, minor))
 
