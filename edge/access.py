@@ -22,7 +22,9 @@ from models.errors import Denied, NotFound, Unknown
 from models.roles import LEAST, Reach, Role, enough, held, most
 from models.whereabouts import PLACES
 
-SHARED: Final = frozenset({"artifact", "image", "profile", "letter", "sha256", "name", "token"})
+SHARED: Final = frozenset(
+    {"artifact", "image", "preparation", "profile", "letter", "sha256", "name", "token"}
+)
 """Parts of URLs that name what belongs to no site, or what its view judges by itself."""
 
 JUDGED_BY_VIEW: Final = frozenset({"api-token.create", "api-token.revoke"})

@@ -90,6 +90,10 @@ class Shelf:
         """Return the blob of our folder, or None."""
         return _stored(self.folder / place(sha256), sha256)
 
+    def drop(self, sha256: str) -> None:
+        """Forget a blob of our folder; who reads it now reads on."""
+        (self.folder / place(sha256)).unlink(missing_ok=True)
+
     def find(self, sha256: str, named: Callable[[], Iterable[str]]) -> StoredFile | None:
         """Return the blob, from our folder or where a path of *named* below the artifacts has it.
 

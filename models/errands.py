@@ -42,6 +42,7 @@ class Errand(StrEnum):
     NETWORK_SYNC = "network-sync"
     MACHINES_ALLOCATE = "machines-allocate"
     MACHINE_RELEASE = "machine-release"
+    IMAGE_PREPARE = "image-prepare"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -71,6 +71,32 @@ class SyncJobView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PreparationView:
+    """An installer's ISO that becomes an image; *bytes_done* of about *bytes_total* are written.
+
+    The ISO is a blob, or lies at *iso_path* below the artifact folder; *parts* are the SHA-256s of
+    what was made of it, by file name.
+    """
+
+    id: UUID
+    ref: str
+    name: str
+    iso_sha256: str
+    iso_path: str
+    state: str
+    detail: str
+    bytes_done: int
+    bytes_total: int
+    release: str
+    parts: Mapping[str, str]
+    image_id: UUID | None
+    requested_by: str
+    request_id: str
+    created_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
     id: UUID
     job_id: UUID

@@ -39,6 +39,7 @@ from models.rows.jobs import (
     IntegrationDelivery,
     IntegrationJob,
     IntegrationRun,
+    Preparation,
     SyncJob,
 )
 from models.rows.ledger import Audit, AuditSeal, Key, SignInCode
@@ -74,6 +75,7 @@ __all__ = [
     "Outbox",
     "Plan",
     "PolicyDecision",
+    "Preparation",
     "Profile",
     "Range",
     "Run",
@@ -93,6 +95,7 @@ ALL: Final = (
     Range,
     Artifact,
     Image,
+    Preparation,
     Profile,
     Machine,
     Interface,

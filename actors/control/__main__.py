@@ -51,6 +51,8 @@ class Setup:
     externals: Sequence[External] = ()
     resolvers: Mapping[str, Resolver] = field(repr=False)
     metrics_bind: str = ""
+    blob_dir: Path
+    artifact_dir: Path
 
 
 def main() -> int:
@@ -106,6 +108,8 @@ def _setup(settings: Settings) -> Setup:
             settings.vault_ca_file,
         ),
         metrics_bind=settings.control_metrics_bind,
+        blob_dir=settings.blob_dir,
+        artifact_dir=settings.artifact_dir,
     )
 
 
@@ -154,6 +158,8 @@ def _means(setup: Setup) -> Means:
         allow=tuple(setup.allow),
         ca_file=setup.ca_file,
         externals=by_capability,
+        blob_dir=setup.blob_dir,
+        artifact_dir=setup.artifact_dir,
     )
 
 

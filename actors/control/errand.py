@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import LeaseLost
@@ -13,18 +13,22 @@ from config.capabilities import External
 from config.secrets import Resolver
 from models.errands import Held
 
+_NOWHERE: Final = Path("/nonexistent")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Means:
     """What errands are done with; *allow* is SPROUT_OUTBOUND_ALLOW, *externals* by capability.
 
-    *ca_file* is SPROUT_OUTBOUND_CA_FILE.
+    *ca_file* is SPROUT_OUTBOUND_CA_FILE, *blob_dir* and *artifact_dir* are the edge's folders.
     """
 
     resolvers: Mapping[str, Resolver] = field(default_factory=dict, repr=False)
     allow: tuple[str, ...] = ()
     ca_file: Path | None = None
     externals: Mapping[str, External] = field(default_factory=dict)
+    blob_dir: Path = _NOWHERE
+    artifact_dir: Path = _NOWHERE
 
 
 @dataclass(slots=True)

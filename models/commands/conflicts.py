@@ -19,6 +19,7 @@ from models.tables import (
     IntegrationRun,
     Machine,
     Network,
+    Preparation,
     Profile,
     Site,
     SyncJob,
@@ -57,6 +58,12 @@ _RULES: Final[Mapping[str, _Rule]] = MappingProxyType(
             "/interfaces", "another machine has an interface with this MAC", None
         ),
         "interfaces_name": _Rule("/interfaces", "two interfaces have the same name", None),
+        "preparations_open": _Rule(
+            "/ref",
+            "an ISO is being prepared to be the image of this reference",
+            Preparation,
+            Preparation.state.in_(_OPEN),
+        ),
         "sync_jobs_open": _Rule(
             "/mode",
             "this is asked of the site already, and is not done yet",

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-from models.commands import handing_out, holdings, integrations, providing, walks
+from models.commands import handing_out, holdings, integrations, preparing, providing, walks
 from models.commands.moves import locked, now
 from models.commands.runs import Render
 from models.database import database
@@ -28,6 +28,7 @@ End = Callable[[UUID, Ended], None]
 ENDS: Final[Mapping[Name, End]] = MappingProxyType(
     {
         Name.INTEGRATION_RUN: integrations.ended,
+        Name.IMAGE_PREPARE: preparing.ended,
         Name.IPAM_RELEASE: holdings.undone,
         Name.DHCP_REMOVE: holdings.undone,
         Name.DNS_REMOVE: holdings.undone,

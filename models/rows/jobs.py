@@ -67,6 +67,30 @@ class SyncJob(Table):
         table_name = "sync_jobs"
 
 
+class Preparation(Table):
+    """An installer's ISO on its way to become an image; *parts* are SHA-256s by file name."""
+
+    id = UUIDField(primary_key=True, default=uuid4)
+    ref = TextField()
+    name = TextField()
+    iso_sha256 = TextField()
+    iso_path = TextField()
+    state = TextField()
+    detail = TextField()
+    bytes_done = BigIntegerField()
+    bytes_total = BigIntegerField()
+    release = TextField()
+    parts = jsonb()
+    image_id = UUIDField(null=True)
+    requested_by = TextField()
+    request_id = TextField()
+    created_at = DateTimeTZField()
+    finished_at = DateTimeTZField(null=True)
+
+    class Meta:
+        table_name = "preparations"
+
+
 class IntegrationJob(Stamped):
     id = UUIDField(primary_key=True, default=uuid4)
     site_id = UUIDField()
