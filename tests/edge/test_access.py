@@ -14,6 +14,7 @@ from models import day2_queries, queries
 from models.commands import approvals, asks, dead_letters, discoveries, inventory, jobs, tokens
 from models.job_views import Mode
 from models.roles import LEAST, ORDER, Reach, Role
+from models.tables import Preparation
 from tests.edge import make
 from tests.edge.conftest import Api, config
 from tests.models import make as domain
@@ -106,9 +107,16 @@ def shared(places):
         "image": "debian-12",
         "profile": "plain",
         "letter": str(dead_letters.listed()[0].id),
+        "preparation": str(prepared()),
         "name": "automation-command",
         "sha256": "0" * 64,
     }
+
+
+def prepared():
+    """Return a preparation that has ended."""
+    about = {"ref": "old", "name": "old", "iso_path": "old.iso", "requested_by": "ada"}
+    return Preparation.create(state="failed", **about).id
 
 
 @pytest.fixture
