@@ -15,6 +15,7 @@ from edge.pages import (
     fleet,
     flows,
     frame,
+    isos,
     jobs,
     ledger,
     machine,
@@ -35,6 +36,7 @@ BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     places.blueprint,
     shelves.blueprint,
     jobs.blueprint,
+    isos.blueprint,
     ledger.blueprint,
 )
 
