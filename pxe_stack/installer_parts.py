@@ -25,12 +25,12 @@ def scripts(
 
 
 def started(
-    order: Order, ipxe: Iterable[Word], grub: Iterable[Word], *, carries_iso: bool = False
+    order: Order, ipxe: Iterable[Word], grub: Iterable[Word], *, beside: str = ""
 ) -> tuple[Document, Document]:
     """Return the boot scripts that start the kernel with these words, as their loader has it."""
-    by_ipxe = render.ipxe_script(order, kernel_args.line(ipxe), carries_iso=carries_iso)
+    by_ipxe = render.ipxe_script(order, kernel_args.line(ipxe), beside=beside)
     line = kernel_args.line(grub, grub=True)
-    by_grub = render.grub_script(order, line, carries_iso=carries_iso)
+    by_grub = render.grub_script(order, line, beside=beside)
     return (
         render.document("script", Access.SCRIPT, by_ipxe),
         render.document("script.grub", Access.SCRIPT, by_grub),

@@ -16,7 +16,7 @@ from models.answering import Hardware, Ours
 from models.bootplan import Access, Document, slot
 from models.errors import Invalid
 from pxe_stack import installer_parts as parts
-from pxe_stack import render, seeds, toml
+from pxe_stack import overlay, render, seeds, toml
 from pxe_stack.kernel_args import Part
 from pxe_stack.render import Order
 
@@ -24,6 +24,10 @@ KEY: Final = "proxmox"
 ANSWER_TOML: Final = "answer.toml"
 ANSWER_JSON: Final = "answer.json"
 FIRST_BOOT: Final = "first-boot-script"
+OVERLAY: Final = "pxe-init.cpio"
+"""What an image boots by whose kernel arguments hold `overlay.KERNEL_ARGUMENT`."""
+WORDS: Final = "auto-installer-mode.toml"
+"""Where the installer asks, and as whom: laid over the slot of the run's ISO as it is served."""
 
 _NOWHERE: Final = "internal"
 """The domain of a host whose network has none: the installer wants one (ICANN, private use)."""
@@ -56,9 +60,10 @@ def documents(order: Order) -> tuple[Document, ...]:
         ANSWER_TOML: ("application/toml", toml.dump(told)),
         ANSWER_JSON: ("application/json", f"{json.dumps(told, indent=1)}\n"),
         FIRST_BOOT: ("text/x-shellscript", first_boot()),
+        WORDS: ("application/toml", words()),
     }
     return render.bounded(
-        *parts.started(order, _kernel(order, "initrd"), _kernel(order), carries_iso=True),
+        *parts.started(order, _kernel(order, "initrd"), _kernel(order), beside=_beside(order)),
         *(
             Document(name=name, access=Access.SEED, media_type=kind, body=_slotted(body))
             for name, (kind, body) in made.items()
@@ -69,6 +74,11 @@ def documents(order: Order) -> tuple[Document, ...]:
 def ordinary(order: Order) -> Order:
     """Return *order* for a host whose server type says what a profile need not."""
     return replace(order, disk_serial=render.ORDINARY.disk_serial, hardware=_ORDINARY)
+
+
+def _beside(order: Order) -> str:
+    """Return what the initramfs is loaded with: the ISO, or what fetches it from Linux."""
+    return OVERLAY if overlay.KERNEL_ARGUMENT in order.kernel_args else render.ISO
 
 
 def _kernel(order: Order, *by_name: str) -> tuple[Part, ...]:
@@ -108,6 +118,13 @@ def _composed(profile: str, hardware: Hardware, ours: Ours) -> dict[str, Any]:
         if exc.field.startswith("/serverType"):
             raise
         raise Invalid(str(exc), field=seeds.FIELD, hint=exc.hint) from None
+
+
+def words() -> str:
+    """Return what the installer reads in its ISO, with slots: at most `iso_slot.SLOT` bytes."""
+    bearer = f"{slot('run.id')}:{slot('run.token.seed')}"
+    asked = toml.dump({"http": {"url": f"{render.BASE}/api/boot/answer", "token": bearer}})
+    return f'mode = "http"\n\n{asked}'
 
 
 def first_boot() -> str:

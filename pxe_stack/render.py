@@ -35,6 +35,8 @@ BASE: Final = slot("boot.base_url")
 _PATH: Final = f"/boot/{slot('run.id')}"
 _RUN: Final = f"{BASE}{_PATH}"
 SEED_URL: Final = f"{_RUN}/{slot('run.token.seed')}"
+ISO: Final = "proxmox.iso"
+"""The run's own ISO below its token: the stored one, with the run's words laid over its slot."""
 CALLBACK_URL: Final = f"{_RUN}/{slot('run.token.callback')}/"
 
 _ALLOWED: Final = (
@@ -152,23 +154,25 @@ def script(order: Order) -> str:
     return ipxe_script(order, _arguments(order, Part("initrd", "initrd.img")))
 
 
-def ipxe_script(order: Order, arguments: str, *, carries_iso: bool = False) -> str:
+def ipxe_script(order: Order, arguments: str, *, beside: str = "") -> str:
     """Return the iPXE script that starts *order*'s kernel with *arguments*.
 
-    *carries_iso*: the ISO lies in its initramfs, as /proxmox.iso.
+    *beside* the initramfs is what the run is served under that name: the ISO lies in it as
+    /proxmox.iso, and an archive is unpacked over it.
     """
     return _script(
         "ipxe/install.ipxe",
         order,
         kernel_url=f"{BASE}{artifact(order.kernel_path, field='/kernelPath')}",
         initrd_url=f"{BASE}{artifact(order.initrd_path, field='/initrdPath')}",
-        iso_url=f"{BASE}{artifact(order.iso_path, field='/isoPath')}" if carries_iso else "",
+        beside_url=f"{SEED_URL}/{beside}" if beside else "",
+        iso_name=ISO if beside == ISO else "",
         arguments=arguments,
         callback_url=CALLBACK_URL,
     )
 
 
-def grub_script(order: Order, arguments: str | None = None, *, carries_iso: bool = False) -> str:
+def grub_script(order: Order, arguments: str | None = None, *, beside: str = "") -> str:
     """Return the same for a GRUB, in paths of the server that it came from by TFTP or HTTP.
 
     *arguments* are the deploy kernel's where none are given.
@@ -178,7 +182,8 @@ def grub_script(order: Order, arguments: str | None = None, *, carries_iso: bool
         order,
         kernel_path=artifact(order.kernel_path, field="/kernelPath"),
         initrd_path=artifact(order.initrd_path, field="/initrdPath"),
-        iso_path=artifact(order.iso_path, field="/isoPath") if carries_iso else "",
+        beside_path=f"{_PATH}/{slot('run.token.seed')}/{beside}" if beside else "",
+        iso_name=ISO if beside == ISO else "",
         arguments=_arguments(order) if arguments is None else arguments,
         trouble_path=f"{_PATH}/{slot('run.token.callback')}/trouble",
     )

@@ -19,12 +19,11 @@ from pxe_stack.boot_sources import Sources
 from pxe_stack.directory import Known, StoredFile
 from pxe_stack.http_answer import Answer, FilePart, plain, text
 from pxe_stack.http_message import Request
+from pxe_stack.proxmox import OVERLAY, WORDS
+from pxe_stack.render import ISO
 
-WORDS: Final = "auto-installer-mode.toml"
-"""The document that tells the installer where to ask; at most `iso_slot.SLOT` bytes when filled."""
+__all__ = ["FILES", "ISO", "OVERLAY", "WORDS", "is_large"]
 
-ISO: Final = "proxmox.iso"
-OVERLAY: Final = "pxe-init.cpio"
 
 log = structlog.get_logger()
 

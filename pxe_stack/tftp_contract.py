@@ -16,6 +16,7 @@ from pxe_stack.files import Changed, opened
 from pxe_stack.http_answer import FilePart
 from pxe_stack.http_message import Request
 from pxe_stack.loaders import Loader
+from pxe_stack.proxmox import OVERLAY
 from pxe_stack.scripts import GRUB
 
 LARGEST: Final = 128 * 1024 * 1024
@@ -24,7 +25,7 @@ MOST_KEPT: Final = 256 * 1024 * 1024
 """Bytes of artifacts that are kept at hand; whichever was asked for least lately goes."""
 
 _TOKEN: Final = re.compile(r"(boot/[^/]*/)[^/]*")
-_OF_A_RUN: Final = frozenset({GRUB.script, "trouble"})
+_OF_A_RUN: Final = frozenset({GRUB.script, OVERLAY, "trouble"})
 
 
 def masked(name: str) -> str:

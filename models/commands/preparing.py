@@ -24,9 +24,6 @@ from models.paging import FIRST, Ask, Order, Part
 from models.queries import filled
 from models.tables import Artifact, Image, Preparation
 
-INSTALLER: Final = "proxmox"
-"""Whose ISOs are prepared."""
-
 PREPARE_S: Final = 2 * 3600
 """Seconds that preparing an ISO may take: a slow disk writes its gigabytes twice."""
 
@@ -66,8 +63,6 @@ def ask(caller: Caller, *, ref: str, name: str, iso_sha256: str, iso_path: str) 
             field="/isoSha256",
             hint="Give either isoSha256 or isoPath.",
         )
-    if INSTALLER not in set(Installer):
-        raise Invalid(f"there is no installer {INSTALLER} in this version", field="/isoSha256")
     path = names.path(iso_path, field="/isoPath") if iso_path else ""
     with recorded():
         _demand_free(ref := names.ref(ref, field="/ref"))
@@ -165,7 +160,7 @@ def _image(caller: Caller, row: Preparation, parts: Mapping[str, Mapping[str, An
         name=row.name,
         architecture="x86_64",
         artifact_ref=row.ref,
-        installer=INSTALLER,
+        installer=Installer.PROXMOX.value,
         kernel_path=parts["kernel"]["name"],
         initrd_path=parts["initrd"]["name"],
         iso_path=parts["iso"]["name"],

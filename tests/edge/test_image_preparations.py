@@ -14,7 +14,7 @@ from actors.control import isos
 from actors.drivers.deadline import Deadline
 from edge.app import create_app
 from models.blobs import place
-from models.commands import errands, outcomes, preparing
+from models.commands import errands, outcomes
 from models.database import borrowed
 from models.errands import Errand
 from models.tables import Machine
@@ -26,12 +26,6 @@ pytestmark = pytest.mark.services
 
 ROUTE = "/v1/image-preparations"
 REF = {"ref": "proxmox-9", "name": "Proxmox VE 9"}
-
-
-@pytest.fixture(autouse=True)
-def of_an_installer_that_is_there(monkeypatch):
-    """One that takes the same files: a kernel, an initramfs and an ISO."""
-    monkeypatch.setattr(preparing, "INSTALLER", "autoinstall")
 
 
 @pytest.fixture
@@ -298,15 +292,6 @@ def test_what_was_done_is_audited_and_listed(api, control, iso):
     actions = [row["action"] for row in api.audit()]
     assert actions[:3] == ["image.create", "artifact.create", "image-preparation.create"]
     assert api.get(f"{ROUTE}/{uuid4()}").status_code == 404
-
-
-def test_a_version_without_the_installer_says_so(api, iso, monkeypatch):
-    monkeypatch.setattr(preparing, "INSTALLER", "another")
-
-    answer = asked(api, isoSha256=uploaded(api, iso))
-
-    assert answer.status_code == 422
-    assert "no installer another" in answer.json["errors"][0]["detail"]
 
 
 def test_a_place_outside_is_no_place(tmp_path):

@@ -22,12 +22,6 @@ SUM = hashlib.sha256(ISO).hexdigest()
 NEW = {"__ref": "proxmox-9", "__name": "Proxmox VE 9"}
 
 
-@pytest.fixture(autouse=True)
-def of_an_installer_that_is_there(monkeypatch):
-    """One that takes the same files: a kernel, an initramfs and an ISO."""
-    monkeypatch.setattr(preparing, "INSTALLER", "autoinstall")
-
-
 @pytest.fixture
 def folder(tmp_path):
     (blobs := tmp_path / "blobs").mkdir()

@@ -99,8 +99,7 @@ def test_a_refusal_is_told_beside_the_file(blobs, iso, page):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_on_the_pages_of_isos(page, scheme, axe_core, db, monkeypatch):
-    monkeypatch.setattr(preparing, "INSTALLER", "autoinstall")
+def test_axe_finds_nothing_on_the_pages_of_isos(page, scheme, axe_core, db):
     about = {"name": "Proxmox VE 9", "iso_sha256": "", "iso_path": "isos/pve.iso"}
     working, failed = (
         preparing.ask(make.ADA, ref=f"proxmox-{word}", **about) for word in ("working", "failed")

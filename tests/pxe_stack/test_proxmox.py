@@ -17,10 +17,11 @@ from models.answering import Hardware
 from models.bootplan import Access
 from models.errors import Invalid
 from models.installers import Installer
-from pxe_stack import installers, proxmox, toml
+from pxe_stack import installers, iso_slot, proxmox, run_door, toml
 from tests.pxe_stack import installed, make
 
 LEAST = '[global]\nroot-password-hashed = "$6$salt$hash"\n'
+TOKENED = bootplan.url(make.plan(), make.KEY, Access.SEED, "x").removesuffix("/x")
 PLAN = make.plan(ssh_key="ssh-ed25519 AAAAC3Nz run")
 
 
@@ -48,6 +49,7 @@ def test_nothing_that_is_served_is_of_one_run_alone():
     assert {name: each.access for name, each in made.items()} == {
         "script": Access.SCRIPT,
         "script.grub": Access.SCRIPT,
+        "auto-installer-mode.toml": Access.SEED,
         "answer.toml": Access.SEED,
         "answer.json": Access.SEED,
         "first-boot-script": Access.SEED,
@@ -159,14 +161,40 @@ def test_the_kernel_is_started_in_the_vendors_words():
     )
 
     assert f"/vmlinuz {words} || goto failed\n" in script
-    assert "/live-server.iso proxmox.iso || goto failed\n" in script
+    assert f"{TOKENED}/proxmox.iso proxmox.iso || goto failed\n" in script
 
 
 def test_grub_has_the_iso_in_the_initramfs_too():
     script = installed.filled(Installer.PROXMOX, "script.grub", order())
 
-    assert "initrd newc:proxmox.iso:/artifacts/ubuntu/live-server.iso; then\n" in script
+    assert f" newc:proxmox.iso:{TOKENED.removeprefix(make.URL)}/proxmox.iso; then\n" in script
     assert "initrd=" not in script
+
+
+def test_an_image_that_asks_for_it_boots_by_the_overlay_and_not_with_the_iso():
+    found = {
+        name: installed.filled(Installer.PROXMOX, name, order(kernel_args=("rdinit=/pxe-init",)))
+        for name in ("script", "script.grub")
+    }
+
+    assert f"\ninitrd {TOKENED}/pxe-init.cpio || goto failed\n" in found["script"]
+    assert f" {TOKENED.removeprefix(make.URL)}/pxe-init.cpio; then\n" in found["script.grub"]
+    for text in found.values():
+        assert " rdinit=/pxe-init" in text
+        assert "proxmox.iso" not in text
+
+
+def test_the_installer_is_told_where_to_ask_and_by_which_word_in_what_fits_its_slot():
+    told = installed.filled(Installer.PROXMOX, proxmox.WORDS, order(), PLAN)
+
+    assert tomllib.loads(told) == {
+        "mode": "http",
+        "http": {
+            "url": f"{make.URL}/api/boot/answer",
+            "token": run_door.bearer(PLAN, make.KEY),
+        },
+    }
+    assert len(iso_slot.slot(told)) == iso_slot.SLOT
 
 
 @pytest.mark.parametrize(
