@@ -16,6 +16,7 @@ SLOT: Final = 2048
 NAME: Final = "AUTOINST.TOM;1"
 """What the file is called in the ISO's own directory; beside it stands its real name."""
 
+_MODE: Final = b"auto-installer-mode.toml"
 _SECTOR: Final = 2048
 _DESCRIPTOR: Final = 16 * _SECTOR
 _PRIMARY: Final = b"\x01CD001\x01"
@@ -35,6 +36,10 @@ class NoSlot(Exception):
     """The ISO was not prepared, is no ISO, or what is to be laid over its slot does not fit."""
 
 
+class Foreign(NoSlot):
+    """The ISO was prepared by others: it says by itself, to every run, where the installer asks."""
+
+
 def slot(text: str) -> bytes:
     """Return *text* as the bytes to lay over the slot.  Raises ValueError if they are too many."""
     raw = text.encode()
@@ -44,7 +49,7 @@ def slot(text: str) -> bytes:
 
 
 def place(read: Read, size: int) -> int:
-    """Return at which byte of an ISO of *size* bytes its slot begins.  Raises NoSlot."""
+    """Return at which byte of an ISO of *size* bytes its slot begins.  Raises NoSlot, Foreign."""
     head = read(_DESCRIPTOR, _SECTOR)
     if len(head) < _SECTOR or not head.startswith(_PRIMARY):
         raise NoSlot("it has no volume descriptor of an ISO")
@@ -53,6 +58,8 @@ def place(read: Read, size: int) -> int:
     for record in _records(folder):
         if _name(record) == NAME:
             return _judged(record, size)
+        if _MODE in record:  # its real name, by Rock Ridge
+            raise Foreign("it was prepared elsewhere")
     raise NoSlot("it was not prepared: it has no file to lay a run's words over")
 
 

@@ -40,13 +40,20 @@ def _iso(sources: Sources, request: Request, known: Known, words: Document) -> A
         return plain(HTTPStatus.NOT_FOUND)
     filled = bootplan.fill(words.body, bootplan.slot_values(known.plan, sources.key))
     try:
-        made = files.with_slot(stored, request, iso_slot.slot(filled))
+        made = _laid(stored, request, iso_slot.slot(filled))
     except (files.Changed, iso_slot.NoSlot, ValueError) as exc:
         log.warning("iso.unservable", path=stored.url_path, why=str(exc))
         return text("the ISO cannot be served\n", status=HTTPStatus.SERVICE_UNAVAILABLE)
     if not isinstance(made.body, FilePart):
         return made
     return boot_files.told(sources, request, stored, made)
+
+
+def _laid(stored: StoredFile, request: Request, words: bytes) -> Answer:
+    try:
+        return files.with_slot(stored, request, words)
+    except iso_slot.Foreign:
+        return files.answer(stored, request)
 
 
 def _overlay(sources: Sources, request: Request, known: Known, words: Document) -> Answer:

@@ -269,6 +269,17 @@ def test_one_as_it_came_from_the_vendor_is_not_served(boot, tmp_path):
     assert head(boot.get(path()))[0] == 503
 
 
+def test_one_that_others_prepared_says_itself_where_to_ask_and_stays_as_it_is(boot, tmp_path):
+    more = {("/AUTO_INS.TOM;1", "auto-installer-mode.toml"): b'mode = "http"\n'}
+    raw = an_iso(tmp_path / "other.iso", more=more).read_bytes()
+    boot.put_file(URL_PATH, raw)
+
+    whole, part = boot.get(path()), boot.get(path(), "Range: bytes=7-")
+
+    assert (head(whole)[0], body(whole)) == (200, raw)
+    assert (head(part)[0], body(part)) == (206, raw[7:])
+
+
 def test_damage_anywhere_in_the_directory_is_a_place_inside_the_iso_or_a_refusal(prepared):
     raw, right = prepared
     found = set()
