@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from pxe_stack import scripts
+from pxe_stack import cpio, scripts
 
 RECIPE_FOLDER: Final = Path(__file__).parent
 TEMPLATES: Final = ("installers/disks.sh", "grub/local-boot.cfg")
@@ -26,9 +26,10 @@ def content_key(files: Iterable[tuple[str, bytes]], packages: Iterable[str]) -> 
 
 
 def recipe_files(folder: Path = RECIPE_FOLDER) -> list[tuple[str, bytes]]:
-    """Return each file of the recipe: this package's code, the scripts, the overlay, templates."""
+    """Return each file of the recipe: this package, what writes archives, templates."""
     paths = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
     own = [(path.relative_to(folder).as_posix(), path.read_bytes()) for path in paths]
+    own.append(("cpio.py", Path(cpio.__file__).read_bytes()))
     return [*own, *((f"templates/{name}", scripts.template(name).encode()) for name in TEMPLATES)]
 
 
