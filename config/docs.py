@@ -22,6 +22,7 @@ END: Final = "<!-- /settings -->"
 
 HEADINGS: Final[Mapping[str, str]] = MappingProxyType(
     {
+        "server_types_file": "Hosts, rebuilt with Proxmox VE",
         "data_dir": "Where things lie",
         "database_url": "PostgreSQL and the broker; empty under `sprout up`",
         "api_url": "The edge, and control",

@@ -108,13 +108,21 @@ class Followed(Generic[_Value]):
             self._bad(str(exc))
             return
         if self.trouble or found != self._good:
-            log.info("policy.read", file=str(self.path))
+            self.say_read()
         self._good, self.trouble = found, ""
 
     def _bad(self, why: str) -> None:
         if why != self.trouble:
-            log.error("policy.refused", why=why, kept=self._good is not None)
+            self.say_refused(why, kept=self._good is not None)
         self.trouble = why
+
+    def say_read(self) -> None:
+        """Log that the file is in force."""
+        log.info("policy.read", file=str(self.path))
+
+    def say_refused(self, why: str, *, kept: bool) -> None:
+        """Log that the file is not, and whether what it said before is *kept*."""
+        log.error("policy.refused", why=why, kept=kept)
 
     def _signature(self) -> tuple[int, ...]:
         """Return what changes with the file; () for one that may be changing just now."""

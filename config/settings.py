@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsConfigDict
 
-from config.listeners import Listeners
+from config.hosting import Hosting
 from config.values import (
     Addresses,
     Commas,
@@ -73,7 +73,7 @@ def _under_data(name: str, description: str) -> Any:
     )
 
 
-class Settings(Listeners):
+class Settings(Hosting):
     """What an operator may change; frozen, with secrets that have no repr."""
 
     model_config = SettingsConfigDict(

@@ -27,8 +27,8 @@ SHARED: Final = frozenset(
 )
 """Parts of URLs that name what belongs to no site, or what its view judges by itself."""
 
-JUDGED_BY_VIEW: Final = frozenset({"api-token.create", "api-token.revoke"})
-"""Actions whose views judge sites that stand in lists."""
+JUDGED_BY_VIEW: Final = frozenset({"api-token.create", "api-token.revoke", "host.create"})
+"""Actions whose views judge sites that stand in lists, or that they choose themselves."""
 
 IN_TEXT: Final[Mapping[str, str]] = {"siteId": "site", "machineId": "machine"}
 """What stands behind `?` and names a thing at a site."""

@@ -36,6 +36,7 @@ from edge.api import (
     discoveries,
     domain_events,
     evidence,
+    hosts,
     image_preparations,
     images,
     integration_jobs,
@@ -72,6 +73,7 @@ API: Final[tuple[APIBlueprint, ...]] = (
     profiles.api,
     machines.api,
     machine_verbs.api,
+    hosts.api,
     day2_actions.api,
     approvals.api,
     action_executions.api,
@@ -88,7 +90,7 @@ API: Final[tuple[APIBlueprint, ...]] = (
     sign_in_codes.api,
     api_tokens.api,
 )
-"""Resources of /v1, in the order of the contract."""
+"""Resources of /v1 and /api, in the order of the contract."""
 
 PAGES: Final[tuple[Blueprint, ...]] = (
     health.blueprint,
@@ -120,6 +122,7 @@ class EdgeConfig:
         artifact_dir: where the files of images lie, which are blobs too.
         agents_url: where agents reach their own listener, by mutual TLS; empty: there is none.
         trust_domain: SPIFFE trust domain of agents.
+        site: id or slug of the site that new hosts are at; empty: the only one.
     """
 
     public_url: str
@@ -136,6 +139,7 @@ class EdgeConfig:
     artifact_dir: Path
     agents_url: str = ""
     trust_domain: str = ""
+    site: str = ""
 
     @property
     def sites_url(self) -> str:

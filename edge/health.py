@@ -14,7 +14,7 @@ from flask.typing import ResponseReturnValue
 from edge import auth
 from edge.live import handover
 from models import database, figures, schema
-from models.commands import policy_source, watching
+from models.commands import policy_source, server_types, watching
 
 blueprint: Final = Blueprint("health", __name__)
 
@@ -84,6 +84,7 @@ def _checks() -> Mapping[str, Any]:
         "events": _events(config.events_socket),
         "keys": _keys(),
         "policy": _policy(),
+        "serverTypes": _server_types(),
         "providers": _read(migrations["ok"], _providers),
     }
 
@@ -137,6 +138,17 @@ def _policy() -> dict[str, Any]:
     if now.trouble and now.source:
         detail = f"{now.trouble}; what {now.source} said before is still in force"
     return {"ok": not now.trouble, "detail": detail, "sha256": now.digest}
+
+
+def _server_types() -> dict[str, Any]:
+    """Say how many server types there are; a bad file is told, and the last good one holds."""
+    now = server_types.standing()
+    kept = f"{now.trouble}; the {now.count} of before are still in force"
+    return _check(
+        not now.trouble,
+        f"{now.count} are in force" if now.source else "no file is named",
+        kept if now.count else now.trouble,
+    )
 
 
 def _providers() -> dict[str, Any]:

@@ -87,8 +87,9 @@ def show(code: str) -> ResponseReturnValue:
 
 
 def _domain(exc: DomainError) -> Response:
-    fault = Fault(exc.field, str(exc), exc.hint)
-    problem = _of(exc.code, str(exc), (fault,) if exc.field or exc.hint else ())
+    told = [each for each in (exc, *exc.also) if each.field or each.hint]
+    faults = tuple(Fault(each.field, str(each), each.hint) for each in told)
+    problem = _of(exc.code, str(exc), faults)
     if isinstance(exc, Forbidden):
         problem = replace(problem, decision=kept(exc))
     return _answer(problem)

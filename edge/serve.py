@@ -71,11 +71,12 @@ def configured(settings: Settings) -> "EdgeConfig":
     """Return what the application is told, and point its connections to the database."""
     from edge.app import EdgeConfig  # noqa: PLC0415 - as above
     from models import database  # noqa: PLC0415 - the same
-    from models.commands import policy_source, providing  # noqa: PLC0415 - the same
+    from models.commands import policy_source, providing, server_types  # noqa: PLC0415 - the same
 
     database_url = settings.database_url.get_secret_value()
     database.configure(database_url, connections=settings.database_pool)
     policy_source.follow_file(settings.policy_file)
+    server_types.follow_file(settings.server_types_file)
     externals = [each.capability for each in settings.externals()]
     providing.choose(externals, settings.provisioning_domain)
     return EdgeConfig(
@@ -93,6 +94,7 @@ def configured(settings: Settings) -> "EdgeConfig":
         artifact_dir=settings.artifact_dir,
         agents_url=_agents_url(settings),
         trust_domain=settings.workload_trust_domain,
+        site=settings.site_id,
     )
 
 
@@ -133,6 +135,7 @@ def run(settings: Settings, name: str, serve: Callable[[], None]) -> int:
             settings.admin_token_hash,
             settings.admin_password_hash,
             settings.oidc_client_secret.get_secret_value(),
+            settings.proxmox_root_password_hash.get_secret_value(),
         ]
     )
     with TemporaryDirectory(prefix="sprout-metrics-") as folder:

@@ -28,7 +28,7 @@ CROSS JOIN LATERAL (
            coalesce(m.found_memory_mib, m.memory_mib) AS memory_mib,
            coalesce(m.found_disk_bytes, m.disk_bytes) AS disk_bytes,
            m.bmc, m.root_disk, m.state, m.phase, m.failed_from, m.commissioned_at, m.power,
-           m.loaders, m.facts, m.differences, m.ssh_host_keys, i.ref AS image_ref,
+           m.loaders, m.server_type, m.facts, m.differences, m.ssh_host_keys, i.ref AS image_ref,
            p.ref AS profile_ref,
            m.network_id, m.run_id, m.epoch, m.plan_version, m.version, m.created_at, m.updated_at,
            (SELECT coalesce(json_agg(row_to_json(e) ORDER BY e.name), '[]') FROM (

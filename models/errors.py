@@ -1,6 +1,7 @@
 """Every way the domain says no.
 
-* DomainError             carries `field` (JSON pointer to the fault) and `hint` (what to do)
+* DomainError             carries `field` (JSON pointer to the fault), `hint` (what to do), and
+                          `also`, the faults that were found beside it
   x Invalid               a value that can never be right
   x NotFound              there is no such thing
     + Unknown             a reference inside a body names nothing
@@ -23,6 +24,8 @@ class DomainError(Exception):
     """Base class.  Says what is wrong; never says which HTTP status that is."""
 
     code: ClassVar[str] = "domain"
+
+    also: "tuple[DomainError, ...]" = ()
 
     def __init__(self, message: str, *, field: str = "", hint: str = "") -> None:
         super().__init__(message)

@@ -173,7 +173,8 @@ def profiles(*, search: str = "", ask: Ask = FIRST) -> Part[ProfileView]:
 class Wanted:
     """Which machines are listed.
 
-    *search* finds a part of host name, MAC, serial number or address.
+    *search* finds a part of host name, MAC, serial number or address.  *hosts*: only machines with
+    a server type, and none that is retired.
     """
 
     among: Sites = None
@@ -182,6 +183,7 @@ class Wanted:
     architecture: str | None = None
     labels: Mapping[str, str] | None = None
     search: str = ""
+    hosts: bool = False
 
     def of(self, query: Any) -> Any:
         """Return *query* of them."""
@@ -191,6 +193,9 @@ class Wanted:
             t.Machine.architecture: self.architecture,
         }
         query = _narrowed(_among(query, t.Machine.site_id, self.among), wanted)
+        if self.hosts:
+            kept = t.Machine.state != State.RETIRED.value
+            query = query.where(t.Machine.server_type.is_null(is_null=False) & kept)
         if self.labels:
             query = query.where(SQL("t1.labels @> %s::jsonb", (json.dumps(dict(self.labels)),)))
         return query.where(_matches(self.search)) if self.search else query

@@ -116,6 +116,7 @@ class ImageView:
     image_bytes: int
     initrd_bytes: int
     older_media: bool
+    is_default: bool
     version: int
     created_at: datetime
     updated_at: datetime
@@ -189,6 +190,7 @@ class MachineView:
     bmc: Mapping[str, Any] | None
     root_disk: Mapping[str, Any] | None
     loaders: Mapping[str, str]
+    server_type: str | None
     interfaces: tuple[InterfaceView, ...]
     state: State
     phase: Phase

@@ -39,8 +39,15 @@ def found(kind: str, ref: str, sites: Sites) -> Place:
     """
     place = PLACES[kind](ref, sites)
     if place is None or (sites is not None and place[1] not in sites):
-        raise NotFound(f"no {kind} {ref}", hint=f"List them with: sprout {kind}s list")
+        raise NotFound(f"no {kind} {ref}", hint=f"List them with: {_listed(kind)}")
     return place
+
+
+def _listed(kind: str) -> str:
+    return HOSTS if kind == "host" else f"sprout {kind}s list"
+
+
+HOSTS: Final = "GET /api/hosts"
 
 
 def machine_sites(ids: Collection[UUID]) -> Mapping[UUID, UUID]:
@@ -93,6 +100,15 @@ def _machine(ref: str, sites: Sites) -> Place | None:
     return next(((row.id, row.site_id) for row in named), None)
 
 
+def _host(ref: str, sites: Sites) -> Place | None:
+    """Return the machine that `_machine` finds, if it has a server type."""
+    place = _machine(ref, sites)
+    if place is None:
+        return None
+    typed = t.Machine.server_type.is_null(is_null=False)
+    return place if t.Machine.select().where((t.Machine.id == place[0]) & typed).exists() else None
+
+
 def _run(ref: str, sites: Sites) -> Place | None:
     """Return the run of an integration job with this id: it is where its job is."""
     uuid = _uuid(ref)
@@ -106,6 +122,7 @@ PLACES: Final[Mapping[str, Callable[[str, Sites], Place | None]]] = MappingProxy
     {
         "site": _site,
         "machine": _machine,
+        "host": _host,
         "network": _by_id(t.Network),
         "workflow": _by_id(t.Workflow),
         "discovery": _by_id(t.Discovery),

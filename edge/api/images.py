@@ -112,6 +112,10 @@ class NewImage(Body):
     older_media: Annotated[
         bool, Field(description="The ISO's kernel is told of it by `url=`, not yet by `iso-url=`.")
     ] = False
+    is_default: Annotated[
+        bool,
+        Field(description="Taken where its installer is asked for and no image is named."),
+    ] = False
     kernel_args: KernelArgs = Field(default_factory=list)
 
 
@@ -131,6 +135,7 @@ class ChangedImage(Change):
     image_bytes: Int64 = Field(default_factory=int)
     initrd_bytes: Int64 = Field(default_factory=int)
     older_media: bool = Field(default_factory=bool)
+    is_default: bool = Field(default_factory=bool)
     kernel_args: KernelArgs = Field(default_factory=list)
 
 
@@ -143,6 +148,7 @@ class Image(Answer):
                 "isoPath": "",
                 "initrdBytes": 0,
                 "olderMedia": False,
+                "isDefault": False,
                 "version": 1,
                 "createdAt": "2025-06-01T12:00:00Z",
                 "updatedAt": "2025-06-01T12:00:00Z",
@@ -164,6 +170,7 @@ class Image(Answer):
     image_bytes: int
     initrd_bytes: Annotated[int, Field(description="0: not told.")]
     older_media: bool
+    is_default: bool
     kernel_args: list[str]
     version: int
     created_at: datetime

@@ -29,7 +29,7 @@ from models.kinds import Kind
 
 api: Final = resource("machine verbs", "What is asked of a machine; a workflow does it.")
 
-_REFUSES: Final = (
+REFUSES: Final = (
     "illegal-transition",
     "not-ready",
     "invalid",
@@ -49,7 +49,7 @@ def _verb(kind: Kind, name: str) -> Callable[..., Any]:
         name,
         answer=Workflow,
         status=HTTPStatus.ACCEPTED,
-        refuses=_REFUSES,
+        refuses=REFUSES,
         action=f"machine.{kind.value}",
     )
 

@@ -31,6 +31,10 @@ InitrdBytes = Annotated[int | None, typer.Option(help="Size of the initrd, to ju
 OlderMedia = Annotated[
     bool | None, typer.Option(help="The ISO's kernel wants url=, and knows no iso-url= yet.")
 ]
+IsDefault = Annotated[
+    bool | None,
+    typer.Option("--default/--not-default", help="Taken where its installer alone is asked for."),
+]
 Checksum = Annotated[list[str] | None, typer.Option(help="PATH=SHA256; once for each path.")]
 KernelArg = Annotated[list[str] | None, typer.Option(help="May be repeated.")]
 
@@ -109,6 +113,7 @@ def create_image(
     image_bytes: ImageBytes = None,
     initrd_bytes: InitrdBytes = None,
     older_media: OlderMedia = None,
+    is_default: IsDefault = None,
     checksum: Checksum = None,
     kernel_arg: KernelArg = None,
 ) -> None:
@@ -126,6 +131,7 @@ def create_image(
         "imageBytes": image_bytes,
         "initrdBytes": initrd_bytes,
         "olderMedia": older_media,
+        "isDefault": is_default,
         "checksums": _checksums(checksum or []),
         "kernelArgs": kernel_arg or [],
     }
@@ -156,6 +162,7 @@ def update_image(
     image_bytes: ImageBytes = None,
     initrd_bytes: InitrdBytes = None,
     older_media: OlderMedia = None,
+    is_default: IsDefault = None,
     checksum: Checksum = None,
     kernel_arg: KernelArg = None,
 ) -> None:
@@ -169,6 +176,7 @@ def update_image(
         "imageBytes": image_bytes,
         "initrdBytes": initrd_bytes,
         "olderMedia": older_media,
+        "isDefault": is_default,
         "checksums": checksum,
         "kernelArgs": kernel_arg,
     }

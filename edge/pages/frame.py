@@ -14,7 +14,7 @@ from flask import request, url_for
 from edge import access, auth
 from edge.wording import age, duration, size
 from models import lists
-from models.commands import policy_source
+from models.commands import policy_source, server_types
 from models.differences import sentence
 from models.paging import Ask
 from models.views import SiteView
@@ -88,6 +88,7 @@ class Frame:
     everywhere: str
     search: str
     trouble: str
+    untyped: str
 
 
 def around() -> Frame:
@@ -106,6 +107,7 @@ def around() -> Frame:
         everywhere=_switched(here, ""),
         search=request.args.get("search", "") if here == "fleet" else "",
         trouble=policy_source.standing().trouble,
+        untyped=server_types.standing().trouble,
     )
 
 

@@ -36,7 +36,10 @@ _PATHS: Final = {
     "image_path": "/imagePath",
     "iso_path": "/isoPath",
 }
-_TOLD: Final = ("checksums", "image_bytes", "initrd_bytes", "older_media", "kernel_args")
+_TOLD: Final = (
+    *("checksums", "image_bytes", "initrd_bytes", "older_media", "is_default"),
+    "kernel_args",
+)
 
 
 def judged_image(new: _Columns) -> dict[str, Any]:
@@ -185,9 +188,22 @@ def update(
         row = _locked(kind, row_id)
         demand_version(row, version, f"{kind} {row.ref}")
         held = {name: getattr(row, name) for name in known.columns}
-        told = edited(row, known.judged({**held, **changes}))
+        judged = known.judged({**held, **changes})
+        undefaulted(caller, judged, beside=row.id)
+        told = edited(row, judged)
         if told is not None:
             audit.record(caller, f"{kind}.update", kind=kind, id=row.id, data=told)
+
+
+def undefaulted(caller: Caller, columns: _Columns, *, beside: UUID | None = None) -> None:
+    """Where an image with *columns* is to be its installer's default, let no other be it."""
+    if not columns.get("is_default"):
+        return
+    others: Any = Image.select().where((Image.installer == columns["installer"]) & Image.is_default)
+    for other in others.for_update("FOR NO KEY UPDATE"):
+        if other.id != beside:
+            told = edited(other, {"is_default": False})
+            audit.record(caller, "image.update", kind="image", id=other.id, data=told)
 
 
 def delete(caller: Caller, kind: str, row_id: UUID, *, version: int | None) -> None:

@@ -46,6 +46,9 @@ _RULES: Final[Mapping[str, _Rule]] = MappingProxyType(
         "networks_name": _Rule("/name", "another network of this site has this name", Network),
         "artifacts_ref_key": _Rule("/ref", "another artifact has this reference", Artifact),
         "images_ref_key": _Rule("/ref", "another image has this reference", Image),
+        "images_default": _Rule(
+            "/isDefault", "another image became the default of this installer just now", None
+        ),
         "profiles_ref_key": _Rule("/ref", "another profile has this reference", Profile),
         "machines_hostname": _Rule(
             "/hostname",

@@ -61,7 +61,8 @@ class NewImage:
 
     *installer* is one of models.installers; with its medium, the disk image or the ISO, the
     checksum of all files and the medium's size are needed.  *older_media*: an ISO whose casper
-    knows `url=` and not yet `iso-url=`.
+    knows `url=` and not yet `iso-url=`.  *is_default*: taken where its installer alone is
+    asked for; the one that was it before is not any more.
     """
 
     ref: str
@@ -76,6 +77,7 @@ class NewImage:
     image_bytes: int | None = None
     initrd_bytes: int | None = None
     older_media: bool = False
+    is_default: bool = False
     kernel_args: Sequence[str] = ()
     installer: str = "image"
 
@@ -96,9 +98,11 @@ def create_image(caller: Caller, new: NewImage) -> UUID:
             "image_bytes": new.image_bytes or 0,
             "initrd_bytes": new.initrd_bytes or 0,
             "older_media": new.older_media,
+            "is_default": new.is_default,
         }
     )
     with recorded():
+        catalogue.undefaulted(caller, columns)
         artifact: Artifact | None = catalogue.referred(Artifact, new.artifact_ref)
         if artifact is None:
             raise Unknown(
@@ -151,6 +155,7 @@ class NewMachine:
     disk_bytes: int | None = None
     bmc: Mapping[str, Any] | None = None
     root_disk: Mapping[str, Any] | None = None
+    server_type: str | None = None
 
 
 _TOLD: Final = (
@@ -161,6 +166,7 @@ _TOLD: Final = (
     "disk_bytes",
     "bmc",
     "root_disk",
+    "server_type",
 )
 """What the audit keeps of a machine as it was entered."""
 
@@ -213,6 +219,7 @@ def _columns(new: NewMachine) -> dict[str, Any]:
         "disk_bytes": new.disk_bytes,
         "bmc": None if new.bmc is None else urls.board(new.bmc),
         "root_disk": None if new.root_disk is None else dict(new.root_disk),
+        "server_type": new.server_type,
     }
 
 

@@ -135,6 +135,7 @@ class Image(Stamped):
     image_bytes = BigIntegerField()
     initrd_bytes = BigIntegerField()
     older_media = BooleanField()
+    is_default = BooleanField(default=False)
 
     class Meta:
         table_name = "images"
@@ -164,6 +165,7 @@ class Machine(Stamped):
     bmc = jsonb(null=True)
     root_disk = jsonb(null=True)
     loaders = jsonb()
+    server_type = TextField(null=True)
     state = TextField()
     phase = TextField()
     came_from = TextField(null=True)

@@ -38,6 +38,8 @@ class Place:
         network = domain.network(site, cidr=f"10.{number}.0.0/24", **ranges(number))
         agent = domain.Agent(site)
         machine = domain.machine(site, hostname, [domain.interface(mac)])
+        rebuilt = domain.interface(f"52:54:00:00:{number:02x}:02")
+        host = domain.machine(site, f"{slug}-host", [rebuilt], server_type="ms-01")
         flow = asks.commission(domain.ADA, machine)
         Teller(agent).tell(sighting(f"52:54:00:99:{number:02x}:01"))
         (found,) = discoveries.listed(site_id=site)
@@ -51,6 +53,7 @@ class Place:
         things = {
             "site": site,
             "machine": machine,
+            "host": host,
             "network": network,
             "workflow": flow,
             "discovery": found.id,
@@ -61,7 +64,8 @@ class Place:
             **asked_of(site, artifact(f"files-{number}")),
         }
         self.things = {name: str(thing) for name, thing in things.items()}
-        self.tells = {*self.things.values(), slug, hostname, mac} - {str(token)}
+        told = {slug, hostname, mac, f"{slug}-host", rebuilt.mac}
+        self.tells = {*self.things.values(), *told} - {str(token)}
 
 
 def artifact(ref):

@@ -38,11 +38,11 @@ def test_it_is_openapi_3_1(contract):
     assert contract["openapi"] == "3.1.0"
 
 
-def test_every_route_of_v1_stands_in_it(bare, contract):
+def test_every_route_of_v1_and_of_api_stands_in_it(bare, contract):
     served = {
         (method, re.sub(r"<([^>]+)>", r"{\1}", rule.rule))
         for rule in bare.url_map.iter_rules()
-        if rule.rule.startswith("/v1/") and rule.endpoint != "specification.show"
+        if rule.rule.startswith(("/v1/", "/api/")) and rule.endpoint != "specification.show"
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 

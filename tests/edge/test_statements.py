@@ -11,6 +11,7 @@ from models import database as pool
 from models.commands import asks, dead_letters, seals, tokens
 from models.messages import REPORT_QUEUE
 from models.roles import Role
+from models.tables import Machine
 from tests.edge import make
 from tests.edge.conftest import TOKEN, Api
 from tests.edge.test_jobs import integration, sync
@@ -61,6 +62,7 @@ def scene(api):
     with pool.borrowed():
         made = domain.Scene()
         made.provision()
+        Machine.update(server_type="ms-01").where(Machine.id == made.machine).execute()
         asks.cancel(domain.ADMIN, made.view.workflow.id)
         Teller(made.agent).tell(sighting())
         tokens.create(domain.ADMIN, name="ci", role=Role.VIEWER, sites=None, life=timedelta(days=1))

@@ -48,6 +48,7 @@ NOT_FOR_SITES: Final = frozenset(
         "SPROUT_ADMIN_TOKEN_HASH",
         "SPROUT_BROKER",
         "SPROUT_DATABASE_URL",
+        "SPROUT_PROXMOX_ROOT_PASSWORD_HASH",
         "SPROUT_SESSION_KEY",
         "SPROUT_SITE_BROKER",
     }

@@ -1,0 +1,280 @@
+"""/api/hosts: machines with a server type, through the same door as all else."""
+
+import os
+from uuid import UUID
+
+import pytest
+
+from models.commands import hosts, server_types
+from models.database import borrowed
+from tests.edge import make
+from tests.edge.conftest import Api, config, create_app
+from tests.models import make as scene
+
+pytestmark = pytest.mark.services
+
+TYPES = """
+ms-01:
+  display_name: MS-01
+  boot_disk: /dev/nvme0n1
+  management_nic: enp2s0
+um790:
+  display_name: UM790
+  boot_disk: /dev/nvme0n1
+  management_nic: enp1s0
+  wake_on_lan: true
+"""
+HOST = {"hostname": "pve-01", "mac": "52:54:00:aa:00:01", "server_type": "ms-01"}
+
+
+def write(path, text, second=0):
+    """Write *text* as if it had been there for a while; each *second* is another change."""
+    path.write_text(text)
+    os.utime(path, (1_000_000 + second, 1_000_000 + second))
+    return path
+
+
+@pytest.fixture
+def types(tmp_path):
+    path = write(tmp_path / "server-types.yaml", TYPES)
+    server_types.follow_file(path)
+    yield path
+    server_types.follow_file(None)
+
+
+@pytest.fixture
+def host(api, site, types):
+    return api.made("/api/hosts", HOST)
+
+
+def pointers(answer):
+    return [fault["pointer"] for fault in answer.json["errors"]]
+
+
+def test_a_host_is_a_machine_with_a_server_type(api, host):
+    machine = api.get(f"/v1/machines/{host['id']}").json
+
+    assert {k: host[k] for k in HOST} == HOST
+    assert (host["state"], host["operation"], host["ip"]) == ("registered", None, None)
+    assert (machine["hostname"], machine["architecture"]) == ("pve-01", "x86_64")
+    assert [(i["name"], i["pxeEnabled"]) for i in machine["interfaces"]] == [("enp2s0", True)]
+    assert machine["bmc"] is None
+
+
+def test_where_the_server_type_says_so_a_packet_wakes_it(api, site, types):
+    host = api.made("/api/hosts", HOST | {"server_type": "um790"})
+
+    assert api.get(f"/v1/machines/{host['id']}").json["bmc"]["protocol"] == "wake-on-lan"
+
+
+def test_hosts_are_listed_and_other_machines_are_not(api, site, host):
+    api.made("/v1/machines", make.machine(site["id"]))
+
+    listed = api.get("/api/hosts").json
+
+    assert listed == {"next": None, "items": [host]}
+    assert api.get("/api/hosts/pve-01").json == host
+    assert api.get("/api/hosts/node-01").status_code == 404
+    assert api.get("/api/hosts?search=pve-9").json["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        ({"hostname": "PVE-01", "mac": "52:54:00:aa:00:02"}, ["/hostname"]),
+        ({"hostname": "pve-02", "mac": "52-54-00-AA-00-01"}, ["/mac"]),
+        ({"hostname": "Pve-01", "mac": "525400AA0001"}, ["/hostname", "/mac"]),
+    ],
+)
+def test_a_name_in_any_case_or_a_mac_that_is_taken_is_told_at_its_field(api, host, more, wrong):
+    answer = api.post("/api/hosts", HOST | more)
+
+    assert (answer.status_code, answer.json["type"]) == (409, "/problems/taken")
+    assert pointers(answer) == wrong
+    assert len(api.get("/api/hosts").json["items"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        ({"hostname": "pve_01"}, "/hostname"),
+        ({"hostname": ""}, "/hostname"),
+        ({"hostname": "a" * 254}, "/hostname"),
+        ({"mac": "52:54:00:aa:00"}, "/mac"),
+        ({"mac": "01:00:5e:00:00:01"}, "/mac"),
+        ({"mac": None}, "/mac"),
+        ({"server_type": "cray-1"}, "/server_type"),
+        ({"server_type": "x\x00"}, "/server_type"),
+        ({"serverType": "ms-01"}, "/serverType"),
+    ],
+)
+def test_a_host_that_cannot_be_is_refused_at_its_field(api, site, types, more, wrong):
+    answer = api.post("/api/hosts", HOST | more)
+
+    assert answer.status_code == 422
+    assert pointers(answer) == [wrong]
+    assert api.get("/api/hosts").json["items"] == []
+
+
+def test_the_same_key_registers_a_host_once(api, site, types):
+    once = {"Idempotency-Key": "pve-01-once"}
+
+    first, again = (api.post("/api/hosts", HOST, headers=once) for _ in range(2))
+
+    assert (first.status_code, first.json) == (again.status_code, again.json)
+    assert len(api.get("/api/hosts").json["items"]) == 1
+
+
+def test_without_a_site_or_with_several_it_is_said_what_to_do(api, types):
+    none = api.post("/api/hosts", HOST)
+    for slug in ("ams-1", "ber-1"):
+        api.made("/v1/sites", make.site(slug=slug))
+    many = api.post("/api/hosts", HOST)
+
+    assert [none.json["type"], many.json["type"]] == ["/problems/not-ready"] * 2
+    assert "SPROUT_SITE_ID" in many.json["errors"][0]["hint"]
+
+
+def test_of_several_sites_the_configured_one_is_taken(api, types, database_url):
+    for slug in ("ams-1", "ber-1"):
+        api.made("/v1/sites", make.site(slug=slug))
+
+    told = Api(create_app(config(database_url=database_url, site="ber-1")))
+
+    assert told.made("/api/hosts", HOST)["site"] == "ber-1"
+
+
+def test_a_host_that_was_never_built_is_forgotten(api, host):
+    gone = api.delete(f"/api/hosts/{host['id']}")
+
+    assert (gone.status_code, gone.json) == (200, host)
+    assert api.get(f"/api/hosts/{host['id']}").status_code == 404
+    assert [row["action"] for row in api.audit()[:2]] == ["machine.delete", "machine.create"]
+
+
+def test_what_was_refused_is_written_down(api, host):
+    api.post("/api/hosts", HOST)
+
+    row = api.audit()[0]
+
+    assert (row["action"], row["outcome"]) == ("host.create", "refused")
+    assert row["data"]["pointers"] == ["/hostname", "/mac"]
+
+
+def test_a_rebuild_without_an_image_says_what_is_missing(api, host):
+    answer = api.post("/api/hosts/pve-01/rebuild")
+
+    assert (answer.status_code, answer.json["type"]) == (409, "/problems/not-ready")
+    assert answer.json["detail"] == "there is no Proxmox image"
+
+
+def test_a_host_whose_server_type_is_gone_is_not_rebuilt(api, host, types):
+    types.unlink()
+    server_types.follow_file(write(types, TYPES.replace("ms-01:", "ms-02:")))
+
+    answer = api.post("/api/hosts/pve-01/rebuild")
+
+    assert answer.status_code == 422
+    assert answer.json["detail"] == "there is no server type ms-01"
+
+
+@pytest.fixture
+def buildable(api, site, host, monkeypatch):
+    """A host that an installer of this version can be asked to rebuild, at a site that can."""
+    monkeypatch.setattr(hosts.choice, "__kwdefaults__", {"installer": "image"})
+    api.made("/v1/networks", make.network(site["id"]))
+    api.made("/v1/artifacts", make.artifact())
+    api.made("/v1/images", make.image())
+    api.made("/v1/profiles", make.profile(ref="proxmox"))
+    disk = {"version": 1, "rootDisk": {"serial": "S1"}}
+    assert api.patch(f"/v1/machines/{host['id']}", disk).status_code == 200
+    with borrowed():
+        scene.Agent(UUID(site["id"]), capabilities=("http",))
+    return host
+
+
+def test_a_rebuild_is_a_provision_workflow_of_the_machine(api, buildable):
+    begun = api.post("/api/hosts/pve-01/rebuild", {"reason": "new disk"})
+
+    flow = api.get(f"/v1/workflows/{begun.json['id']}").json
+    shown = api.get("/api/hosts/pve-01").json
+    assert (begun.status_code, begun.headers["Location"]) == (202, f"/v1/workflows/{flow['id']}")
+    assert (flow["kind"], flow["machineId"], flow["reason"]) == (
+        "provision",
+        buildable["id"],
+        "new disk",
+    )
+    assert (shown["state"], shown["operation"]["id"]) == ("pxe_ready", flow["id"])
+    assert flow["params"]["profile"] == "proxmox"
+
+
+def test_a_host_that_is_being_rebuilt_is_not_rebuilt_again(api, buildable):
+    api.post("/api/hosts/pve-01/rebuild")
+
+    again = api.post("/api/hosts/pve-01/rebuild")
+
+    assert (again.status_code, again.json["type"]) == (409, "/problems/illegal-transition")
+    assert again.json["errors"][0]["hint"] == "From pxe_ready it can: cancel."
+
+
+def test_a_rebuild_that_is_cancelled_fails_the_host_and_frees_it(api, buildable):
+    begun = api.post("/api/hosts/pve-01/rebuild").json
+    api.post(f"/v1/workflows/{begun['id']}/cancel")
+
+    failed = api.get("/api/hosts/pve-01").json
+    again = api.post("/api/hosts/pve-01/rebuild")
+
+    assert (failed["state"], failed["operation"]["state"]) == ("failed", "cancelled")
+    assert again.status_code == 202
+
+
+def test_a_host_that_failed_is_forgotten_too(api, buildable):
+    begun = api.post("/api/hosts/pve-01/rebuild").json
+    held = api.delete("/api/hosts/pve-01")
+    api.post(f"/v1/workflows/{begun['id']}/cancel")
+
+    gone = api.delete("/api/hosts/pve-01")
+
+    assert (held.status_code, gone.status_code) == (409, 200)
+    assert api.get("/api/hosts").json["items"] == []
+
+
+def test_the_default_image_moves_from_one_to_the_next(api):
+    api.made("/v1/artifacts", make.artifact())
+    api.made("/v1/images", make.image(ref="one", isDefault=True))
+    two = api.made("/v1/images", make.image(ref="two"))
+
+    api.patch(f"/v1/images/{two['id']}", {"version": 1, "isDefault": True})
+
+    images = {each["ref"]: each for each in api.get("/v1/images").json["items"]}
+    assert {ref: each["isDefault"] for ref, each in images.items()} == {"one": False, "two": True}
+    assert images["one"]["version"] == 2
+
+
+def test_a_file_that_becomes_bad_leaves_the_last_good_one_in_force_and_the_page_says_so(
+    api, site, types, monkeypatch
+):
+    monkeypatch.setattr("config.policy._LOOK_S", 0.0)
+    monkeypatch.setattr("edge.health.FRESH_S", 0.0)
+    api.made("/api/hosts", HOST)
+    write(types, TYPES.replace("boot_disk", "boot_disc"), second=1)
+
+    made = api.post("/api/hosts", HOST | {"hostname": "pve-02", "mac": "52:54:00:aa:00:02"})
+    page, health = api.get("/").text, api.get("/readyz").json["checks"]["serverTypes"]
+
+    assert made.status_code == 201
+    assert "The file of server types is not in force: ms-01.boot_disk" in page
+    assert (health["ok"], health["detail"].endswith("; the 2 of before are still in force")) == (
+        False,
+        True,
+    )
+
+
+def test_a_file_that_changes_is_taken_over_without_a_restart(api, site, types, monkeypatch):
+    monkeypatch.setattr("config.policy._LOOK_S", 0.0)
+    new = HOST | {"server_type": "ms-02"}
+    before = api.post("/api/hosts", new).status_code
+
+    write(types, TYPES.replace("ms-01:", "ms-02:"), second=1)
+
+    assert (before, api.post("/api/hosts", new).status_code) == (422, 201)
