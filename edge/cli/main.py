@@ -58,6 +58,9 @@ CATALOGUE: Final[Catalogue] = {
         "edge": Entry("edge.cli.processes:edge", "Run the edge: API and pages.", raw=True),
         "control": Entry("edge.cli.processes:control", "Run a control process.", raw=True),
         "site": Entry("edge.cli.processes:SITE", "Run a site, or check the one that runs."),
+        "check-config": Entry(
+            "edge.cli.check_config:check_config", "Say what is wrong in a file of settings."
+        ),
         "rack": Entry("edge.cli.processes:RACK", "Virtual machines with BMCs, for rehearsal."),
         "providers": Entry(
             "edge.cli.providers:PROVIDERS", "Other systems that hold addresses and names."

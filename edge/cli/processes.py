@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -81,10 +82,16 @@ def up(
         str,
         typer.Option(help="image: build the inventory image, and commission by it; else by BMC."),
     ] = "bmc",
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Run from this provisioning.yaml; the environment wins over it."),
+    ] = None,
 ) -> None:
     """Run all of Sprout on this machine, with its own database and broker."""
+    from edge.cli import premises
     from edge.cli import rack as choreography
 
+    own = () if config is None else premises.prepared(config)
     wanted = choreography.Wanted(
         machines=rack,
         firmware=firmware,
@@ -93,7 +100,7 @@ def up(
         speed=speed,
         inventory=inventory == "image",
     )
-    raise typer.Exit(choreography.up(wanted))
+    raise typer.Exit(choreography.up(wanted, *own))
 
 
 def login_url() -> None:

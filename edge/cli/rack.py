@@ -13,7 +13,7 @@ from edge.cli.client import Api, Told
 from edge.cli.fleet import Fleet
 from edge.cli.follow import step_of
 from edge.cli.local.core import Core
-from edge.cli.local.up import MODULES, Up
+from edge.cli.local.up import MODULES, Step, Up
 from edge.cli.racks import Rack
 from edge.cli.stages import table
 from edge.cli.verbs import ask
@@ -45,8 +45,11 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
-def up(wanted: Wanted) -> int:
-    """Run Sprout here; rack and provision the machines that are wanted.  Return exit status."""
+def up(wanted: Wanted, *own: Callable[[Settings], Step]) -> int:
+    """Run Sprout here; rack and provision the machines that are wanted.  Return exit status.
+
+    *own*: what else is done, before the rack, told the settings.
+    """
     try:
         settings = Settings.load()
     except BadSettings as exc:
@@ -54,7 +57,8 @@ def up(wanted: Wanted) -> int:
         return 2
     rehearse = Rehearsal(settings, wanted)
     modules = {**MODULES, "image": ("deploy.image",), "inventory-image": ("deploy.image",)}
-    return Up(settings, (rehearse.welcome, rehearse.run), say=say, modules=modules).run()
+    steps = (rehearse.welcome, *(each(settings) for each in own), rehearse.run)
+    return Up(settings, steps, say=say, modules=modules).run()
 
 
 class Rehearsal:

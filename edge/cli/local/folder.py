@@ -6,7 +6,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -73,9 +73,13 @@ class Folder:
 
     def secret(self, name: str) -> str:
         """Return the secret *name*: 256 random bits in URL-safe letters, made once and kept."""
+        return self.once(name, lambda: secrets.token_urlsafe(32))
+
+    def once(self, name: str, make: Callable[[], str]) -> str:
+        """Return the secret *name* as it is kept; *make* makes it the first time."""
         kept = _read(self.path / "secrets.json")
         if name not in kept:
-            kept = {**kept, name: secrets.token_urlsafe(32)}
+            kept = {**kept, name: make()}
             write_private(self.path / "secrets.json", json.dumps(kept, indent=1))
         return str(kept[name])
 

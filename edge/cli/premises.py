@@ -1,0 +1,115 @@
+"""`sprout up --config FILE`: the variables that a provisioning.yaml stands for, and its site."""
+
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from config import provisioning
+from config.policy import read
+from config.provisioning import Provisioning
+from config.settings import BadSettings, Settings, environment, variable
+from edge import passwords
+from edge.cli import config_faults, terminal
+from edge.cli.client import Api, Told
+from edge.cli.local.core import Core
+from edge.cli.local.folder import Folder, write_private
+from edge.cli.local.up import Step, Up
+from edge.cli.sites import enrolment
+
+MISUSED: Final = 2
+_PASSWORD: Final = variable("admin_password_hash")
+
+
+def prepared(file: Path) -> tuple[Callable[[Settings], Step], ...]:
+    """Take over what *file* says, where the environment says nothing; return what is done besides.
+
+    Ends the command with status 2 where the file is bad, each fault told.
+    """
+    wrong = config_faults.faults_of(file)
+    for path, fault in wrong:
+        terminal.tell(config_faults.line(path, fault))
+    if wrong:
+        raise typer.Exit(MISUSED)
+    told = provisioning.parsed(read(file))
+    take_over(told.variables(file.absolute().parent))
+    _let_the_admin_in()
+    return (lambda settings: Premises(settings, told).run,)
+
+
+def take_over(said: Mapping[str, str]) -> None:
+    """Set those variables of *said* that the environment does not set."""
+    there = environment()
+    os.environ.update({name: text for name, text in said.items() if not there.get(name)})
+
+
+def _let_the_admin_in() -> None:
+    """Make the local admin's password, where nobody set one; it is shown once.  Raises Told."""
+    if environment().get(_PASSWORD):
+        return
+    try:
+        folder = Folder(Settings.load().data_dir)
+    except BadSettings as exc:
+        raise Told(str(exc), status=MISUSED) from None
+    password = secrets.token_urlsafe(18)
+    is_new = not folder.has_secret("admin_password_hash")
+    os.environ[_PASSWORD] = folder.once("admin_password_hash", lambda: passwords.hashed(password))
+    if is_new:
+        terminal.tell(f"the admin's password, which is shown once: {password}")
+
+
+class Premises:
+    """The site where the hosts stand: its records, and its processes."""
+
+    def __init__(self, settings: Settings, told: Provisioning) -> None:
+        self._settings = settings
+        self._told = told
+
+    def run(self, started: Up, core: Core) -> None:
+        """Make what is missing of site and network, and start the site."""
+        api = Api(core.api_url, core.admin_token)
+        slug = self._settings.site_id
+        body = {"name": slug, "slug": slug}
+        known = [row for row in api.items("/v1/sites") if slug in {row["id"], row["slug"]}]
+        site = str(known[0]["id"]) if known else str(api.post("/v1/sites", body)["id"])
+        self._network(api, site)
+        enrolled = self._settings.data_dir / f"enrolment-{slug}.json"
+        write_private(enrolled, enrolment(api, site))
+        env = {
+            variable("enrolment_file"): str(enrolled),
+            variable("artifact_dir"): str(self._settings.data_dir / "site-artifacts"),
+        }
+        started.start(started.process("site", core, env=env))
+
+    def _network(self, api: Api, site: str) -> None:
+        """Make the LAN's network, whose addresses are another server's, or change its mode."""
+        wanted = lan(self._told)
+        if wanted is None:
+            return
+        rows = api.items("/v1/networks", siteId=site)
+        found = next((row for row in rows if row["cidr"] == wanted["cidr"]), None)
+        if found is None:
+            api.post("/v1/networks", {"siteId": site, **wanted})
+        elif found["dhcpMode"] != wanted["dhcpMode"]:
+            change = {"version": found["version"], "dhcpMode": wanted["dhcpMode"]}
+            api.call("PATCH", f"/v1/networks/{found['id']}", body=change)
+
+
+def lan(told: Provisioning) -> dict[str, Any] | None:
+    """Return the network that *told* speaks of, as the API takes it; None where it names none.
+
+    A DHCP server of the LAN gives the addresses: Sprout only answers what is asked about a boot.
+    """
+    subnet = told.pxe.subnet
+    if subnet is None:
+        return None
+    return {
+        "name": "lan",
+        "cidr": str(subnet),
+        "rangeStart": str(subnet.network_address + 1),
+        "rangeEnd": str(subnet.broadcast_address - 1),
+        "dhcpMode": "proxy" if told.pxe.enabled else "off",
+    }
