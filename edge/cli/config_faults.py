@@ -12,7 +12,7 @@ from config.provisioning import SECTIONS, Provisioning
 from config.server_types import ServerType
 from edge.cli import terminal
 from models.answering import Hardware, Ours, composed
-from models.commands.hosts import PROFILE
+from models.commands.hosts import ANSWER
 from models.errors import Invalid
 
 _NOBODY: Final = Ours(
@@ -68,7 +68,7 @@ def _of_answer(key: str, kind: ServerType, known: faults.Lines) -> list[Fault]:
         boot_disk=kind.boot_disk, management_nic=kind.management_nic, answer=kind.answer
     )
     try:
-        composed(PROFILE, hardware, _NOBODY)
+        composed(ANSWER, hardware, _NOBODY)
     except Invalid as exc:
         place = (key, "answer") if kind.answer else (key,)
         cure = exc.hint or "Correct the installer's answer; its keys are Proxmox's own."

@@ -1,6 +1,7 @@
 """What is asked of hosts: each is a machine with a server type, and goes through its verbs."""
 
 from dataclasses import dataclass
+from textwrap import indent
 from typing import Final
 from uuid import UUID
 
@@ -32,19 +33,20 @@ _WAKES: Final = {
     "verify": True,
 }
 
-PROFILE: Final = """\
-#cloud-config is not what this is: it is an answer file of Proxmox's installer, in TOML.
-# Name, keys, callbacks and the root password are Sprout's to decide; server types win over it.
+ANSWER: Final = """\
 [global]
 country = "us"
 keyboard = "en-us"
-mailto = "root@localhost.localdomain"
 timezone = "UTC"
+mailto = "root@localhost.localdomain"
 
 [network]
 source = "from-dhcp"
 """
-"""What hosts are told until somebody changes it."""
+"""What the installer is told until somebody changes the profile: name, keys, callbacks and the root
+password are Sprout's to decide, and a server type wins."""
+
+_PROFILE: Final = "#cloud-config\nproxmox: |\n" + indent(ANSWER, "  ")
 
 _NAMED: Final = "another host or machine of this site has this name"
 _HINT: Final = "Choose another, or use the one that exists."
@@ -146,7 +148,7 @@ def _profile(caller: Caller) -> str:
         if Profile.get_or_none(Profile.ref == PROXMOX) is None:
             by = Caller(name="system", request_id=caller.request_id)
             inventory.create_profile(
-                by, ref=PROXMOX, name="Proxmox VE", cloud_config_template=PROFILE, ssh_keys=[]
+                by, ref=PROXMOX, name="Proxmox VE", cloud_config_template=_PROFILE, ssh_keys=[]
             )
     return PROXMOX
 
@@ -163,8 +165,7 @@ def rebuild(
 
     Raises DomainError.
     """
-    ask = asks.reprovision if host.state is State.ACTIVE else asks.provision
-    return ask(
+    return asks.provision(
         caller,
         host.id,
         image_ref=chosen.image_ref,

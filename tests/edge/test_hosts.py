@@ -168,6 +168,19 @@ def test_a_rebuild_without_an_image_says_what_is_missing(api, host):
     assert answer.json["detail"] == "there is no Proxmox image"
 
 
+def test_the_profile_of_hosts_is_made_at_the_first_rebuild_and_kept(api, site, host, monkeypatch):
+    monkeypatch.setattr(hosts.choice, "__kwdefaults__", {"installer": "image"})
+    api.made("/v1/artifacts", make.artifact())
+    api.made("/v1/images", make.image())
+
+    for _ in range(2):
+        api.post("/api/hosts/pve-01/rebuild")
+
+    (profile,) = api.get("/v1/profiles").json["items"]
+    assert (profile["ref"], profile["version"]) == ("proxmox", 1)
+    assert profile["cloudConfigTemplate"].startswith("#cloud-config\nproxmox: |\n  [global]\n")
+
+
 def test_a_host_whose_server_type_is_gone_is_not_rebuilt(api, host, types):
     types.unlink()
     server_types.follow_file(write(types, TYPES.replace("ms-01:", "ms-02:")))

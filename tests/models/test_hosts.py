@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from models.answering import Hardware, Ours, composed
-from models.commands.hosts import PROFILE
+from models.commands.hosts import ANSWER
 from models.errors import IllegalTransition, NotReady
 from models.hosts import (
     ACTIVE,
@@ -139,7 +139,6 @@ def test_what_hosts_are_told_until_somebody_changes_it_is_a_good_answer():
         first_boot_url="http://10.0.0.1/api/hosts/1/first-boot-script",
     )
 
-    answer = composed(PROFILE, Hardware(boot_disk="/dev/nvme0n1"), ours)
+    answer = composed(ANSWER, Hardware(boot_disk="/dev/nvme0n1"), ours)
 
     assert answer.disk_setup.disk_list == ["/dev/nvme0n1"]
-    assert PROFILE.startswith("#cloud-config")  # what every profile begins with
