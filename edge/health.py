@@ -143,12 +143,8 @@ def _policy() -> dict[str, Any]:
 def _server_types() -> dict[str, Any]:
     """Say how many server types there are; a bad file is told, and the last good one holds."""
     now = server_types.standing()
-    kept = f"{now.trouble}; the {now.count} of before are still in force"
-    return _check(
-        not now.trouble,
-        f"{now.count} are in force" if now.source else "no file is named",
-        kept if now.count else now.trouble,
-    )
+    good = f"{now.count} are in force" if now.source else "no file is named"
+    return _check(not now.trouble, good, now.told)
 
 
 def _providers() -> dict[str, Any]:

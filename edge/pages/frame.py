@@ -107,7 +107,7 @@ def around() -> Frame:
         everywhere=_switched(here, ""),
         search=request.args.get("search", "") if here == "fleet" else "",
         trouble=policy_source.standing().trouble,
-        untyped=server_types.standing().trouble,
+        untyped=server_types.standing().told,
     )
 
 

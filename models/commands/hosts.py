@@ -10,7 +10,7 @@ from models.audit import Caller
 from models.boards import WAKE_ON_LAN
 from models.commands import asks, conflicts, inventory, machines, server_types
 from models.database import database
-from models.errors import NotFound, Taken
+from models.errors import IllegalTransition, NotFound, Taken
 from models.hosts import Candidate, Move
 from models.kinds import Kind
 from models.lifecycle import State
@@ -180,6 +180,11 @@ def delete(caller: Caller, host: MachineView) -> None:
 
     Raises IllegalTransition, or what policy says.
     """
+    if host.state is State.ACTIVE:
+        raise IllegalTransition(
+            "a host that is ready runs something, and is not forgotten",
+            hint=f"Release it first: sprout machines release {host.hostname}",
+        )
     if host.state in _RETIRES:
         asks.moved(caller, host.id, Kind.RETIRE, reason="the host is deleted")
     machines.delete_machine(caller, host.id)

@@ -28,6 +28,12 @@ class Standing:
     count: int
     trouble: str = ""
 
+    @property
+    def told(self) -> str:
+        """What is wrong, and what holds meanwhile; "" where nothing is wrong."""
+        kept = f"; the {self.count} of before are still in force" if self.count else ""
+        return f"{self.trouble}{kept}" if self.trouble else ""
+
 
 _followed: list[Followed[Types]] = []
 

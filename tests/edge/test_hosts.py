@@ -1,12 +1,14 @@
 """/api/hosts: machines with a server type, through the same door as all else."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
 
 from models.commands import hosts, server_types
 from models.database import borrowed
+from models.tables import Machine
 from tests.edge import make
 from tests.edge.conftest import Api, config, create_app
 from tests.models import make as scene
@@ -78,41 +80,41 @@ def test_hosts_are_listed_and_other_machines_are_not(api, site, host):
     assert api.get("/api/hosts?search=pve-9").json["items"] == []
 
 
-@pytest.mark.parametrize(
-    ("more", "wrong"),
-    [
-        ({"hostname": "PVE-01", "mac": "52:54:00:aa:00:02"}, ["/hostname"]),
-        ({"hostname": "pve-02", "mac": "52-54-00-AA-00-01"}, ["/mac"]),
-        ({"hostname": "Pve-01", "mac": "525400AA0001"}, ["/hostname", "/mac"]),
-    ],
-)
-def test_a_name_in_any_case_or_a_mac_that_is_taken_is_told_at_its_field(api, host, more, wrong):
-    answer = api.post("/api/hosts", HOST | more)
+TAKEN = [
+    ({"hostname": "PVE-01", "mac": "52:54:00:aa:00:02"}, ["/hostname"]),
+    ({"hostname": "pve-02", "mac": "52-54-00-AA-00-01"}, ["/mac"]),
+    ({"hostname": "Pve-01", "mac": "525400AA0001"}, ["/hostname", "/mac"]),
+]
 
-    assert (answer.status_code, answer.json["type"]) == (409, "/problems/taken")
-    assert pointers(answer) == wrong
+
+def test_a_name_in_any_case_or_a_mac_that_is_taken_is_told_at_its_field(api, host):
+    answers = [api.post("/api/hosts", HOST | more) for more, _ in TAKEN]
+
+    assert [each.json["type"] for each in answers] == ["/problems/taken"] * len(TAKEN)
+    assert [pointers(each) for each in answers] == [wrong for _, wrong in TAKEN]
     assert len(api.get("/api/hosts").json["items"]) == 1
 
 
-@pytest.mark.parametrize(
-    ("more", "wrong"),
-    [
-        ({"hostname": "pve_01"}, "/hostname"),
-        ({"hostname": ""}, "/hostname"),
-        ({"hostname": "a" * 254}, "/hostname"),
-        ({"mac": "52:54:00:aa:00"}, "/mac"),
-        ({"mac": "01:00:5e:00:00:01"}, "/mac"),
-        ({"mac": None}, "/mac"),
-        ({"server_type": "cray-1"}, "/server_type"),
-        ({"server_type": "x\x00"}, "/server_type"),
-        ({"serverType": "ms-01"}, "/serverType"),
-    ],
-)
-def test_a_host_that_cannot_be_is_refused_at_its_field(api, site, types, more, wrong):
-    answer = api.post("/api/hosts", HOST | more)
+WRONG = [
+    ({"hostname": "pve_01"}, "/hostname"),
+    ({"hostname": ""}, "/hostname"),
+    ({"hostname": "a" * 254}, "/hostname"),
+    ({"hostname": "pve-01\n"}, "/hostname"),
+    ({"mac": "52:54:00:aa:00"}, "/mac"),
+    ({"mac": "01:00:5e:00:00:01"}, "/mac"),
+    ({"mac": None}, "/mac"),
+    ({"mac": ["52:54:00:aa:00:01"]}, "/mac"),
+    ({"server_type": "cray-1"}, "/server_type"),
+    ({"server_type": "x\x00"}, "/server_type"),
+    ({"serverType": "ms-01"}, "/serverType"),
+]
 
-    assert answer.status_code == 422
-    assert pointers(answer) == [wrong]
+
+def test_a_host_that_cannot_be_is_refused_at_its_field(api, site, types):
+    answers = [api.post("/api/hosts", HOST | more) for more, _ in WRONG]
+
+    assert [each.status_code for each in answers] == [422] * len(WRONG)
+    assert [pointers(each) for each in answers] == [[wrong] for _, wrong in WRONG]
     assert api.get("/api/hosts").json["items"] == []
 
 
@@ -291,3 +293,51 @@ def test_a_file_that_changes_is_taken_over_without_a_restart(api, site, types, m
     write(types, TYPES.replace("ms-01:", "ms-02:"), second=1)
 
     assert (before, api.post("/api/hosts", new).status_code) == (422, 201)
+
+
+def test_a_file_that_was_never_good_refuses_hosts_and_nothing_else(api, site, types, monkeypatch):
+    server_types.follow_file(write(types, "ms-01: {}", second=1))
+
+    refused = api.post("/api/hosts", HOST)
+
+    assert (refused.status_code, refused.json["type"]) == (409, "/problems/not-ready")
+    assert "ms-01.display_name" in refused.json["detail"]
+    assert "The file of server types is not in force: " in api.get("/").text
+    assert api.get("/api/hosts").status_code == 200
+
+
+def test_of_two_who_register_the_same_host_at_once_one_does(app, site, types):
+    def registered(_):
+        return Api(app).post("/api/hosts", HOST)
+
+    with ThreadPoolExecutor(4) as callers:
+        answers = list(callers.map(registered, range(4)))
+
+    refused = [each for each in answers if each.status_code != 201]
+    assert [each.status_code for each in refused] == [409] * 3
+    assert all(set(pointers(each)) <= {"/hostname", "/mac"} and pointers(each) for each in refused)
+
+
+def test_a_host_that_is_ready_is_not_forgotten_before_it_is_released(api, host):
+    with borrowed():
+        Machine.update(state="active", phase="ready").execute()
+
+    refused = api.delete("/api/hosts/pve-01")
+
+    assert (api.get("/api/hosts/pve-01").json["state"], refused.status_code) == ("ready", 409)
+    assert refused.json["errors"][0]["hint"].startswith("Release it first")
+
+
+def test_the_roles_table_judges_hosts_too(app, api, site, host):
+    made = api.made(
+        "/v1/api-tokens", {"name": "looks", "role": "viewer", "sites": ["ams-1"], "days": 1}
+    )
+    viewer = Api(app, made["token"])
+
+    assert viewer.get("/api/hosts/pve-01").status_code == 200
+    for refused in (
+        viewer.post("/api/hosts", HOST),
+        viewer.post("/api/hosts/pve-01/rebuild"),
+        viewer.delete("/api/hosts/pve-01"),
+    ):
+        assert (refused.status_code, refused.json["type"]) == (403, "/problems/denied")
