@@ -25,7 +25,7 @@ from pydantic_core import ErrorDetails
 
 from config import faults
 from config.faults import Fault, Place
-from config.hosting import CryptHash, Fingerprint, Node
+from config.hosting import Cluster, CryptHash, Fingerprint, HostKeys, Node, SecretReference
 from config.values import Listen, WebUrl
 
 PORT: Final = 8080
@@ -95,19 +95,31 @@ class Pxe(_Part):
 
 
 class Proxmox(_Part):
+    cluster: Cluster = Field("", description="The cluster's name; empty: hosts join none.")
     existing_node: Node = Field(
-        "", description="Name or address of a node of the cluster; empty: a new one is made."
+        "", description="Name or address of a node of the cluster; empty: the first host makes it."
     )
     join_fingerprint: Fingerprint = Field(
         "",
         description="pve_fp of that node, from `pvesh get /cluster/config/join`: 32 bytes in "
         "hexadecimal digits, colons between them.",
     )
+    node_keys: HostKeys = Field(
+        (), description="A list of that node's SSH host keys: its /etc/ssh/ssh_host_*_key.pub."
+    )
+    password: SecretReference = Field(
+        "", description="Where the nodes' root password is kept, such as env:PVE_PASSWORD."
+    )
+    ssh_key: SecretReference = Field(
+        "", description="Where the private key is kept that nodes let in, such as env:PVE_KEY."
+    )
 
     @model_validator(mode="after")
     def _pinned(self) -> Self:
         if bool(self.existing_node) != bool(self.join_fingerprint):
             raise ValueError("existing_node and join_fingerprint go together")
+        if self.existing_node and not (self.cluster and self.node_keys):
+            raise ValueError("existing_node wants cluster and node_keys too")
         return self
 
 
@@ -124,6 +136,9 @@ class Credentials(_Part):
 
 class Infrastructure(_Part):
     base_url: WebUrl = Field("", description="URL of the service; empty: it is off.")
+    token: SecretReference = Field(
+        "", description="Where its bearer token is kept, such as env:INFRASTRUCTURE_TOKEN."
+    )
     server_type_map: dict[
         Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?$")],
         Annotated[str, Field(min_length=1, max_length=255, pattern=r"^[!-+\--~]+$")],
@@ -140,7 +155,7 @@ class Provisioning(_Part):
         description="Give interface and subnet, or write enabled: false."
     )
     proxmox: Annotated[Proxmox, BeforeValidator(_nothing)] = Field(
-        default_factory=Proxmox, description="Give both of a cluster that is there, or neither."
+        default_factory=Proxmox, description="Of a cluster that is there give all of these."
     )
     credentials: Credentials
     infrastructure: Annotated[Infrastructure, BeforeValidator(_nothing)] = Field(
@@ -163,6 +178,11 @@ class Provisioning(_Part):
             "SPROUT_DHCP_BIND_INTERFACE": self.pxe.interface if self.pxe.enabled else "",
             "SPROUT_SITE_ID": self.site,
             "SPROUT_SERVER_TYPES_FILE": _path(folder, self.server_types),
+            "SPROUT_PROXMOX_CLUSTER": self.proxmox.cluster,
+            "SPROUT_PROXMOX_NODE_KEYS": ";".join(self.proxmox.node_keys),
+            "SPROUT_PROXMOX_PASSWORD": self.proxmox.password,
+            "SPROUT_PROXMOX_SSH_KEY": self.proxmox.ssh_key,
+            "SPROUT_INFRASTRUCTURE_TOKEN": self.infrastructure.token,
             "SPROUT_PROXMOX_EXISTING_NODE": self.proxmox.existing_node,
             "SPROUT_PROXMOX_JOIN_FINGERPRINT": self.proxmox.join_fingerprint,
             "SPROUT_PROXMOX_ROOT_PASSWORD_HASH": (

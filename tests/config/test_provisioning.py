@@ -11,6 +11,7 @@ from config.policy import read
 from config.settings import Settings, variable
 
 EXAMPLE = Path(__file__).parents[2] / "deploy" / "provisioning.example.yaml"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEbgHHOiTBJO7UkAf3SeQTDYiSrZ root@pve"
 FINGERPRINT = ":".join(["ab"] * 32)
 GOOD = {
     "server": {"public_url": "http://192.168.1.5:8080/"},
@@ -75,6 +76,9 @@ def test_every_key_of_the_notes_is_known():
         ("proxmox", {"existing_node": "pve"}, 9, "go together"),
         ("proxmox", {"join_fingerprint": "ab:cd"}, 10, "32 bytes"),
         ("proxmox", {"existing_node": "pve;x", "join_fingerprint": FINGERPRINT}, 10, "host name"),
+        ("proxmox", {"cluster": "my home"}, 10, "up to 15 letters"),
+        ("proxmox", {"password": "hunter2-itself"}, 10, "env:NAME"),
+        ("proxmox", {"node_keys": ["-----BEGIN"]}, 10, "ssh_host_"),
         ("infrastructure", {"server_type_map": {"ms-01": ""}}, 11, "at least 1 character"),
         ("infrastructure", {"server_type_map": {"MS 01": "7"}}, 11, "pattern"),
         ("site", "Not A Slug", 9, "pattern"),
@@ -113,8 +117,19 @@ def test_what_is_no_such_document_is_told_and_ends_nothing(tmp_path, text):
 
 def test_what_is_said_is_said_by_variables_and_paths_are_relative_to_the_file():
     document = changed("server.data_dir", "state") | {
-        "proxmox": {"existing_node": "pve", "join_fingerprint": FINGERPRINT},
-        "infrastructure": {"base_url": "http://infra/", "server_type_map": {"ms-01": "7"}},
+        "proxmox": {
+            "cluster": "home",
+            "existing_node": "pve",
+            "join_fingerprint": FINGERPRINT,
+            "node_keys": [KEY, KEY],
+            "password": "env:PVE",
+            "ssh_key": "vault:kv/pve#key",
+        },
+        "infrastructure": {
+            "base_url": "http://infra/",
+            "token": "env:INFRA",
+            "server_type_map": {"ms-01": "7"},
+        },
         "server_types": "kinds/types.yaml",
     }
 
@@ -128,6 +143,11 @@ def test_what_is_said_is_said_by_variables_and_paths_are_relative_to_the_file():
         "SPROUT_DHCP_BIND_INTERFACE": "eth0",
         "SPROUT_SITE_ID": "home",
         "SPROUT_SERVER_TYPES_FILE": "/opt/provisioning/kinds/types.yaml",
+        "SPROUT_PROXMOX_CLUSTER": "home",
+        "SPROUT_PROXMOX_NODE_KEYS": f"{KEY};{KEY}",
+        "SPROUT_PROXMOX_PASSWORD": "env:PVE",
+        "SPROUT_PROXMOX_SSH_KEY": "vault:kv/pve#key",
+        "SPROUT_INFRASTRUCTURE_TOKEN": "env:INFRA",
         "SPROUT_PROXMOX_EXISTING_NODE": "pve",
         "SPROUT_PROXMOX_JOIN_FINGERPRINT": FINGERPRINT.upper(),
         "SPROUT_PROXMOX_ROOT_PASSWORD_HASH": "$6$salt$hash",
@@ -159,6 +179,8 @@ def test_settings_take_what_the_file_says(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("name", "text"),
     [
+        ("SPROUT_PROXMOX_PASSWORD", "hunter2"),
+        ("SPROUT_PROXMOX_NODE_KEYS", "hunter2"),
         ("SPROUT_PROXMOX_JOIN_FINGERPRINT", "ab:cd"),
         ("SPROUT_PROXMOX_ROOT_PASSWORD_HASH", "hunter2"),
         ("SPROUT_PROXMOX_EXISTING_NODE", "a b"),
