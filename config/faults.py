@@ -1,6 +1,5 @@
 """What is wrong in a YAML file: each fault with its line, its place and its cure."""
 
-import difflib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -100,6 +99,8 @@ def _fault(error: ErrorDetails, known: Lines, meaning: str, keys: Sequence[str])
 
 
 def _spelt(word: str, keys: Sequence[str]) -> str:
+    import difflib  # noqa: PLC0415 - the edge reads these files too, and tells no spelling
+
     near = difflib.get_close_matches(word, keys, n=1)
     if near:
         return f"Did you mean {near[0]}?"
