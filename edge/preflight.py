@@ -11,6 +11,7 @@ from uuid import UUID
 from models import installers as rules
 from models import queries
 from models.answering import NO_TYPE, Hardware
+from models.commands import root_password
 from models.errors import Invalid, NotFound
 from models.installers import Installer
 from models.views import ImageView, MachineView, ProfileView
@@ -71,5 +72,6 @@ def _order(
         ssh_keys=tuple(profile.ssh_keys),
         disk_serial=disk.get("serial"),
         hardware=hardware,
+        password_hash=root_password.chosen().reveal(),
         disk_wwn=disk.get("wwn"),
     )

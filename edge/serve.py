@@ -71,12 +71,18 @@ def configured(settings: Settings) -> "EdgeConfig":
     """Return what the application is told, and point its connections to the database."""
     from edge.app import EdgeConfig  # noqa: PLC0415 - as above
     from models import database  # noqa: PLC0415 - the same
-    from models.commands import policy_source, providing, server_types  # noqa: PLC0415 - the same
+    from models.commands import (  # noqa: PLC0415 - the same
+        policy_source,
+        providing,
+        root_password,
+        server_types,
+    )
 
     database_url = settings.database_url.get_secret_value()
     database.configure(database_url, connections=settings.database_pool)
     policy_source.follow_file(settings.policy_file)
     server_types.follow_file(settings.server_types_file)
+    root_password.choose(settings.proxmox_root_password_hash.get_secret_value())
     externals = [each.capability for each in settings.externals()]
     providing.choose(externals, settings.provisioning_domain)
     return EdgeConfig(

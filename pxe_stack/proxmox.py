@@ -99,7 +99,7 @@ def answer(order: Order) -> dict[str, Any]:
     ours = Ours(
         fqdn=fqdn.lower(),
         ssh_key=_SSH_KEY,
-        password_hash="",
+        password_hash=order.password_hash,
         installed_url=f"{_BASE}{_HOST}/installed{_BY_RUN}{slot('run.token.callback')}",
         first_boot_url=f"{_BASE}{_HOST}/{FIRST_BOOT}{_BY_RUN}{slot('run.token.seed')}",
         usual={**_USUAL, "mailto": f"root@{fqdn}".lower()},

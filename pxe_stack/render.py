@@ -6,7 +6,7 @@ loop, call or compute, so that no template can take long or grow large.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Final
 
@@ -84,6 +84,7 @@ class Order:
     cloud_config_template: str = ""
     ssh_keys: tuple[str, ...] = ()
     hardware: Hardware = NO_TYPE
+    password_hash: str = field(default="", repr=False)
     doing: str = INSTALLING
 
     @property

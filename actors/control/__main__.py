@@ -26,7 +26,7 @@ from config.policy import BadFile
 from config.secrets import Resolver
 from config.settings import BadSettings, Settings, environment
 from models import database, roles
-from models.commands import policy_source, providing, server_types
+from models.commands import policy_source, providing, root_password, server_types
 from models.errors import Invalid
 from models.messages import CONTROL_QUEUE, LEASE_QUEUE, REPORT_QUEUE
 from models.postgres import Disconnected, Session
@@ -76,6 +76,7 @@ def main() -> int:
     database.configure(setup.database_url, connections=settings.control_threads + 12)
     policy_source.follow_file(settings.policy_file)
     server_types.follow_file(settings.server_types_file)
+    root_password.choose(settings.proxmox_root_password_hash.get_secret_value())
     providing.choose([each.capability for each in setup.externals], settings.provisioning_domain)
     _work(setup, settings.control_threads, stop)
     return 0

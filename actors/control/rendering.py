@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from models.answering import Hardware
 from models.bootplan import Action, Document
+from models.commands import root_password
 from models.commands.runs import Intent
 from models.installers import Installer
 from pxe_stack import installers, render, surveys, wipes
@@ -27,6 +28,7 @@ def _install(intent: Intent) -> tuple[Document, ...]:
         cloud_config_template=intent.cloud_config_template,
         ssh_keys=intent.ssh_keys,
         hardware=Hardware.of(intent.hardware),
+        password_hash=root_password.chosen().reveal(),
         disk_min_bytes=intent.disk["min_bytes"] or intent.image_bytes,
     )
     return installers.of(Installer(intent.installer), order)

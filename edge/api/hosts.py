@@ -95,7 +95,7 @@ def rebuild(path: HostRef, body: Rebuild) -> Response:
     """
     host = _asked_of(path)
     chosen = commands.choice(auth.caller(), host)
-    preflight.demand_fit(host.id, chosen.image_ref, chosen.profile_ref)
+    preflight.demand_fit(host.id, chosen.image_ref, chosen.profile_ref, chosen.hardware)
     flow = commands.rebuild(
         auth.caller(), host, chosen, reason=body.reason, approval_id=body.approval_id
     )

@@ -6,6 +6,7 @@ from typing import Final
 from uuid import UUID
 
 from models import hosts, names, queries
+from models.answering import Hardware
 from models.audit import Caller
 from models.boards import WAKE_ON_LAN
 from models.commands import asks, conflicts, inventory, machines, server_types
@@ -119,10 +120,11 @@ def _at_mac(exc: Taken) -> Taken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a rebuild installs: references."""
+    """What a rebuild installs: references, and what the server type says."""
 
     image_ref: str
     profile_ref: str
+    hardware: Hardware
 
 
 def choice(caller: Caller, host: MachineView, *, installer: str = PROXMOX) -> Choice:
@@ -131,7 +133,7 @@ def choice(caller: Caller, host: MachineView, *, installer: str = PROXMOX) -> Ch
     Raises IllegalTransition, Unknown for a server type that is gone, or NotReady.
     """
     hosts.next_state(hosts.standing(host), Move.REBUILD)
-    server_types.named(host.server_type or "", field="")
+    kind = server_types.named(host.server_type or "", field="")
     rows = Image.select(Image.ref, Image.is_default).where(
         (Image.installer == installer) & (Image.architecture == host.architecture)
     )
@@ -139,6 +141,9 @@ def choice(caller: Caller, host: MachineView, *, installer: str = PROXMOX) -> Ch
     return Choice(
         image_ref=hosts.chosen_image(found),
         profile_ref=host.profile_ref or _profile(caller),
+        hardware=Hardware(
+            boot_disk=kind.boot_disk, management_nic=kind.management_nic, answer=kind.answer
+        ),
     )
 
 
@@ -170,6 +175,7 @@ def rebuild(
         host.id,
         image_ref=chosen.image_ref,
         profile_ref=chosen.profile_ref,
+        hardware=chosen.hardware,
         reason=reason,
         approval_id=approval_id,
     )

@@ -1,14 +1,16 @@
 """/api/hosts: machines with a server type, through the same door as all else."""
 
 import os
+import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
 
-from models.commands import hosts, server_types
+from actors.control import rendering
+from models.commands import hosts, root_password, server_types, walks
 from models.database import borrowed
-from models.tables import Machine
+from models.tables import Machine, Plan
 from tests.edge import make
 from tests.edge.conftest import Api, config, create_app
 from tests.models import make as scene
@@ -191,6 +193,50 @@ def test_a_host_whose_server_type_is_gone_is_not_rebuilt(api, host, types):
 
     assert answer.status_code == 422
     assert answer.json["detail"] == "there is no server type ms-01"
+
+
+@pytest.fixture
+def proxmox(api, site, host):
+    """A host without a BMC, at a site that can install Proxmox VE on it."""
+    root_password.choose("$6$of-the-settings$hash")
+    sums = {"vmlinuz": "0" * 64, "initrd.img": "1" * 64, "proxmox.iso": "2" * 64}
+    iso = {"installer": "proxmox", "isoPath": "proxmox.iso", "checksums": sums}
+    image = {k: v for k, v in make.image(ref="pve").items() if k != "imagePath"}
+    api.made("/v1/networks", make.network(site["id"]))
+    api.made("/v1/artifacts", make.artifact())
+    api.made("/v1/images", image | iso)
+    with borrowed():
+        scene.Agent(UUID(site["id"]), capabilities=("http",))
+    yield host
+    root_password.choose("")
+
+
+def test_a_host_with_three_words_is_rebuilt_with_proxmox_and_told_its_answer(api, proxmox):
+    begun = api.post("/api/hosts/pve-01/rebuild")
+    with borrowed():
+        walks.advance(UUID(begun.json["id"]), rendering.documents)
+        answer = next(
+            tomllib.loads(document["body"])
+            for document in Plan.get().body["documents"]
+            if "toml" in document["media_type"]
+        )
+    flow = api.get(f"/v1/workflows/{begun.json['id']}")
+
+    assert begun.status_code == 202, begun.json
+    assert answer["global"]["root-password-hashed"] == "$6$of-the-settings$hash"
+    assert answer["disk-setup"]["disk-list"] == ["/dev/nvme0n1"]
+    assert flow.json["params"]["hardware"]["management_nic"] == "enp2s0"
+    assert "of-the-settings" not in flow.text
+    assert api.get("/api/hosts/pve-01").json["state"] == "pxe_ready"
+
+
+def test_without_a_root_password_no_rebuild_begins(api, proxmox):
+    root_password.choose("")
+
+    refused = api.post("/api/hosts/pve-01/rebuild")
+
+    assert (refused.status_code, "root-password" in refused.text) == (422, True)
+    assert api.get("/api/hosts/pve-01").json["state"] == "registered"
 
 
 @pytest.fixture
