@@ -6,23 +6,25 @@ from the host again.
 
 from uuid import UUID
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-)
-
 from config.secrets import Secret
 from models.tables import RunKey
 
 
 def made(run_id: UUID) -> str:
     """Make the pair of a run; return its public half as authorized_keys has it."""
+    # Large, and the edge loads this module and makes no key.
+    from cryptography.hazmat.primitives import serialization as form  # noqa: PLC0415
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import (  # noqa: PLC0415
+        Ed25519PrivateKey,
+    )
+
     key = Ed25519PrivateKey.generate()
-    public = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
-    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    public = (
+        key.public_key().public_bytes(form.Encoding.OpenSSH, form.PublicFormat.OpenSSH).decode()
+    )
+    private = key.private_bytes(
+        form.Encoding.PEM, form.PrivateFormat.OpenSSH, form.NoEncryption()
+    ).decode()
     comment = f"sprout-run-{run_id}"
     RunKey.create(run_id=run_id, public_key=f"{public} {comment}", private_key=private)
     return f"{public} {comment}"
