@@ -10,7 +10,6 @@ Rule 4: a command ends with its session: its standard input is the line by which
 import io
 import logging
 import select
-import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -26,6 +25,7 @@ from paramiko.ssh_exception import (
     SSHException,
 )
 
+from actors.drivers import ssh_led
 from actors.drivers.deadline import Deadline
 from actors.drivers.dial import Dial
 from actors.drivers.errors import (
@@ -68,15 +68,6 @@ _WINDOW: Final = 1 << 21
 
 _KINDS: Final = MappingProxyType({"ssh-rsa": ("rsa-sha2-512", "rsa-sha2-256")})
 """What a pinned key signs with, where that has another name than the key."""
-
-# The command is a process group of its own.  Whoever reads standard input lives until that ends,
-# and then ends the group; "trap" lets it finish that work when the command ends of its own accord.
-_LED: Final = (
-    'exec 3<&0; setsid timeout -k 5 "$@" </dev/null 3<&- & p=$!; '
-    "(exec >/dev/null 2>&1; read -r _ <&3; trap '' TERM; kill -TERM -$p || kill -TERM $p; "
-    "sleep 2; kill -KILL -$p) & w=$!; exec 3<&-; wait $p; s=$?; "
-    "kill $w 2>/dev/null; wait $w 2>/dev/null; exit $s"
-)
 
 # It logs the trace of whatever a host does wrong, which is told as an error of ours anyway.
 logging.getLogger("paramiko").setLevel(logging.CRITICAL)
@@ -187,7 +178,10 @@ def _let_in(transport: paramiko.Transport, host: Host, login: Login, deadline: D
 
 
 class Session:
-    """One login; its commands are run one after another.  *host_key*: its fingerprint."""
+    """One login; its commands are run one after another.
+
+    *host_key* is the fingerprint of the host's key; *host_keys* are all that are pinned.
+    """
 
     def __init__(
         self, transport: paramiko.Transport, host: Host, host_key: str, deadline: Deadline
@@ -196,6 +190,7 @@ class Session:
         self._host = host
         self._deadline = deadline
         self.host_key = host_key
+        self.host_keys = tuple(filter(None, map(ssh_access.public_key, host.keys)))
 
     def run(
         self,
@@ -204,14 +199,15 @@ class Session:
         *,
         limit_s: float,
         wanted: Callable[[], None] = lambda: None,
+        given: bytes | None = None,
     ) -> Ended:
-        """Run the program *argv* and return when it has ended.
+        """Run the program *argv* and return when it has ended; *given* is its standard input.
 
         *wanted* is asked again and again, and raises what ends it early.  Raises Interrupted when
         it took over *limit_s* seconds, or when the connection broke; the command is dead then, or
         was told to be.
         """
-        line = shlex.join(["sh", "-c", _LED, "sprout", str(int(limit_s) + _GRACE_S), *argv])
+        line = ssh_led.line(argv, limit_s + _GRACE_S, fed=given is not None)
         with translated(self._host):
             channel = self._transport.open_session(
                 window_size=_WINDOW, timeout=self._deadline.within(CHANNEL_S).left
@@ -219,7 +215,7 @@ class Session:
         channel.settimeout(CHANNEL_S)
         began, until = time.monotonic(), self._deadline.within(limit_s)
         try:
-            self._begun(channel, line)
+            self._begun(channel, line, b"" if given is None else ssh_led.first(given))
             self._followed(channel, took, until, wanted)
         except BaseException as exc:
             gone = self._stopped(channel)
@@ -230,10 +226,11 @@ class Session:
             channel.close()
         return Ended(channel.recv_exit_status(), round(time.monotonic() - began, 3))
 
-    def _begun(self, channel: Any, line: str) -> None:
+    def _begun(self, channel: Any, line: str, given: bytes) -> None:
         try:
             with translated(self._host):
                 channel.exec_command(line)
+                channel.sendall(given)
         except Unreachable as exc:
             raise Interrupted(f"the connection broke as the command was sent: {exc}") from exc
 

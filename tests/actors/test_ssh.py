@@ -322,3 +322,38 @@ NETWORK = ip_network("10.77.0.0/24")
 def test_nothing_is_connected_to_but_a_machine_of_the_site(networks, address):
     with pytest.raises(NotAllowed):
         dial.within(lambda: networks)(address, 22, 1.0)
+
+
+@pytest.mark.parametrize("given", [b"", b"one\ntwo\n", b"\x00\xff'\"$(id)", b"x" * 100_000])
+def test_what_a_command_is_given_is_its_input_and_nobody_s_argument(server, given):
+    heard = Heard()
+    telling = ("sh", "-c", "cat; cat /proc/[0-9]*/cmdline >&2 2>/dev/null; true")
+
+    with entered(server) as session:
+        ended = session.run(telling, heard, limit_s=60, given=given)
+
+    assert (ended.status, heard.get("stdout", b"")) == (0, given)
+    assert b"sprout" in heard["stderr"]
+    assert not given or given not in heard["stderr"]
+
+
+def test_a_command_that_is_given_something_dies_with_the_connection_too(server):
+    marker = f"3600.{uuid4().int % 10**9}"
+    hung_up = threading.Event()
+
+    def cut():
+        if running(marker) and not hung_up.is_set():
+            server.hang_up()
+            hung_up.set()
+
+    with entered(server) as session, pytest.raises(Interrupted, match="broke in the middle"):
+        session.run(("sleep", marker), Heard(), limit_s=60, wanted=cut, given=b"x")
+
+    until(lambda: running(marker) == [])
+
+
+def test_a_command_that_reads_nothing_of_what_it_is_given_ends_as_it_does(server):
+    with entered(server) as session:
+        ended = session.run(("sh", "-c", "exit 7"), Heard(), limit_s=60, given=b"y" * 100_000)
+
+    assert ended.status == 7
