@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ UsePAM no
 StrictModes no
 PasswordAuthentication no
 KbdInteractiveAuthentication no
-AuthorizedKeysFile {folder}/authorized_keys
+AuthorizedKeysFile {authorized}
 MaxStartups 200:30:300
 LogLevel VERBOSE
 {keys}
@@ -64,21 +64,32 @@ class Sshd:
 
 @contextmanager
 def running(
-    folder: Path, *, address: str = "127.0.0.1", port: int = 0, netns: str = "", extra: str = ""
+    folder: Path,
+    *,
+    address: str = "127.0.0.1",
+    port: int = 0,
+    netns: str = "",
+    extra: str = "",
+    words: Sequence[str] = (),
+    authorized: str = "",
 ) -> Iterator[Sshd]:
-    """Run a server for a block, in the network namespace *netns* if one is named."""
+    """Run a server for a block, in the network namespace *netns* if one is named.
+
+    *words* begin its command; *authorized* is a file of keys that it heeds instead of its own.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or process.free_ports(1)[0]
     for kind in KINDS:
         new_key(folder / kind, kind)
     keys = "\n".join(f"HostKey {folder / kind}" for kind in KINDS)
     config = folder / "sshd_config"
-    text = _CONFIG.format(port=port, address=address, folder=folder, keys=keys)
+    authorized = authorized or f"{folder}/authorized_keys"
+    text = _CONFIG.format(port=port, address=address, authorized=authorized, keys=keys)
     config.write_text(f"{text}{extra}\n")
     (folder / "authorized_keys").touch()
     Path("/run/sshd").mkdir(exist_ok=True)
-    words = ["ip", "netns", "exec", netns] if netns else []
-    command = [*words, "/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
+    first = ["ip", "netns", "exec", netns] if netns else []
+    command = [*first, *words, "/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
     server = process.launch(command, folder / "sshd.log", env=dict(os.environ))
     made = Sshd(folder, port, address, server)
     try:
