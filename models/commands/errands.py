@@ -3,6 +3,7 @@
 Rule 1: a lease counts by the database's clock alone, since control processes have many.
 Rule 2: each taking has a higher fence than those before it; what an older one brings is dropped.
 Rule 3: an errand is done again under the same key, however often its doer dies.
+Rule 4: of a lane one runs at a time; one that was given up counts until nothing comes of it more.
 """
 
 import time
@@ -10,6 +11,8 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
+
+from peewee import IntegrityError
 
 from models import messages, outbox
 from models.commands.moves import now
@@ -27,8 +30,12 @@ Asked = Callable[[Machine, Workflow, str], dict[str, Any] | None]
 _TAKE: Final = """
 UPDATE errands SET state = 'running', fence = fence + 1,
     wake_at = now() + %s * interval '1 second'
-WHERE id = (SELECT id FROM errands WHERE finished_at IS NULL AND wake_at <= now()
+WHERE id = (SELECT id FROM errands e WHERE finished_at IS NULL AND wake_at <= now()
         AND deadline_at > now() AND name = ANY(%s)
+        AND (lane = '' OR NOT EXISTS (SELECT FROM errands o
+            WHERE o.lane <> '' AND o.lane = e.lane AND o.id <> e.id
+                AND (o.state = 'running' OR (o.state = 'abandoned' AND o.fence > 0
+                    AND o.finished_at > now() - %s * interval '1 second'))))
     ORDER BY wake_at LIMIT 1 FOR UPDATE SKIP LOCKED)
 RETURNING id, name, subject, key, params, fence, request_id,
     extract(epoch FROM deadline_at - now())::float8"""
@@ -51,6 +58,7 @@ def ask(
     tries: int = 1,
     backoff_s: int = 2,
     wait_s: float = 0.0,
+    lane: str = "",
     site_id: UUID | None = None,
     request_id: str = "",
 ) -> UUID:
@@ -58,14 +66,15 @@ def ask(
 
     It ends once: done, failed, or out of time after *deadline_s* seconds; until then it is tried
     *tries* times, with a pause of *backoff_s* seconds that doubles, first after *wait_s* seconds.
-    Its end is told to `outcomes.ENDS`.  Raises peewee's IntegrityError while an errand with this
-    key is open.
+    Its end is told to `outcomes.ENDS`.  Those of one *lane* are done one at a time.  Raises
+    peewee's IntegrityError while an errand with this key is open.
     """
     return _asked(
         name=name.value,
         subject=subject,
         site_id=site_id,
         key=key,
+        lane=lane,
         params=dict(params),
         tries=tries,
         backoff_s=backoff_s,
@@ -78,7 +87,8 @@ def ask(
 def grant(machine: Machine, flow: Workflow, step: Step, asked: Asked) -> None:
     """Ask for the errand of a workflow's *step*, for what *asked* says under its key.
 
-    None of it passes the step at once, and what cannot even be asked is refused.
+    None of it passes the step at once, and what cannot even be asked is refused.  `lane` of what is
+    asked is the errand's lane.
     """
     flow.task_id, flow.outcome = None, Outcome.OPEN.value
     assert step.errand is not None  # noqa: S101 - for the type checker
@@ -98,6 +108,7 @@ def grant(machine: Machine, flow: Workflow, step: Step, asked: Asked) -> None:
         workflow_id=flow.id,
         site_id=machine.site_id,
         key=key,
+        lane=str(params.get("lane", "")),
         params=dict(step.params) | params,
         request_id=flow.request_id,
         deadline_at=flow.deadline_at,
@@ -116,7 +127,11 @@ def _asked(**columns: Any) -> UUID:
 def take(names: Collection[Name]) -> Held | None:
     """Take the errand that waits longest of those that are *names*; None if none is to be done."""
     known = [name.value for name in names]
-    row = database.execute_sql(_TAKE, (LEASE_S, known)).fetchone()
+    try:
+        with database.atomic():
+            row = database.execute_sql(_TAKE, (LEASE_S, known, QUIET_S)).fetchone()
+    except IntegrityError:  # another process took one of the same lane at this moment
+        return None
     if row is None:
         return None
     errand, name, subject, key, params, fence, request_id, left_s = row

@@ -11,7 +11,10 @@ from models.rows.fields import Table, jsonb
 
 
 class Errand(Table):
-    """One thing to do; *wake_at* is when it may be taken: while it runs, when its lease is over."""
+    """One thing to do; *wake_at* is when it may be taken: while it runs, when its lease is over.
+
+    Of those with the same *lane* one runs at a time; an empty one is none.
+    """
 
     id = UUIDField(primary_key=True, default=uuid4)
     name = TextField()
@@ -19,6 +22,7 @@ class Errand(Table):
     workflow_id = UUIDField(null=True)
     site_id = UUIDField(null=True)
     key = TextField()
+    lane = TextField(default="")
     params = jsonb()
     state = TextField()
     fence = IntegerField()
