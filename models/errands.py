@@ -43,6 +43,8 @@ class Errand(StrEnum):
     MACHINES_ALLOCATE = "machines-allocate"
     MACHINE_RELEASE = "machine-release"
     IMAGE_PREPARE = "image-prepare"
+    CLUSTER_JOIN = "cluster-join"
+    INFRASTRUCTURE_REGISTER = "infrastructure-register"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import LeaseLost
 from config.capabilities import External
+from config.clusters import Access, Infrastructure
 from config.secrets import Resolver
 from models.errands import Held
 
@@ -21,6 +22,8 @@ class Means:
     """What errands are done with; *allow* is SPROUT_OUTBOUND_ALLOW, *externals* by capability.
 
     *ca_file* is SPROUT_OUTBOUND_CA_FILE, *blob_dir* and *artifact_dir* are the edge's folders.
+    *ca_file* is SPROUT_OUTBOUND_CA_FILE.  *cluster* is what hosts join, *infrastructure* the
+    service that they are told to: nowhere, where it is None.
     """
 
     resolvers: Mapping[str, Resolver] = field(default_factory=dict, repr=False)
@@ -29,6 +32,8 @@ class Means:
     externals: Mapping[str, External] = field(default_factory=dict)
     blob_dir: Path = _NOWHERE
     artifact_dir: Path = _NOWHERE
+    cluster: Access | None = None
+    infrastructure: Infrastructure | None = None
 
 
 @dataclass(slots=True)

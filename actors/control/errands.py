@@ -21,7 +21,7 @@ from uuid import UUID
 import dramatiq
 import structlog
 
-from actors.control import integrations, isos, networks, provisions
+from actors.control import integrations, isos, joins, networks, provisions
 from actors.control.actors import patiently
 from actors.control.errand import Doer, Job, Means
 from actors.control.rendering import documents
@@ -52,6 +52,7 @@ DOERS: Final[Mapping[Errand, Doer]] = MappingProxyType(
         Errand.INTEGRATION_RUN: integrations.run,
         Errand.NETWORK_SYNC: networks.sync,
         Errand.IMAGE_PREPARE: isos.prepare,
+        Errand.INFRASTRUCTURE_REGISTER: joins.register,
         **provisions.DOERS,
     }
 )

@@ -101,7 +101,7 @@ def contract_peer(external: External, resolvers: Mapping[str, Resolver]) -> Peer
 
     def token() -> Secret | None:
         try:
-            return _token(external.token, resolvers)
+            return token_of(external.token, resolvers)
         except secrets.SecretError as exc:
             raise type(exc)(f"{external.variable}_TOKEN: {exc}") from None
 
@@ -109,7 +109,11 @@ def contract_peer(external: External, resolvers: Mapping[str, Resolver]) -> Peer
     return Peer(name=external.name, url=external.url, token=token, headers=_bearer, rules=rules)
 
 
-def _token(text: str, resolvers: Mapping[str, Resolver]) -> Secret | None:
+def token_of(text: str, resolvers: Mapping[str, Resolver]) -> Secret | None:
+    """Return the token that *text* is, or is the reference of; None where it is empty.
+
+    Raises config.secrets' SecretError.
+    """
     if not text:
         return None
     try:

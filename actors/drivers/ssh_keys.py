@@ -5,6 +5,7 @@ import time
 from dataclasses import dataclass
 from typing import Final, Self
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -13,8 +14,10 @@ from cryptography.hazmat.primitives.serialization import (
     PublicFormat,
     SSHCertificateBuilder,
     SSHCertificateType,
+    load_ssh_private_key,
 )
 
+from actors.drivers.errors import Refused
 from config.secrets import Secret
 
 EARLY_S: Final = 300
@@ -32,6 +35,15 @@ class Login:
     private_key: Secret
     certificate: str = ""
     serial: int = 0
+
+    @property
+    def public(self) -> str:
+        """The public half of the key, as authorized_keys has it.  Raises Refused."""
+        try:
+            key = load_ssh_private_key(self.private_key.reveal().encode(), None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise Refused(f"the key of {self.user} is no key in OpenSSH's form") from None
+        return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 @dataclass(frozen=True, slots=True)

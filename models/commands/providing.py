@@ -11,7 +11,7 @@ from uuid import UUID
 from peewee import IntegrityError
 
 from models import ipam, names
-from models.commands import addresses, holdings, inventories, runs
+from models.commands import addresses, holdings, inventories, joins, runs
 from models.commands.holdings import DHCP, DNS, IPAM
 from models.database import database
 from models.errands import Errand
@@ -232,6 +232,8 @@ PARTS: Final[Mapping[Errand, Part]] = MappingProxyType(
         Errand.HARDWARE_TEST: Part(_test_wanted, _tested),
         Errand.DHCP_REMOVE: Part(partial(_undoing, DHCP), partial(_undone, DHCP)),
         Errand.DNS_REMOVE: Part(partial(_undoing, DNS), partial(_undone, DNS)),
+        Errand.CLUSTER_JOIN: Part(joins.wanted, joins.joined),
+        Errand.INFRASTRUCTURE_REGISTER: Part(joins.to_register, joins.registered),
     }
 )
 """Of every errand that is a step of a workflow."""

@@ -47,6 +47,7 @@ class Provider:
     results: list[dict[str, Any]] = field(default_factory=list)
     networks: list[dict[str, Any]] = field(default_factory=list)
     machines: dict[str, str] = field(default_factory=dict)
+    hosts: dict[str, dict[str, Any]] = field(default_factory=dict)
     answers: dict[str, tuple[Any, int, Any]] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -95,6 +96,7 @@ _FIELDS = {
     "/runs": {"machine", "hostname", "mac", "tests"},
     "/allocate": {"machine", "labels"},
     "/release": {"machine"},
+    "/hosts": {"hostname", "ip", "hardware_id", "server_type"},
 }
 
 
@@ -235,6 +237,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _delete_records(self, name: str) -> tuple[int, Any]:
         return self._dropped(self.provider.records, name)
+
+    def _put_hosts(self, name: str) -> tuple[int, Any]:
+        self.provider.hosts[name] = self.body
+        return 200, None
 
     def _post_runs(self, _name: str) -> tuple[int, Any]:
         run = {"id": f"r-{len(self.provider.runs)}", "state": "running"}

@@ -1,0 +1,129 @@
+"""The errands that bring a host into its cluster, and into the Infrastructure service."""
+
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Network
+from typing import Any, Final
+from uuid import UUID
+
+import structlog
+
+from actors.control.errand import Doer, Job, Means
+from actors.control.provisions import asked, token_of
+from actors.drivers import dial, infrastructure, join, outbound, reach, ssh
+from actors.drivers.dial import Dial
+from actors.drivers.errors import Refused, Unreachable
+from actors.drivers.join import Plan, Way
+from actors.drivers.providers import Peer
+from actors.drivers.reach import Rules
+from actors.drivers.ssh_keys import Login
+from config import logs, secrets
+from config.clusters import Access
+from config.secrets import Secret
+from models import joining, ssh_access
+from models.errors import Invalid
+from models.join_steps import JOIN_S
+
+KeyOf = Callable[[UUID], Secret | None]
+"""Returns the private half of a run's SSH key, in OpenSSH's form; None where it is gone."""
+
+MOVE_S: Final = 300.0
+"""Seconds for a single command of a join."""
+
+_ANY: Final = (IPv4Network("0.0.0.0/0"),)
+
+log = structlog.get_logger()
+
+
+def joiner(key_of: KeyOf, connect: Dial | None = None) -> Doer:
+    """Return what joins a host, by the key that *key_of* has of its run."""
+
+    def run(job: Job, means: Means) -> Mapping[str, Any]:
+        if means.cluster is None:
+            raise Refused("no cluster is set here that hosts are to join")
+        private = key_of(UUID(job.held.params["run"]))
+        if private is None:
+            raise Refused("the key of this rebuild is gone: rebuild the host again")
+        plan = _plan(job, means.cluster, means, private)
+        return join.join(plan, connect or dial.within(lambda: _ANY), job.deadline.within(JOIN_S))
+
+    return run
+
+
+def _plan(job: Job, access: Access, means: Means, private: Secret) -> Plan:
+    told = job.held.params
+    member = _member(access, told["known"])
+    try:
+        want = joining.wanted(
+            told["node"],
+            cluster=member.get("cluster") or access.name,
+            member=member.get("address", ""),
+            pin=member.get("fingerprint", ""),
+        )
+    except Invalid as exc:
+        raise Refused(f"the cluster is not set as it must be: {exc}") from exc
+    login = Login(user=ssh_access.USER, private_key=private)
+    return Plan(
+        want=want,
+        host=Way(host=_host(told["host"]), login=login),
+        member=None if not member else Way(host=_host(member), login=_site(access, means)),
+        key=login.public,
+        password=_secret(access.password, means) if access.password else None,
+        pause=lambda seconds: _pause(job, seconds),
+        tell=lambda words: log.info("join.doing", node=told["node"], what=words),
+        limit_s=MOVE_S,
+    )
+
+
+def _member(access: Access, known: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the node to join by: the one that is set, else one that joined; none for the first."""
+    if access.member:
+        keys = list(access.member_keys)
+        return {
+            "address": access.member,
+            "keys": keys,
+            "fingerprint": access.pin,
+            "cluster": access.name,
+        }
+    return dict(known[0]) if known else {}
+
+
+def _host(told: Mapping[str, Any]) -> ssh.Host:
+    """Return where to log in; a name is resolved now.  Raises Unreachable."""
+    port, name = int(told.get("port", 22)), str(told["address"])
+    try:
+        address = outbound.address_of(Rules(networks=reach.anywhere()), name, port)
+    except OSError as exc:
+        raise Unreachable(f"{name} has no address: {exc.strerror or exc}") from exc
+    return ssh.Host(address=address, keys=tuple(map(str, told["keys"])), port=port)
+
+
+def _site(access: Access, means: Means) -> Login:
+    if not access.ssh_key:
+        raise Refused("no SSH key is set here by which nodes of the cluster let Sprout in")
+    return Login(user=ssh_access.USER, private_key=_secret(access.ssh_key, means))
+
+
+def _secret(reference: str, means: Means) -> Secret:
+    found = secrets.resolve(reference, means.resolvers)
+    logs.never_write([found.reveal()])
+    return found
+
+
+def _pause(job: Job, seconds: float) -> None:
+    job.lost.wait(seconds)
+    job.check()
+
+
+def register(job: Job, means: Means) -> Mapping[str, Any]:
+    """Have the Infrastructure service know a host; nothing, where none is set."""
+    service = means.infrastructure
+    if service is None:
+        return {"off": True}
+    rules = reach.provider(service.url, service.ca_file)
+    peer = Peer(
+        name="the Infrastructure service",
+        url=service.url,
+        token=lambda: token_of(service.token, means.resolvers),
+        rules=rules,
+    )
+    return infrastructure.register(peer, asked(job), service, job.held.params)

@@ -1,0 +1,103 @@
+"""What a host's join is told, and its registration; what came of them is kept with the errand."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from models import ssh_access
+from models.database import database
+from models.errors import NotReady
+from models.tables import Allocation, Interface, Machine, Workflow
+
+LANE: Final = "cluster-join"
+"""Joins are done one at a time: control knows one cluster."""
+
+_JOINED: Final = """
+SELECT w.machine_id, e.params, e.result FROM errands e JOIN workflows w ON w.id = e.workflow_id
+WHERE e.name = 'cluster-join' AND e.state = 'done' AND w.machine_id <> %s
+ORDER BY e.finished_at DESC LIMIT 256"""
+
+
+def wanted(machine: Machine, flow: Workflow, _key: str) -> dict[str, Any]:
+    """Return what the join of *machine* is told.  Raises NotReady."""
+    host = {"address": _address(machine), "keys": _keys(machine)}
+    if flow.run_id is None or not (host["address"] and host["keys"]):
+        raise NotReady(f"{machine.hostname} has no address, or no host key, that is known")
+    return {
+        "lane": LANE,
+        "node": node(machine),
+        "run": str(flow.run_id),
+        "host": host,
+        "known": _known(machine),
+    }
+
+
+def node(machine: Machine) -> str:
+    """Return what a cluster calls *machine*."""
+    return machine.hostname.partition(".")[0]
+
+
+def _known(machine: Machine) -> list[dict[str, Any]]:
+    """Return the nodes that joined or made the cluster before, the latest first.
+
+    Only of machines whose host keys are those they had then: a rebuilt one is no member any more.
+    """
+    found: dict[UUID, dict[str, Any]] = {}
+    for machine_id, params, result in database.execute_sql(_JOINED, (machine.id,)).fetchall():
+        found.setdefault(machine_id, {**params["host"], **_of(result)})
+    return [told for each, told in found.items() if _still(each, told)]
+
+
+def _of(result: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: result.get(key, "") for key in ("cluster", "fingerprint")}
+
+
+def _address(machine: Machine) -> str:
+    """Return the address that *machine* was given; it is active when its workflow has ended."""
+    row: Allocation | None = (
+        Allocation.select(Allocation.address)
+        .where((Allocation.machine_id == machine.id) & (Allocation.state != "released"))
+        .order_by(Allocation.created_at.desc())
+        .first()
+    )
+    return "" if row is None else str(row.address)
+
+
+def _keys(machine: Machine) -> list[str]:
+    found = map(ssh_access.public_key, machine.ssh_host_keys or ())
+    return [key for key in found if key]
+
+
+def _still(machine_id: UUID, told: Mapping[str, Any]) -> bool:
+    machine: Machine | None = Machine.get_or_none(Machine.id == machine_id)
+    if machine is None or machine.state != "active":
+        return False
+    return bool(set(_keys(machine)) & set(told["keys"]))
+
+
+def joined(_machine: Machine, _flow: Workflow, _result: Mapping[str, Any]) -> None:
+    """Keep nothing more: the errand's result says the cluster, and the new certificate."""
+
+
+def to_register(machine: Machine, flow: Workflow, _key: str) -> dict[str, Any]:
+    """Return what the Infrastructure service is told of *machine*."""
+    return {
+        "hostname": machine.hostname,
+        "ip": _address(machine),
+        "hardware_id": _hardware_id(machine),
+        "server_type": str(flow.params.get("server_type", "")),
+    }
+
+
+def _hardware_id(machine: Machine) -> str:
+    """Return the UUID of the system, else its serial number, else the first MAC."""
+    told = machine.facts or {}
+    found = told.get("uuid") or told.get("serial")
+    if isinstance(found, str) and found:
+        return found
+    rows = Interface.select(Interface.mac).where(Interface.machine_id == machine.id)
+    return min((str(row.mac) for row in rows), default="")
+
+
+def registered(_machine: Machine, _flow: Workflow, _result: Mapping[str, Any]) -> None:
+    """Keep nothing more: the errand's result says what was told."""
