@@ -15,14 +15,11 @@ _LINE_S: Final = 6 * 3600
 _DAY_S: Final = 24 * 3600
 
 STEPS: Final[tuple[Step, ...]] = (
-    replace(
-        errand(
-            "joined",
-            Errand.CLUSTER_JOIN,
-            "the host to join its cluster, after those that are before it",
-            _LINE_S,
-        ),
-        tries=2,
+    errand(
+        "joined",
+        Errand.CLUSTER_JOIN,
+        "the host to join its cluster, after those that are before it",
+        _LINE_S,
     ),
     replace(
         errand(

@@ -123,10 +123,18 @@ class Node:
         try:
             if joining.cluster(status) is None:
                 return None
-            info = self._read("pvesh", "get", "/cluster/config/join", "--output-format", "json")
-            return joining.cluster(status, info)
+            return joining.cluster(status, self._join_info())
         except Invalid as exc:
             raise Garbled(f"{self.name} tells of its cluster what makes no sense: {exc}") from exc
+
+    def _join_info(self) -> Any:
+        """Return what is told to who would join; nothing while one node's certificate is missing.
+
+        That may be the one whose old entry is to be removed.
+        """
+        argv = ("pvesh", "get", "/cluster/config/join", "--output-format", "json")
+        said = self.ask(argv)
+        return self._parsed(said, argv) if said.status == 0 else None
 
     def standing(self) -> Standing:
         """Return what this node is before it joins."""
@@ -147,7 +155,9 @@ class Node:
         )
 
     def _read(self, *argv: str) -> Any:
-        said = self.demand(" ".join(argv[:3]), argv)
+        return self._parsed(self.demand(" ".join(argv[:3]), argv), argv)
+
+    def _parsed(self, said: Said, argv: Sequence[str]) -> Any:
         try:
             return json.loads(said.text())
         except (ValueError, RecursionError) as exc:

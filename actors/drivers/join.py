@@ -13,15 +13,15 @@ from actors.drivers import clusters, ssh
 from actors.drivers.clusters import By, Node
 from actors.drivers.deadline import Deadline
 from actors.drivers.dial import Dial
-from actors.drivers.errors import NotLetIn, Refused, Unsuccessful
+from actors.drivers.errors import Garbled, NotLetIn, Refused, Unsuccessful
 from actors.drivers.ssh_keys import Login
 from config.secrets import Secret
 from models import joining
 from models.errors import DomainError
-from models.joining import Cluster, Move, Wanted
+from models.joining import CannotJoin, Cluster, Move, Wanted
 
 SETTLE_S: Final = 60.0
-"""Seconds in which a cluster comes to see a node that has joined it."""
+"""Seconds in which a node's services start, and a cluster comes to see one that has joined it."""
 
 LOOK_S: Final = 0.5
 """Between two looks whether it does."""
@@ -130,8 +130,14 @@ def _moved(plan: Plan, here: Node, there: Node | None, deadline: Deadline) -> li
     made: list[Move] = []
     said, settle = "", deadline.within(SETTLE_S)
     while True:
-        member = None if there is None else there.cluster()
-        move = joining.decide(plan.want, here.standing(), member)
+        try:
+            member = None if there is None else there.cluster()
+            move = joining.decide(plan.want, here.standing(), member)
+        except (Unsuccessful, Garbled, CannotJoin) as exc:
+            if settle.left <= 0 or (isinstance(exc, CannotJoin) and not made):
+                raise
+            plan.pause(LOOK_S)  # its services are being started, and tell this and that meanwhile
+            continue
         if move is Move.DONE:
             return [each.value for each in made]
         if move is Move.WAIT:

@@ -8,12 +8,13 @@ from actors.control import integrations
 from tests.actors import hostile_bmc, partners
 from tests.actors.hostile_bmc import Bmc
 from tests.actors.integration_lab import SECRET, World
+from tests.actors.join_lab import pve_lab, pve_nodes, pve_world
 from tests.actors.lane import Lane, on_postgres, on_rabbitmq
 from tests.actors.raw_headers import raw_headers
 from tests.actors.site_whole import Control
 from tests.services import postgres, provider, rabbitmq
 
-__all__ = ["raw_headers"]
+__all__ = ["pve_lab", "pve_nodes", "pve_world", "raw_headers"]
 
 
 @pytest.fixture(scope="session")

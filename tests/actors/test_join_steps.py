@@ -43,12 +43,6 @@ def _joins(monkeypatch):
     workflows._walked.cache_clear()
 
 
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    with pve.world(tmp_path_factory.mktemp("pve") / "world") as made:
-        yield made
-
-
 @pytest.fixture
 def service():
     with provider.running() as made:
@@ -60,7 +54,6 @@ class Rebuilt(make.Scene):
 
     def __init__(self, world, service):
         super().__init__()
-        world.forget()
         self.node = world.node("node-01", "127.0.0.81", f"{RUN.public} run")
         self.means = Means(
             resolvers={"env": SECRETS.__getitem__},
@@ -100,11 +93,13 @@ class Rebuilt(make.Scene):
 
 
 @pytest.fixture
-def scene(db, world, service):
-    return Rebuilt(world, service)
+def scene(db, pve_world, service):
+    return Rebuilt(pve_world, service)
 
 
-def test_a_host_is_ready_when_it_has_joined_and_is_registered_and_not_before(scene, world, service):
+def test_a_host_is_ready_when_it_has_joined_and_is_registered_and_not_before(
+    scene, pve_world, service
+):
     flow = scene.begun()
     assert queries.workflow(flow).step.name == "joined"
 
@@ -115,7 +110,7 @@ def test_a_host_is_ready_when_it_has_joined_and_is_registered_and_not_before(sce
 
     assert queries.workflow(flow).progress is Progress.SUCCEEDED
     assert scene.view.state is State.ACTIVE
-    assert list(world.cluster()["nodes"]) == ["node-01"]
+    assert list(pve_world.cluster()["nodes"]) == ["node-01"]
     [host] = service.hosts.values()
     assert (host["hostname"], host["ip"]) == ("node-01", "10.77.0.10")
 
@@ -139,7 +134,7 @@ def test_a_registration_that_fails_is_told_tried_again_and_keeps_the_host_from_b
 
 
 def test_a_join_that_is_refused_fails_the_host_with_the_reason_and_leaves_the_lane(
-    scene, world, service
+    scene, pve_world, service
 ):
     (scene.node.pve / "corosync.conf").touch()
     flow = scene.begun()
@@ -150,7 +145,7 @@ def test_a_join_that_is_refused_fails_the_host_with_the_reason_and_leaves_the_la
     assert view.progress is Progress.FAILED
     assert "node-01 has a corosync.conf already" in view.detail
     assert scene.view.state is State.FAILED
-    assert not list(world.folder.glob("*.cluster"))
+    assert not list(pve_world.folder.glob("*.cluster"))
     assert Errand.select().where((Errand.lane != "") & Errand.finished_at.is_null()).count() == 0
 
 
@@ -165,7 +160,7 @@ def test_a_host_whose_host_key_nobody_knows_is_not_logged_in_to(scene):
     assert "no host key" in view.detail
 
 
-def test_the_next_host_joins_by_one_that_did_while_that_is_what_it_was(scene, world):
+def test_the_next_host_joins_by_one_that_did_while_that_is_what_it_was(scene, pve_world):
     scene.begun()
     scene.do()
     scene.do()
@@ -174,7 +169,7 @@ def test_the_next_host_joins_by_one_that_did_while_that_is_what_it_was(scene, wo
     [known] = joins_known(second)
     key = " ".join(scene.node.sshd.keys["ed25519"].split()[:2])
     assert (known["address"], known["keys"], known["cluster"]) == ("10.77.0.10", [key], "lab")
-    assert known["fingerprint"] == world.cluster()["nodes"]["node-01"]["fp"]
+    assert known["fingerprint"] == pve_world.cluster()["nodes"]["node-01"]["fp"]
 
     Machine.update(ssh_host_keys=[make.HOST_KEY]).where(Machine.id == scene.machine).execute()
     assert joins_known(second) == []

@@ -19,8 +19,8 @@ from models.database import borrowed
 from models.errands import Errand as Name
 from models.errands import Held
 from models.tables import Errand
+from tests.actors.join_lab import loopback
 from tests.actors.lane import until
-from tests.actors.test_ssh import loopback
 from tests.services import provider, pve
 from tests.services.provider import TOKEN, answer
 
@@ -55,17 +55,10 @@ def job(name, **params):
     return Job(held, Deadline.after(60), math.inf)
 
 
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory):
-    with pve.world(tmp_path_factory.mktemp("pve") / "world") as made:
-        yield made
-
-
 class Hosts:
     """Hosts that are to be of one cluster, and the keys of their runs."""
 
     def __init__(self, world, count):
-        world.forget()
         self.world, self.keys, self.told = world, {}, []
         for number in range(1, count + 1):
             run = uuid4()
@@ -87,8 +80,10 @@ class Hosts:
         return joins.joiner(self.key_of, loopback)
 
 
-def test_the_first_host_makes_the_cluster_and_the_others_join_it_one_at_a_time(nodes, database_url):
-    hosts = Hosts(nodes, 3)
+def test_the_first_host_makes_the_cluster_and_the_others_join_it_one_at_a_time(
+    pve_world, database_url
+):
+    hosts = Hosts(pve_world, 3)
     first = hosts.doer(job(Name.CLUSTER_JOIN, **hosts.told[0]), means())
     with borrowed():
         asked = [
@@ -124,7 +119,7 @@ def test_the_first_host_makes_the_cluster_and_the_others_join_it_one_at_a_time(n
     assert rows == {"node-2": ("done", ""), "node-3": ("done", "")}
     assert first["moves"] == ["create"]
     assert max(most) == 1
-    assert sorted(nodes.cluster()["nodes"]) == ["node-1", "node-2", "node-3"]
+    assert sorted(pve_world.cluster()["nodes"]) == ["node-1", "node-2", "node-3"]
 
 
 def _ended(asked):
@@ -132,8 +127,8 @@ def _ended(asked):
         return Errand.select().where(Errand.finished_at.is_null()).count() == 0
 
 
-def test_nothing_that_is_stored_of_a_join_holds_a_secret(nodes):
-    hosts = Hosts(nodes, 2)
+def test_nothing_that_is_stored_of_a_join_holds_a_secret(pve_world):
+    hosts = Hosts(pve_world, 2)
     held = job(Name.CLUSTER_JOIN, **hosts.told[0])
     found = hosts.doer(held, means())
     again = hosts.doer(job(Name.CLUSTER_JOIN, **hosts.by_first(hosts.told[1])), means())

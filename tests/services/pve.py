@@ -70,7 +70,8 @@ class Node:
 class World:
     """A folder of nodes and clusters; files in it change what the tools do.
 
-    *hangs*: a join never ends; *unseen*: who joins is seen by no node of its cluster.
+    *hangs*: a join never ends; *unseen*: who joins is seen by no node of its cluster; *slow*: after
+    a move a node's services are away at first, and then know of no cluster.
     """
 
     folder: Path
@@ -124,7 +125,8 @@ class World:
         """Have no cluster, and no node that is anything; their servers stay."""
         for each in self.folder.glob("*.cluster"):
             shutil.rmtree(each)
-        for each in (*self.folder.glob("*/state.json"), *self.folder.glob("*")):
+        files = ("*/state.json", "*/restarts", "*")
+        for each in (each for pattern in files for each in self.folder.glob(pattern)):
             if each.is_file():
                 each.unlink()
         (self.folder / "password").write_text(PASSWORD)

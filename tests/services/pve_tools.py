@@ -81,8 +81,22 @@ def renewed(name):
 # --- reading ---
 
 
+def restarting():
+    """Whether this node's services are being started: so often it tells what it is not."""
+    file = NODE / "restarts"
+    left = int(file.read_text()) if file.exists() else 0
+    if left:
+        file.write_text(str(left - 1))
+    return left
+
+
 def status():
     mine, state = own(), cluster()
+    left = restarting()
+    if left > 2:
+        raise Dies("ipcc_send_rec[1] failed: Connection refused")
+    if left:
+        state = None
     if state is None:
         row = {"type": "node", "id": f"node/{mine['name']}", "name": mine["name"], "local": 1}
         return [row | {"ip": mine["ip"], "nodeid": 0, "online": 1, "level": ""}]
@@ -99,6 +113,8 @@ def join_info():
     state = cluster()
     if state is None:
         raise Dies("node is not in a cluster, no join info available!")
+    if any(not each["fp"] for each in state["nodes"].values()):
+        raise Dies("unable to read certificate: no such file")
     nodes = [
         {
             "name": name,
@@ -175,6 +191,8 @@ def attach(state):
     AUTH_KEY.write_text("key")
     setup_ssh_keys()
     merge_keys()
+    if (WORLD / "slow").exists():
+        (NODE / "restarts").write_text("4")
 
 
 def create(name):
