@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from models.errands import Errand
-from models.steps import Step, errand
+from models.steps import Step, Trait, errand, where
 
 JOIN_S: Final = 600.0
 """Seconds for one join, whose hosts before it have joined."""
@@ -15,20 +15,26 @@ _LINE_S: Final = 6 * 3600
 _DAY_S: Final = 24 * 3600
 
 STEPS: Final[tuple[Step, ...]] = (
-    errand(
-        "joined",
-        Errand.CLUSTER_JOIN,
-        "the host to join its cluster, after those that are before it",
-        _LINE_S,
-    ),
-    replace(
+    *where(
         errand(
-            "registered",
-            Errand.INFRASTRUCTURE_REGISTER,
-            "the Infrastructure service to take the host in",
-            _DAY_S,
+            "joined",
+            Errand.CLUSTER_JOIN,
+            "the host to join its cluster, after those that are before it",
+            _LINE_S,
         ),
-        tries=1440,
+        only=[Trait.CLUSTER],
+    ),
+    *where(
+        replace(
+            errand(
+                "registered",
+                Errand.INFRASTRUCTURE_REGISTER,
+                "the Infrastructure service to take the host in",
+                _DAY_S,
+            ),
+            tries=1440,
+        ),
+        only=[Trait.INFRASTRUCTURE],
     ),
 )
 """Between the first boot and the end; a pause between two tries is a minute at most."""

@@ -106,6 +106,12 @@ class Trait(StrEnum):
     PROXMOX = "proxmox"
     """The installer of Proxmox VE: it asks for its answer, and reports in its own words."""
 
+    CLUSTER = "cluster"
+    """A host that joins its cluster after its first boot."""
+
+    INFRASTRUCTURE = "infrastructure"
+    """A host that the Infrastructure service is told of before it is ready."""
+
 
 class Decision(StrEnum):
     """Verbs that the engine runs inside its transaction."""

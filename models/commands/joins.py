@@ -72,7 +72,7 @@ def _still(machine_id: UUID, told: Mapping[str, Any]) -> bool:
     machine: Machine | None = Machine.get_or_none(Machine.id == machine_id)
     if machine is None or machine.state != "active":
         return False
-    return bool(set(_keys(machine)) & set(told["keys"]))
+    return bool(told["cluster"] and set(_keys(machine)) & set(told["keys"]))
 
 
 def joined(_machine: Machine, _flow: Workflow, _result: Mapping[str, Any]) -> None:

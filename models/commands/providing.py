@@ -44,6 +44,7 @@ class Chosen:
 
     capabilities: frozenset[str] = frozenset()
     traits: frozenset[Trait] = frozenset()
+    hosts: frozenset[Trait] = frozenset()
     domain: str = "provisioning.sprout.local"
 
 
@@ -59,10 +60,14 @@ _TRAITS: Final[Mapping[str, Trait]] = MappingProxyType(
 )
 
 
-def choose(capabilities: Collection[str], domain: str) -> None:
-    """Have workflows that begin in this process use external providers of *capabilities*."""
+def choose(capabilities: Collection[str], domain: str, *, hosts: Collection[Trait] = ()) -> None:
+    """Have workflows that begin in this process use external providers of *capabilities*.
+
+    *hosts*: what follows the first boot of a host, of CLUSTER and INFRASTRUCTURE.
+    """
     traits = frozenset(_TRAITS[each] for each in capabilities if each in _TRAITS)
-    _chosen[:] = [Chosen(capabilities=frozenset(capabilities), traits=traits, domain=domain)]
+    known = frozenset(capabilities)
+    _chosen[:] = [Chosen(capabilities=known, traits=traits, hosts=frozenset(hosts), domain=domain)]
 
 
 def capabilities() -> frozenset[str]:
@@ -73,6 +78,11 @@ def capabilities() -> frozenset[str]:
 def to_provide() -> frozenset[Trait]:
     """Return the traits of a workflow that gives a machine what providers hold."""
     return _chosen[0].traits
+
+
+def to_join() -> frozenset[Trait]:
+    """Return the traits of a workflow that installs a host: what follows its first boot."""
+    return _chosen[0].hosts
 
 
 def to_undo(machine: Machine) -> frozenset[Trait]:

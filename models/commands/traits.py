@@ -34,7 +34,7 @@ def _none(_machine: Machine) -> frozenset[Trait]:
 
 
 def _provides(_machine: Machine) -> frozenset[Trait]:
-    return providing.to_provide() - {Trait.EXTERNAL_TESTS}
+    return (providing.to_provide() - {Trait.EXTERNAL_TESTS}) | providing.to_join()
 
 
 def _commissions(_machine: Machine) -> frozenset[Trait]:

@@ -14,13 +14,15 @@ from actors.drivers.ssh_keys import Fresh
 from config.clusters import Access, Infrastructure
 from config.secrets import Secret
 from models import join_steps, queries, workflows
-from models.commands import errands, outcomes
+from models.commands import errands, outcomes, providing
 from models.commands import joins as told
 from models.errands import Errand as Name
 from models.kinds import Kind, Progress
 from models.lifecycle import State
 from models.observations import Seen
-from models.tables import Errand, Machine
+from models.steps import Trait
+from models.tables import Errand, Machine, Workflow
+from tests.actors.provider_lab import chosen_nothing
 from tests.models import make
 from tests.services import provider, pve
 from tests.services.provider import TOKEN, answer
@@ -39,7 +41,9 @@ def _joins(monkeypatch):
     longer = replace(whole, steps=(*before, *join_steps.STEPS, last))
     monkeypatch.setattr(workflows, "TABLES", {**workflows.TABLES, Kind.PROVISION: longer})
     workflows._walked.cache_clear()
+    providing.choose((), "prov.example", hosts={Trait.CLUSTER, Trait.INFRASTRUCTURE})
     yield
+    chosen_nothing()
     workflows._walked.cache_clear()
 
 
@@ -131,6 +135,25 @@ def test_a_registration_that_fails_is_told_tried_again_and_keeps_the_host_from_b
     scene.do()
 
     assert scene.view.state is State.ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("joins", "names"),
+    [
+        ((), []),
+        ([Trait.CLUSTER], ["joined"]),
+        ([Trait.INFRASTRUCTURE], ["registered"]),
+        ([Trait.CLUSTER, Trait.INFRASTRUCTURE], ["joined", "registered"]),
+    ],
+)
+def test_a_workflow_walks_what_was_set_when_it_began(scene, joins, names):
+    providing.choose((), "prov.example", hosts=joins)
+    flow = scene.provision()
+    chosen_nothing()
+
+    table = workflows.of_params(Kind.PROVISION, Workflow.get_by_id(flow).params)
+
+    assert [step.name for step in table.steps[-3:] if step.errand is not None] == names
 
 
 def test_a_join_that_is_refused_fails_the_host_with_the_reason_and_leaves_the_lane(
