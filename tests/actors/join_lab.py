@@ -50,7 +50,7 @@ class Lab:
         )
 
     def join(self, **more):
-        return join.join(self.plan(**more), loopback, Deadline.after(100))
+        return join.join(self.plan(**more), loopback, Deadline.after(300))
 
     def refused(self, **more):
         """Try; return the reason."""

@@ -79,7 +79,7 @@ def test_the_first_node_creates_its_cluster(pve_world):
         pause=lambda seconds: threading.Event().wait(seconds) and None,
     )
 
-    found = join.join(plan, loopback, Deadline.after(100))
+    found = join.join(plan, loopback, Deadline.after(300))
 
     assert (found["cluster"], found["moves"]) == ("lab", ["create"])
     assert found["fingerprint"] == pve_world.cluster()["nodes"]["node-1"]["fp"]

@@ -90,7 +90,7 @@ class Rebuilt(make.Scene):
         """Do the errand that waits, as control does."""
         held = errands.take(self.doers)
         assert held is not None
-        job = Job(held, Deadline.after(60), math.inf)
+        job = Job(held, Deadline.after(300), math.inf)
         ended = runner.Runner(self.means, self.doers)._done(job)
         outcomes.settle(held, ended, make.render)
         return ended

@@ -50,9 +50,9 @@ def means(**more):
 
 def job(name, **params):
     held = Held(
-        id=uuid4(), name=name, subject=uuid4(), key="k/1", params=params, fence=1, left_s=60
+        id=uuid4(), name=name, subject=uuid4(), key="k/1", params=params, fence=1, left_s=300
     )
-    return Job(held, Deadline.after(60), math.inf)
+    return Job(held, Deadline.after(300), math.inf)
 
 
 class Hosts:
@@ -110,7 +110,7 @@ def test_the_first_host_makes_the_cluster_and_the_others_join_it_one_at_a_time(
     made = runner.Runner(means(), {Name.CLUSTER_JOIN: counted})
     thread = threading.Thread(target=made.run, args=(stop,))
     thread.start()
-    until(lambda: _ended(asked), seconds=200)
+    until(lambda: _ended(asked), seconds=400)
     stop.set()
     thread.join(60)
 
