@@ -6,6 +6,7 @@ from typing import Annotated, Final
 
 from pydantic import AfterValidator, Field, SecretStr
 
+from config.clusters import Access, Infrastructure
 from config.listeners import Listeners
 from config.secrets import BadReference, Reference
 from config.values import Commas, Semicolons, WebUrl
@@ -133,3 +134,33 @@ class Hosting(Listeners):
     infrastructure_server_type_map: Pairs = Field(
         (), description="What that service calls server types: `key=id`, between commas."
     )
+
+    def cluster(self) -> Access | None:
+        """Return how the cluster is reached that hosts join; None where they join none."""
+        if not self.proxmox_cluster:
+            return None
+        return Access(
+            name=self.proxmox_cluster,
+            member=self.proxmox_existing_node,
+            member_keys=self.proxmox_node_keys,
+            pin=self.proxmox_join_fingerprint,
+            password=self.proxmox_password,
+            ssh_key=self.proxmox_ssh_key,
+        )
+
+    def infrastructure(self) -> Infrastructure | None:
+        """Return the service that is told of hosts; None where it is off."""
+        if not self.infrastructure_url:
+            return None
+        pairs = (pair.partition("=") for pair in self.infrastructure_server_type_map)
+        return Infrastructure(
+            url=self.infrastructure_url,
+            server_types={key: name for key, _, name in pairs},
+            token=self.infrastructure_token,
+            ca_file=self.outbound_ca_file,
+        )
+
+    def of_hosts(self) -> tuple[str, ...]:
+        """Return what follows the first boot of a host, in the words of workflows' traits."""
+        follows = {"cluster": self.cluster(), "infrastructure": self.infrastructure()}
+        return tuple(word for word, where in follows.items() if where is not None)

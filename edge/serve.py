@@ -77,6 +77,7 @@ def configured(settings: Settings) -> "EdgeConfig":
         root_password,
         server_types,
     )
+    from models.steps import Trait  # noqa: PLC0415 - the same
 
     database_url = settings.database_url.get_secret_value()
     database.configure(database_url, connections=settings.database_pool)
@@ -84,7 +85,8 @@ def configured(settings: Settings) -> "EdgeConfig":
     server_types.follow_file(settings.server_types_file)
     root_password.choose(settings.proxmox_root_password_hash.get_secret_value())
     externals = [each.capability for each in settings.externals()]
-    providing.choose(externals, settings.provisioning_domain)
+    hosts = map(Trait, settings.of_hosts())
+    providing.choose(externals, settings.provisioning_domain, hosts=hosts)
     return EdgeConfig(
         public_url=settings.api_url,
         allowed_hosts=settings.allowed_hosts,

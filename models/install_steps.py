@@ -6,6 +6,7 @@ answer, 45 minutes to install, 20 minutes to the first boot.
 
 from typing import Final
 
+from models import join_steps
 from models.observations import Seen
 from models.steps import Party, Step, Trait, expect, where
 
@@ -39,7 +40,7 @@ def _installed(expects: str, deadline_s: int, *fails_on: Seen) -> Step:
 
 _HOME: Final = "the installed system to boot from disk and phone home"
 
-JOIN: Final[tuple[Step, ...]] = ()
+JOIN: Final[tuple[Step, ...]] = join_steps.STEPS
 """What a Proxmox VE host does after its first boot, to be of its cluster; without one, nothing."""
 
 PROXMOX: Final = where(

@@ -22,6 +22,7 @@ from actors.control.errand import Means
 from actors.drivers.vault import resolvers
 from config import logs
 from config.capabilities import External
+from config.clusters import Access, Infrastructure
 from config.policy import BadFile
 from config.secrets import Resolver
 from config.settings import BadSettings, Settings, environment
@@ -31,6 +32,7 @@ from models.errors import Invalid
 from models.messages import CONTROL_QUEUE, LEASE_QUEUE, REPORT_QUEUE
 from models.postgres import Disconnected, Session
 from models.roles import Grant
+from models.steps import Trait
 
 QUEUES: Final = (CONTROL_QUEUE, REPORT_QUEUE, LEASE_QUEUE)
 RETRY_S: Final = 1.0
@@ -49,6 +51,8 @@ class Setup:
     allow: Sequence[str] = ()
     ca_file: Path | None = None
     externals: Sequence[External] = ()
+    cluster: Access | None = None
+    infrastructure: Infrastructure | None = None
     resolvers: Mapping[str, Resolver] = field(repr=False)
     metrics_bind: str = ""
     blob_dir: Path
@@ -77,7 +81,11 @@ def main() -> int:
     policy_source.follow_file(settings.policy_file)
     server_types.follow_file(settings.server_types_file)
     root_password.choose(settings.proxmox_root_password_hash.get_secret_value())
-    providing.choose([each.capability for each in setup.externals], settings.provisioning_domain)
+    providing.choose(
+        [each.capability for each in setup.externals],
+        settings.provisioning_domain,
+        hosts=map(Trait, settings.of_hosts()),
+    )
     _work(setup, settings.control_threads, stop)
     return 0
 
@@ -102,6 +110,8 @@ def _setup(settings: Settings) -> Setup:
         allow=settings.outbound_allow,
         ca_file=settings.outbound_ca_file,
         externals=settings.externals(),
+        cluster=settings.cluster(),
+        infrastructure=settings.infrastructure(),
         resolvers=resolvers(
             environment(),
             settings.secret_env_prefix,
@@ -162,6 +172,8 @@ def _means(setup: Setup) -> Means:
         externals=by_capability,
         blob_dir=setup.blob_dir,
         artifact_dir=setup.artifact_dir,
+        cluster=setup.cluster,
+        infrastructure=setup.infrastructure,
     )
 
 

@@ -22,7 +22,7 @@ class Means:
     """What errands are done with; *allow* is SPROUT_OUTBOUND_ALLOW, *externals* by capability.
 
     *ca_file* is SPROUT_OUTBOUND_CA_FILE, *blob_dir* and *artifact_dir* are the edge's folders.
-    *ca_file* is SPROUT_OUTBOUND_CA_FILE.  *cluster* is what hosts join, *infrastructure* the
+    *cluster* is what hosts join, *infrastructure* the
     service that they are told to: nowhere, where it is None.
     """
 

@@ -28,8 +28,8 @@ from actors.control.rendering import documents
 from actors.drivers.deadline import Deadline
 from actors.drivers.errors import DriverError, LeaseLost
 from config import secrets
-from config.secrets import SecretError
-from models.commands import errands, outcomes, watching
+from config.secrets import Secret, SecretError
+from models.commands import errands, outcomes, run_keys, watching
 from models.database import LOST, Unavailable, borrowed
 from models.errands import LEASE_S, Ended, Errand, rest_s
 from models.errors import DomainError
@@ -47,11 +47,17 @@ REST_S: Final = 10
 log = structlog.get_logger()
 
 
+def _key_of(run: UUID) -> Secret | None:
+    with borrowed():
+        return run_keys.private(run)
+
+
 DOERS: Final[Mapping[Errand, Doer]] = MappingProxyType(
     {
         Errand.INTEGRATION_RUN: integrations.run,
         Errand.NETWORK_SYNC: networks.sync,
         Errand.IMAGE_PREPARE: isos.prepare,
+        Errand.CLUSTER_JOIN: joins.joiner(_key_of),
         Errand.INFRASTRUCTURE_REGISTER: joins.register,
         **provisions.DOERS,
     }

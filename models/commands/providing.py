@@ -1,6 +1,6 @@
 """What external providers are asked on behalf of a machine, and what their answers mean here."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
@@ -60,7 +60,7 @@ _TRAITS: Final[Mapping[str, Trait]] = MappingProxyType(
 )
 
 
-def choose(capabilities: Collection[str], domain: str, *, hosts: Collection[Trait] = ()) -> None:
+def choose(capabilities: Collection[str], domain: str, *, hosts: Iterable[Trait] = ()) -> None:
     """Have workflows that begin in this process use external providers of *capabilities*.
 
     *hosts*: what follows the first boot of a host, of CLUSTER and INFRASTRUCTURE.

@@ -196,3 +196,22 @@ def test_a_variable_that_is_wrong_is_named_and_its_value_is_not(monkeypatch, tmp
         Settings.load()
 
     assert "hunter2" not in str(caught.value)
+
+
+def test_settings_say_what_hosts_join_and_who_is_told_of_them(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    nothing = Settings.load()
+    for name, text in {
+        "SPROUT_PROXMOX_CLUSTER": "home",
+        "SPROUT_PROXMOX_NODE_KEYS": KEY,
+        "SPROUT_INFRASTRUCTURE_URL": "https://infra.example",
+        "SPROUT_INFRASTRUCTURE_SERVER_TYPE_MAP": "ms-01=7, um790=x=y",
+    }.items():
+        monkeypatch.setenv(name, text)
+
+    settings = Settings.load()
+
+    assert (nothing.cluster(), nothing.infrastructure(), nothing.of_hosts()) == (None, None, ())
+    assert settings.of_hosts() == ("cluster", "infrastructure")
+    assert (settings.cluster().name, settings.cluster().member_keys) == ("home", (KEY,))
+    assert settings.infrastructure().server_types == {"ms-01": "7", "um790": "x=y"}

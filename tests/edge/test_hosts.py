@@ -8,8 +8,9 @@ from uuid import UUID
 import pytest
 
 from actors.control import rendering
-from models.commands import hosts, root_password, server_types, walks
+from models.commands import hosts, providing, root_password, server_types, walks
 from models.database import borrowed
+from models.steps import Trait
 from models.tables import Machine, Plan
 from tests.edge import make
 from tests.edge.conftest import Api, config, create_app
@@ -228,6 +229,22 @@ def test_a_host_with_three_words_is_rebuilt_with_proxmox_and_told_its_answer(api
     assert flow.json["params"]["hardware"]["management_nic"] == "enp2s0"
     assert "of-the-settings" not in flow.text
     assert api.get("/api/hosts/pve-01").json["state"] == "pxe_ready"
+
+
+def test_a_rebuild_ends_by_what_is_set_for_hosts(api, proxmox):
+    providing.choose((), "rack.example", hosts=[Trait.CLUSTER, Trait.INFRASTRUCTURE])
+    try:
+        begun = api.post("/api/hosts/pve-01/rebuild").json
+    finally:
+        providing.choose((), "provisioning.sprout.local")
+
+    steps = api.get(f"/v1/workflows/{begun['id']}").json["steps"]
+    assert [step["name"] for step in steps][-4:] == [
+        "phoned-home",
+        "joined",
+        "registered",
+        "active",
+    ]
 
 
 def test_without_a_root_password_no_rebuild_begins(api, proxmox):
