@@ -7,7 +7,7 @@ from uuid import UUID
 from models import ssh_access
 from models.database import database
 from models.errors import NotReady
-from models.tables import Allocation, Interface, Machine, Workflow
+from models.tables import Allocation, Interface, Machine, Run, Workflow
 
 LANE: Final = "cluster-join"
 """Joins are done one at a time: control knows one cluster."""
@@ -20,7 +20,7 @@ ORDER BY e.finished_at DESC LIMIT 256"""
 
 def wanted(machine: Machine, flow: Workflow, _key: str) -> dict[str, Any]:
     """Return what the join of *machine* is told.  Raises NotReady."""
-    host = {"address": _address(machine), "keys": _keys(machine)}
+    host = {"address": _address(machine, flow), "keys": _keys(machine)}
     if flow.run_id is None or not (host["address"] and host["keys"]):
         raise NotReady(f"{machine.hostname} has no address, or no host key, that is known")
     return {
@@ -52,8 +52,15 @@ def _of(result: Mapping[str, Any]) -> dict[str, Any]:
     return {key: result.get(key, "") for key in ("cluster", "fingerprint")}
 
 
-def _address(machine: Machine) -> str:
-    """Return the address that *machine* was given; it is active when its workflow has ended."""
+def _run(flow: Workflow) -> Run | None:
+    return None if flow.run_id is None else Run.get_or_none(Run.id == flow.run_id)
+
+
+def _address(machine: Machine, flow: Workflow) -> str:
+    """Return the address that the first boot told, else the one that *machine* was given."""
+    run = _run(flow)
+    if run is not None and run.home_address:
+        return str(run.home_address)
     row: Allocation | None = (
         Allocation.select(Allocation.address)
         .where((Allocation.machine_id == machine.id) & (Allocation.state != "released"))
@@ -83,14 +90,17 @@ def to_register(machine: Machine, flow: Workflow, _key: str) -> dict[str, Any]:
     """Return what the Infrastructure service is told of *machine*."""
     return {
         "hostname": machine.hostname,
-        "ip": _address(machine),
-        "hardware_id": _hardware_id(machine),
-        "server_type": str(flow.params.get("server_type", "")),
+        "ip": _address(machine, flow),
+        "hardware_id": _hardware_id(machine, flow),
+        "server_type": machine.server_type or "",
     }
 
 
-def _hardware_id(machine: Machine) -> str:
-    """Return the UUID of the system, else its serial number, else the first MAC."""
+def _hardware_id(machine: Machine, flow: Workflow) -> str:
+    """Return what the first boot told, else the UUID or serial number, or the first MAC."""
+    run = _run(flow)
+    if run is not None and run.hardware_id:
+        return str(run.hardware_id)
     told = machine.facts or {}
     found = told.get("uuid") or told.get("serial")
     if isinstance(found, str) and found:

@@ -1,0 +1,133 @@
+"""A whole rebuild of a host of Proxmox VE, from the request until it is ready: what it boots and
+calls over real HTTP, then its join over a real sshd, by the key that its answer held.
+"""
+
+import math
+import socket
+
+import pytest
+
+from actors.control import errands as runner
+from actors.control import joins
+from actors.control.errand import Job, Means
+from actors.drivers.deadline import Deadline
+from config.clusters import Access, Infrastructure
+from config.secrets import Secret
+from models.commands import errands, outcomes, providing, run_keys
+from models.errands import Errand as Name
+from models.lifecycle import State
+from models.steps import Trait
+from models.tables import Errand, Machine, RunKey, Task, Workflow
+from tests.actors.provider_lab import chosen_nothing
+from tests.models import make
+from tests.models.test_installer_calls import INSTALLED
+from tests.models.test_proxmox import Host, webhook
+from tests.pxe_stack import web
+from tests.services import provider, pve
+from tests.services.provider import TOKEN
+
+pytestmark = pytest.mark.services
+
+SECRETS = {"PASSWORD": Secret(pve.PASSWORD), "T": Secret(TOKEN)}
+
+
+@pytest.fixture
+def host(db, tmp_path):
+    providing.choose((), "prov.example", hosts={Trait.CLUSTER, Trait.INFRASTRUCTURE})
+    with web.serving(tmp_path) as site:
+        yield Host(site)
+    chosen_nothing()
+
+
+@pytest.fixture
+def service():
+    with provider.running() as made:
+        yield made
+
+
+def installed(host, world):
+    """Boot *host*, and have it be what its answer says; return the node that it is then."""
+    answer = host.boot()
+    keys = answer["global"]["root-ssh-keys"]
+    node = world.node("pve1", host.plan.addressing.address, *keys)
+    host.call("POST", webhook(answer), INSTALLED | {"ssh-public-host-keys": node.sshd.keys})
+    host.home()
+    return node
+
+
+class Control:
+    """What does errands."""
+
+    def __init__(self, service, node):
+        self.node = node
+        self.doers = {**runner.DOERS, Name.CLUSTER_JOIN: joins.joiner(run_keys.private, self.dial)}
+        self.means = Means(
+            resolvers={"env": SECRETS.__getitem__},
+            cluster=Access(name="lab", password="env:PASSWORD"),
+            infrastructure=Infrastructure(
+                url=service.url, token="env:T", server_types={"minisforum-ms-01": "7"}
+            ),
+        )
+
+    def dial(self, address, _port, seconds):
+        assert address == self.node.sshd.address
+        return socket.create_connection((address, self.node.sshd.port), timeout=seconds)
+
+    def do(self):
+        """Do what waits; return its name and how it ended."""
+        held = errands.take(self.doers)
+        job = Job(held, Deadline.after(300), math.inf)
+        ended = runner.Runner(self.means, self.doers)._done(job)
+        outcomes.settle(held, ended, make.render)
+        return held.name, ended.done
+
+
+def test_a_host_is_rebuilt_joins_and_is_ready_and_its_key_is_nowhere(host, service, pve_world):
+    Machine.update(server_type="minisforum-ms-01").execute()
+    flow = host.rebuild()
+    node = installed(host, pve_world)
+    control = Control(service, node)
+    private = run_keys.private(host.plan.run).reveal()
+
+    done = [control.do(), control.do()]
+
+    assert done == [(Name.CLUSTER_JOIN, True), (Name.INFRASTRUCTURE_REGISTER, True)]
+    assert Workflow.get_by_id(flow).state == "succeeded"
+    assert host.view.state is State.ACTIVE
+    assert service.hosts == {
+        "4C4C4544": {
+            "hostname": "pve1",
+            "ip": host.plan.addressing.address,
+            "hardware_id": "4C4C4544",
+            "server_type": "7",
+        }
+    }
+    assert list(pve_world.cluster()["nodes"]) == ["pve1"]
+    assert host.plan.ssh_key.split()[1] not in node.root_keys()
+    assert RunKey.select().count() == 0
+    stored = [row.params for row in (*Errand.select(), *Task.select())]
+    assert private not in str(stored)
+
+
+def test_a_host_whose_join_is_refused_has_failed_with_the_reason_and_its_key_is_gone_here(
+    host, service, pve_world
+):
+    flow = host.rebuild()
+    node = installed(host, pve_world)
+    (node.pve / "corosync.conf").touch()
+
+    assert Control(service, node).do() == (Name.CLUSTER_JOIN, False)
+
+    ended = Workflow.get_by_id(flow)
+    assert (ended.state, host.view.state) == ("failed", State.FAILED)
+    assert "pve1 has a corosync.conf already" in ended.detail
+    assert RunKey.select().count() == 0
+
+
+def test_without_a_cluster_a_host_is_ready_when_it_has_phoned_home(host, pve_world):
+    chosen_nothing()
+    flow = host.rebuild()
+
+    installed(host, pve_world)
+
+    assert Workflow.get_by_id(flow).state == "succeeded"
