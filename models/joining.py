@@ -27,8 +27,6 @@ _FINGERPRINT: Final = re.compile(r"([0-9A-F]{2}:){31}[0-9A-F]{2}")
 class CannotJoin(NotReady):
     """The host, or the cluster, is not as it must be for a join."""
 
-    code = "cannot-join"
-
 
 class Move(StrEnum):
     """What is to be done next."""
