@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 SPROUT = ROOT / ".venv" / "bin" / "sprout"
 LIMIT_S = 600
 LOOK_S = 0.1
+TOLD_LINES = 40
 ENDED = {"succeeded", "failed", "cancelled"}
 
 
@@ -61,7 +62,32 @@ class Running:
             if found and wanted(found):
                 return found
             self.look_again()
-        raise AssertionError(f"it never came: {self.told.read_text()}")
+        raise AssertionError(f"it never came: {self.story()}")
+
+    def ended_itself(self):
+        """Return the exit status that the product ends with, of itself."""
+        try:
+            return self.process.wait(timeout=LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it never ended: {self.story()}") from None
+
+    def story(self):
+        """Return what the product said, what its machines wait for and the ends of its logs."""
+        logs = [
+            *sorted(self.data.glob("log/*.log")),
+            *sorted(self.data.glob("rack-*/*/serial.log")),
+        ]
+        said = {log: log.read_text(errors="replace").splitlines() for log in logs}
+        ends = ["\n".join([str(log), *lines[-TOLD_LINES:]]) for log, lines in said.items()]
+        try:
+            seen = [
+                json.dumps(each)
+                for machine in self.get("/v1/machines")["items"]
+                for each in (machine, *self.get(f"/v1/machines/{machine['id']}/timeline")["items"])
+            ]
+        except (OSError, LookupError, ValueError) as exc:
+            seen = [f"its API does not answer: {exc}"]
+        return "\n".join([self.told.read_text(), *seen, *ends])
 
     def ended(self, workflow):
         """Return the workflow when it has ended."""
