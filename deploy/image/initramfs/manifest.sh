@@ -7,7 +7,7 @@ read_manifest() {
     try 5 fetch "$1" "$WORK/manifest" || fail "the manifest could not be fetched: $(cat "$WORK/wget")"
     version=
     task=install
-    want_disks=all
+    want_disks=
     image=
     image_size=
     image_sha256=
