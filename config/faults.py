@@ -19,6 +19,7 @@ _CURES: Final[Mapping[str, str]] = MappingProxyType(
         "missing": "Add it.",
         "bool_parsing": "Write true or false.",
         "bool_type": "Write true or false.",
+        "literal_error": "Write one of them.",
         "string_type": "Write a text, on one line.",
         "string_too_short": "It must not be empty.",
         "string_too_long": "Shorten it.",

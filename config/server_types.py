@@ -6,6 +6,7 @@
       management_nic: enp2s0
       gpu: false
       wake_on_lan: true
+      boot: overlay
       answer: |
         [disk-setup]
         filesystem = "xfs"
@@ -16,7 +17,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
@@ -48,9 +49,23 @@ class ServerType(BaseModel):
     )
     gpu: bool = Field(default=False, description="Whether it has a graphics processor.")
     wake_on_lan: bool = Field(default=False, description="Whether a packet switches it on.")
+    boot: Literal["iso", "overlay"] = Field(
+        default="iso",
+        description="Either iso, loaded beside the initramfs, or overlay: Linux fetches the ISO,"
+        " where the firmware cannot carry that much.",
+    )
     answer: Annotated[str, Field(max_length=65_536)] = Field(
         default="", description="More of the installer's answer file, in TOML."
     )
+
+    def stated(self) -> dict[str, str]:
+        """Return what counts for an installation, by key."""
+        return {
+            "boot_disk": self.boot_disk,
+            "management_nic": self.management_nic,
+            "boot": self.boot,
+            "answer": self.answer,
+        }
 
 
 _TYPES: Final = TypeAdapter(

@@ -25,17 +25,22 @@ _OURS: Final = (
 LARGEST: Final = 64 * 1024
 """Bytes of a text that is read."""
 
+OVERLAY: Final = "overlay"
+"""The way to boot of a type whose firmware cannot carry the ISO: Linux fetches it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hardware:
     """What a server type says: the disk to install to, the card to manage it by, and any key.
 
-    *disk* are properties of udev, of which any tells the disk that is known of the machine itself.
+    *boot*: `OVERLAY`, or else the ISO is loaded beside the initramfs.  *disk* are properties of
+    udev, of which any tells the disk that is known of the machine itself.
     """
 
     boot_disk: str = ""
     disk: Mapping[str, str] = field(default_factory=dict)
     management_nic: str = ""
+    boot: str = ""
     answer: str = ""
 
     @classmethod
@@ -44,6 +49,7 @@ class Hardware:
         return cls(
             boot_disk=stated.get("boot_disk", ""),
             management_nic=stated.get("management_nic", ""),
+            boot=stated.get("boot", ""),
             answer=stated.get("answer", ""),
         )
 
@@ -52,6 +58,7 @@ class Hardware:
         return {
             "boot_disk": self.boot_disk,
             "management_nic": self.management_nic,
+            "boot": self.boot,
             "answer": self.answer,
         }
 

@@ -25,7 +25,8 @@ ANSWER_TOML: Final = "answer.toml"
 ANSWER_JSON: Final = "answer.json"
 FIRST_BOOT: Final = "first-boot-script"
 OVERLAY: Final = "pxe-init.cpio"
-"""What an image boots by whose kernel arguments hold `overlay.KERNEL_ARGUMENT`."""
+"""What a host boots by whose server type says so, or whose image's kernel arguments hold
+`overlay.KERNEL_ARGUMENT`."""
 WORDS: Final = "auto-installer-mode.toml"
 """Where the installer asks, and as whom: laid over the slot of the run's ISO as it is served."""
 
@@ -78,7 +79,13 @@ def ordinary(order: Order) -> Order:
 
 def _beside(order: Order) -> str:
     """Return what the initramfs is loaded with: the ISO, or what fetches it from Linux."""
-    return OVERLAY if overlay.KERNEL_ARGUMENT in order.kernel_args else render.ISO
+    return OVERLAY if overlay.KERNEL_ARGUMENT in _arguments(order) else render.ISO
+
+
+def _arguments(order: Order) -> tuple[str, ...]:
+    """Return what the kernel is told beyond the vendor's words."""
+    by_type = (overlay.KERNEL_ARGUMENT,) if order.hardware.boot == answering.OVERLAY else ()
+    return tuple(dict.fromkeys((*by_type, *order.kernel_args)))
 
 
 def _kernel(order: Order, *by_name: str) -> tuple[Part, ...]:
@@ -89,7 +96,7 @@ def _kernel(order: Order, *by_name: str) -> tuple[Part, ...]:
         *(Part(name, "initrd.img") for name in by_name),
         Part("splash", "silent"),
         Part("proxmox-start-auto-installer"),
-        *map(Part.read, order.kernel_args),
+        *map(Part.read, _arguments(order)),
     )
 
 

@@ -64,11 +64,8 @@ def _of_types(document: Any, path: Path) -> list[Fault]:
 
 def _of_answer(key: str, kind: ServerType, known: faults.Lines) -> list[Fault]:
     """Return why no host of the type *key* could be told what it says, if that is so."""
-    hardware = Hardware(
-        boot_disk=kind.boot_disk, management_nic=kind.management_nic, answer=kind.answer
-    )
     try:
-        composed(ANSWER, hardware, _NOBODY)
+        composed(ANSWER, Hardware.of(kind.stated()), _NOBODY)
     except Invalid as exc:
         place = (key, "answer") if kind.answer else (key,)
         cure = exc.hint or "Correct the installer's answer; its keys are Proxmox's own."

@@ -141,9 +141,7 @@ def choice(caller: Caller, host: MachineView, *, installer: str = PROXMOX) -> Ch
     return Choice(
         image_ref=hosts.chosen_image(found),
         profile_ref=host.profile_ref or _profile(caller),
-        hardware=Hardware(
-            boot_disk=kind.boot_disk, management_nic=kind.management_nic, answer=kind.answer
-        ),
+        hardware=Hardware.of(kind.stated()),
     )
 
 

@@ -28,6 +28,16 @@ def test_the_example_shows_every_key():
     assert types["minisforum-um790"].wake_on_lan is True
 
 
+def test_a_type_is_loaded_with_its_iso_unless_it_says_that_its_firmware_cannot(tmp_path):
+    types = server_types.parsed(read(written(tmp_path / "types.yaml", GOOD)))
+    other = server_types.parsed(read(written(tmp_path / "2.yaml", GOOD + "  boot: overlay\n")))
+
+    assert [kind.stated()["boot"] for kind in (types["ms-01"], other["ms-01"])] == [
+        "iso",
+        "overlay",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -36,6 +46,9 @@ def test_the_example_shows_every_key():
         ("ms-01: {}", "ms-01.display_name"),
         (GOOD + "  bootdisk: sda\n", "ms-01.bootdisk"),
         (GOOD + "  gpu: perhaps\n", "ms-01.gpu"),
+        (GOOD + "  boot: overlai\n", "ms-01.boot: .*'iso' or 'overlay'"),
+        (GOOD + "  boot: [overlay]\n", "ms-01.boot"),
+        (GOOD + "  boot: yes\n", "ms-01.boot"),
         (GOOD.replace("nvme0n1", "nvme0n1; reboot"), "ms-01.boot_disk"),
         (GOOD.replace("enp2s0", "e"), "ms-01.management_nic"),
         (GOOD.replace("ms-01:", "MS 01:"), "MS 01"),

@@ -66,6 +66,20 @@ def test_the_file_of_server_types_that_it_names_is_checked_too(file):
     assert done.stdout.startswith(f"{types}:5: ms-01.wake_on_lann: there is no such key.")
 
 
+def test_a_way_to_boot_that_there_is_none_of_is_told_with_those_that_there_are(tmp_path):
+    path = tmp_path / "types.yaml"
+    path.write_text(TYPES + "  boot: http\n")
+
+    done = checked(path)
+
+    assert done.exit_code == 1
+    assert done.stdout == (
+        f"{path}:5: ms-01.boot: input should be 'iso' or 'overlay'. Write one of them. Either iso,"
+        " loaded beside the initramfs, or overlay: Linux fetches the ISO, where the firmware cannot"
+        " carry that much.\n"
+    )
+
+
 def test_a_file_of_server_types_that_is_missing_is_told(file):
     (file.parent / "server-types.yaml").unlink()
 

@@ -29,6 +29,13 @@ um790:
   management_nic: enp1s0
   wake_on_lan: true
 """
+X9 = """
+x9:
+  display_name: X9
+  boot_disk: sda
+  management_nic: eno1
+  boot: overlay
+"""
 HOST = {"hostname": "pve-01", "mac": "52:54:00:aa:00:01", "server_type": "ms-01"}
 
 
@@ -229,6 +236,28 @@ def test_a_host_with_three_words_is_rebuilt_with_proxmox_and_told_its_answer(api
     assert flow.json["params"]["hardware"]["management_nic"] == "enp2s0"
     assert "of-the-settings" not in flow.text
     assert api.get("/api/hosts/pve-01").json["state"] == "pxe_ready"
+
+
+def test_a_host_whose_firmware_cannot_carry_the_iso_is_booted_with_what_fetches_it(
+    api, proxmox, types
+):
+    server_types.follow_file(write(types, TYPES + X9))
+    other = {"hostname": "pve-02", "mac": "52:54:00:aa:00:02", "server_type": "x9"}
+    api.made("/api/hosts", other)
+    scripts = {}
+    for name in ("pve-01", "pve-02"):
+        begun = api.post(f"/api/hosts/{name}/rebuild")
+        with borrowed():
+            walks.advance(UUID(begun.json["id"]), rendering.documents)
+            host = api.get(f"/api/hosts/{name}").json
+            body = Plan.get(Plan.machine_id == host["id"]).body
+        scripts[name] = {each["name"]: each["body"] for each in body["documents"]}
+
+    for document in ("script", "script.grub"):
+        usual, other = (scripts[name][document] for name in ("pve-01", "pve-02"))
+        assert ("proxmox.iso" in usual, "pxe-init" in usual) == (True, False)
+        assert ("proxmox.iso" in other, "rdinit=/pxe-init" in other) == (False, True)
+        assert "/pxe-init.cpio" in other
 
 
 def test_a_rebuild_ends_by_what_is_set_for_hosts(api, proxmox):

@@ -171,17 +171,38 @@ def test_grub_has_the_iso_in_the_initramfs_too():
     assert "initrd=" not in script
 
 
-def test_an_image_that_asks_for_it_boots_by_the_overlay_and_not_with_the_iso():
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"kernel_args": ("rdinit=/pxe-init",)},
+        {"hardware": Hardware(boot_disk="sda", boot="overlay")},
+        {
+            "hardware": Hardware(boot_disk="sda", boot="overlay"),
+            "kernel_args": ("quiet", "rdinit=/pxe-init"),
+        },
+    ],
+    ids=["image", "server-type", "both"],
+)
+def test_what_asks_for_it_boots_by_the_overlay_and_not_with_the_iso(asked):
     found = {
-        name: installed.filled(Installer.PROXMOX, name, order(kernel_args=("rdinit=/pxe-init",)))
+        name: installed.filled(Installer.PROXMOX, name, order(**asked))
         for name in ("script", "script.grub")
     }
 
     assert f"\ninitrd {TOKENED}/pxe-init.cpio || goto failed\n" in found["script"]
     assert f" {TOKENED.removeprefix(make.URL)}/pxe-init.cpio; then\n" in found["script.grub"]
     for text in found.values():
-        assert " rdinit=/pxe-init" in text
+        assert text.count(" rdinit=/pxe-init") == 1
         assert "proxmox.iso" not in text
+
+
+def test_a_server_type_that_names_the_usual_way_is_loaded_with_the_iso():
+    hardware = Hardware(boot_disk="sda", boot="iso")
+
+    script = installed.filled(Installer.PROXMOX, "script", order(hardware=hardware))
+
+    assert "rdinit" not in script
+    assert f"{TOKENED}/proxmox.iso proxmox.iso || goto failed\n" in script
 
 
 def test_the_installer_is_told_where_to_ask_and_by_which_word_in_what_fits_its_slot():
