@@ -9,6 +9,8 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 PYTEST := $(BIN)/python -m pytest
 # Much of their time is waiting for real servers: several files at once; ATONCE= for one by one.
 ATONCE := -n 3 --dist loadfile
+# What fails once among real servers and firmware is tried again, and named; see tests/second_tries.py.
+AGAIN := -p tests.second_tries --reruns 1 --rerun-show-tracebacks
 UNIT := not services and not machines and not long
 SERVICES := services and not machines and not long
 MACHINES := machines and not long
@@ -76,10 +78,10 @@ test-unit: setup-test ## the pure core: seconds
 	$(PYTEST) -m '$(UNIT)' $(ARGS)
 
 test-services: setup-test ## with real PostgreSQL, RabbitMQ and clients: minutes
-	$(PYTEST) $(ATONCE) -m '$(SERVICES)' $(ARGS)
+	$(PYTEST) $(ATONCE) $(AGAIN) -m '$(SERVICES)' $(ARGS)
 
 test-machines: setup-test ## with real firmware
-	$(PYTEST) -m '$(MACHINES)' $(ARGS)
+	$(PYTEST) $(AGAIN) -m '$(MACHINES)' $(ARGS)
 
 test-long: setup-test ## the same suites at full size
 	$(PYTEST) -m 'long' $(ARGS)
