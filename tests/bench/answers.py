@@ -16,6 +16,7 @@ from tests.bench import http_peers
 from tests.bench.first_light import say
 from tests.bench.http_boots import played
 from tests.pxe_stack import installed, make
+from tests.services.pve_board import Board
 
 HOSTS = 200
 ROUNDS = 5
@@ -79,14 +80,8 @@ def _round(folder: Path, plans: list[BootPlan], port: int) -> tuple[float, int]:
 
 
 def _asks(mac: str) -> str:
-    """Return what an installer sends (Proxmox VE's schema 1.0), as far as anybody reads it."""
-    body = json.dumps(
-        {
-            "$schema": {"version": "1.0"},
-            "dmi": {"system": {"serial": "", "uuid": "", "name": "X", "sku": ""}},
-            "network_interfaces": [{"link": "enp1s0", "mac": mac}],
-        }
-    )
+    """Return what an installer sends (Proxmox VE's schema 1.0)."""
+    body = json.dumps(Board(macs=(mac,), serial=f"SN-{mac}").asks())
     fields = (
         "POST /api/boot/answer HTTP/1.1",
         *("Host: s", "Connection: close", "Content-Type: application/json; charset=utf-8"),

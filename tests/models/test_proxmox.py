@@ -3,7 +3,6 @@ what they say taken to control, and control's workflow led by them.
 """
 
 import json
-import re
 
 import pytest
 
@@ -21,6 +20,9 @@ from tests.models import make
 from tests.models.test_installer_calls import ASKED, INSTALLED, KEY
 from tests.pxe_stack import make as boots
 from tests.pxe_stack import web
+from tests.services import pve_board
+from tests.services.pve_board import Board
+from tests.services.pve_installer import Installer, Mode
 
 services = pytest.mark.services
 
@@ -33,6 +35,7 @@ PVE = {
 }
 LOOPBACK = {"cidr": "127.77.0.0/24", "range_start": "127.77.0.10", "range_end": "127.77.0.99"}
 PROFILE = '#cloud-config\nproxmox: |\n  [global]\n  root-password-hashed = "$6$salt$hash"\n'
+CARDS = ("52:54:00:00:00:01", "52:54:00:00:00:02")
 TYPE = Hardware(boot_disk="/dev/nvme0n1", management_nic="enp2s0")
 
 
@@ -53,14 +56,14 @@ class Host:
     """One host without a BMC, at a site whose boot HTTP is real."""
 
     def __init__(self, site: web.Web) -> None:
-        self.site, self.taken = site, 0
+        self.site, self.taken, self.host_keys = site, 0, dict(pve_board.KEYS)
         self.id = make.site()
         make.network(self.id, **LOOPBACK)
         self.image = make.image("pve", **PVE)
         inventory.create_profile(
             make.ADA, ref="pve", name="Proxmox VE", cloud_config_template=PROFILE, ssh_keys=[]
         )
-        cards = [make.interface(), make.interface("52:54:00:00:00:02", "eth1", pxe=False)]
+        cards = [make.interface(CARDS[0]), make.interface(CARDS[1], "eth1", pxe=False)]
         self.machine = make.machine(self.id, "pve1", cards, bmc=None, root_disk=None)
         self.agent = make.Agent(self.id)
         Agent.delete().execute()
@@ -102,14 +105,21 @@ class Host:
         body = {"incarnation": self.agent.incarnation, "reports": told}
         reports.receive(self.agent.envelope(Kind.OBSERVATIONS, body), rendering.documents)
 
+    @property
+    def installer(self):
+        """What runs on it: the installer of this rebuild."""
+        folder = self.site.folder / f"host-{self.plan.run}"
+        folder.mkdir(exist_ok=True)
+        address = self.plan.addressing.address
+        board = Board(macs=CARDS, cidr=f"{address}/24", host_keys=self.host_keys)
+        return Installer(board, folder, source=address, at=("127.0.0.1", self.site.port))
+
     def boot(self):
         """Go from the entry to the answer, and return it."""
-        entry = self.call("GET", f"/ipxe/{self.plan.mac}")[1]
-        chained = re.search(r"/boot/\S+/script", entry)[0]
-        self.script = self.call("GET", chained)[1]
-        status, told = self.call("POST", "/api/boot/answer", ASKED)
-        assert status == 200
-        return json.loads(told)
+        self.script = self.installer.boot(self.plan.boot_base_url).script
+        answer = self.installer.ask(Mode(f"{self.plan.boot_base_url}/api/boot/answer"))
+        self.relay()
+        return answer
 
     def home(self, **changes):
         token = bootplan.token(boots.KEY, self.plan.run, Access.CALLBACK)
@@ -163,8 +173,8 @@ def test_the_boot_script_loads_kernel_initramfs_and_the_iso_as_one(host):
     host.boot()
 
     assert "proxmox-start-auto-installer || goto failed" in host.script
-    iso = f"initrd {host.plan.boot_base_url}/artifacts/debian/proxmox.iso proxmox.iso"
-    assert f"{iso} || goto failed" in host.script.splitlines()
+    own = bootplan.url(host.plan, boots.KEY, Access.SEED, "proxmox.iso")
+    assert f"initrd {own} proxmox.iso || goto failed" in host.script.splitlines()
 
 
 @services
