@@ -13,7 +13,6 @@ from flask_openapi.openapi import OpenAPI
 from edge import (
     access,
     auth,
-    boot_plane,
     events,
     exchange,
     health,
@@ -31,6 +30,7 @@ from edge.api import (
     artifacts,
     audit,
     blobs,
+    boot_plane,
     day2_actions,
     dead_letters,
     discoveries,
@@ -74,6 +74,7 @@ API: Final[tuple[APIBlueprint, ...]] = (
     machines.api,
     machine_verbs.api,
     hosts.api,
+    boot_plane.api,
     day2_actions.api,
     approvals.api,
     action_executions.api,
@@ -98,7 +99,6 @@ PAGES: Final[tuple[Blueprint, ...]] = (
     specification.blueprint,
     people.blueprint,
     events.blueprint,
-    boot_plane.blueprint,
 )
 """What is no resource."""
 

@@ -35,7 +35,9 @@ from models.roles import Grant, Role
 OPEN: Final = frozenset(
     {
         "boot_plane.answer",
-        "boot_plane.of_host",
+        "boot_plane.first_boot_script",
+        "boot_plane.installed",
+        "boot_plane.phone_home",
         "boot_plane.script",
         "health.live",
         "health.ready",

@@ -4,6 +4,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from models import installer_calls
 from models.bootplan import Action, Addressing, BootPlan
 from models.commands import runs
 from models.database import borrowed
@@ -103,8 +104,8 @@ def test_a_name_that_two_hosts_share_leads_nowhere(anybody, host):
         (("GET", "/ipxe/52:54:00:00:00:99"), b"", 404),
         (("GET", "/ipxe/no-mac"), b"", 422),
         (("GET", f"/api/hosts/{uuid4()}/first-boot-script"), b"", 404),
-        (("POST", f"/api/hosts/{uuid4()}/installed"), b"{}", 404),
-        (("POST", "/api/hosts/no-id/installed"), b"{}", 401),
+        (("GET", "/api/hosts/no-id/first-boot-script"), b"", 422),
+        (("POST", "/api/hosts/no-id/installed"), b"{}", 422),
         (("POST", "/api/boot/answer"), b"{", 400),
         (("POST", "/api/boot/answer"), b"[" * 100_000, 400),
         (("POST", "/api/boot/answer"), b"\xff", 400),
@@ -120,3 +121,27 @@ def test_whoever_is_not_known_is_told_nothing(anybody, host, asked, body, status
     assert answer.status_code == status
     assert "10.77" not in answer.text
     assert UUID(str(host)).hex not in answer.text
+
+
+@pytest.mark.parametrize("name", ["installed", "phone-home"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'{"ip": "10.0.0.7"}', b"\xff"])
+def test_a_report_of_a_host_that_nobody_knows_is_answered_and_written_down(
+    anybody, host, capsys, name, body
+):
+    sent = anybody.post(f"/api/hosts/{uuid4()}/{name}?run=r&token=hidden", data=body)
+
+    said = capsys.readouterr().out
+    assert (sent.status_code, sent.data, sent.mimetype) == (200, b"ok\n", "text/plain")
+    assert "boot-plane.strange" in said
+    assert "hidden" not in said
+
+
+def test_what_the_contract_shows_of_calls_is_what_sites_read(app):
+    paths = app.api_doc["paths"]
+
+    def shown(path):
+        return paths[path]["post"]["requestBody"]["content"]["application/json"]["example"]
+
+    assert installer_calls.asked(shown("/api/boot/answer")).macs
+    assert installer_calls.installed(shown("/api/hosts/{host}/installed")).host_keys
+    assert installer_calls.home(shown("/api/hosts/{host}/phone-home")).address == "10.0.0.7"

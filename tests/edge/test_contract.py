@@ -11,8 +11,17 @@ from edge import openapi
 from edge.api.fields import Body
 from tests.edge.conftest import Api
 
-APART = {"specification.show", "boot_plane.answer", "boot_plane.of_host"}
-"""What is no operation: the contract itself, and machines that are only sent on to their site."""
+APART = {"specification.show"}
+"""What is no operation: the contract itself."""
+
+BOOTS = {
+    "get /ipxe/{mac}",
+    "post /api/boot/answer",
+    "get /api/hosts/{host}/first-boot-script",
+    "post /api/hosts/{host}/installed",
+    "post /api/hosts/{host}/phone-home",
+}
+"""What anybody may ask, since a machine that boots has not signed in."""
 
 
 @pytest.fixture
@@ -41,11 +50,11 @@ def test_it_is_openapi_3_1(contract):
     assert contract["openapi"] == "3.1.0"
 
 
-def test_every_route_of_v1_and_of_api_stands_in_it(bare, contract):
+def test_every_route_of_v1_of_api_and_of_loaders_stands_in_it(bare, contract):
     served = {
         (method, re.sub(r"<([^>]+)>", r"{\1}", rule.rule))
         for rule in bare.url_map.iter_rules()
-        if rule.rule.startswith(("/v1/", "/api/")) and rule.endpoint not in APART
+        if rule.rule.startswith(("/v1/", "/api/", "/ipxe/")) and rule.endpoint not in APART
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
@@ -64,10 +73,34 @@ def test_every_operation_says_how_it_can_fail(contract):
     lacking = {
         name
         for name, operation in operations(contract)
-        if not {"401", "403", "421", "500", "503"} <= operation["responses"].keys()
+        if not {"421", "500", "503"} | signs_in(operation) <= operation["responses"].keys()
     }
 
     assert lacking == set()
+
+
+def signs_in(operation):
+    """Return what whoever has not signed in, or may not, is answered; nothing where anybody may."""
+    return {"401", "403"} if operation.get("security") else set()
+
+
+def test_only_booting_machines_are_answered_without_signing_in(contract):
+    free = {name for name, operation in operations(contract) if not operation.get("security")}
+
+    assert free == BOOTS
+
+
+def test_what_a_booting_machine_asks_is_sent_on_and_its_answer_is_shown(contract):
+    found = dict(operations(contract))
+    for name in BOOTS:
+        told = found[name]["responses"]
+        assert "Location" in told["307"]["headers"], name
+        for media in told["200"]["content"].values():
+            accepts_all(media["schema"], media["example"])
+
+
+def accepts_all(schema, value):
+    Draft202012Validator(schema).validate(value)
 
 
 def refusals(contract, operation):
@@ -116,7 +149,7 @@ def test_every_example_of_a_body_is_what_it_shows(contract):
     shown = 0
     for _, operation in operations(contract):
         body = operation.get("requestBody", {}).get("content", {}).get("application/json")
-        if body is not None:
+        if body is not None and "$ref" in body["schema"]:
             accepts(contract, body["schema"]["$ref"], body["example"])
             shown += 1
 
@@ -128,9 +161,11 @@ def test_every_good_answer_has_an_example_that_is_what_it_shows(contract):
         for code in [code for code in operation["responses"] if code < "300"]:
             content = operation["responses"][code]["content"].get("application/json")
             if content is None:
-                assert name == "get /v1/blobs/{sha256}"
+                assert name in {"get /v1/blobs/{sha256}", *BOOTS}
                 continue
             assert content.get("example"), name
+            if name in BOOTS:
+                continue
             accepts(contract, content["schema"]["$ref"], content["example"])
 
 
