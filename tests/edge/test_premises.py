@@ -1,43 +1,15 @@
 """`sprout up --config FILE`: variables, the admin's password, the site; the environment wins."""
 
-import hashlib
 import os
-import signal
-import sys
-from pathlib import Path
 
 import pytest
-import requests
 import typer
 
 from config import provisioning
 from edge import passwords
 from edge.cli import premises
-from tests.edge.live import TOKEN
-from tests.services import process
-
-ROOT = Path(__file__).parents[2]
-RUN = "import sys; from edge.cli.main import run; sys.argv[0] = 'sprout'; run()"
-ADMIN = {"Authorization": f"Bearer {TOKEN}"}
-TYPES = "ms-01:\n  display_name: MS-01\n  boot_disk: nvme0n1\n  management_nic: enp2s0\n"
-FILE = """\
-server:
-  public_url: http://127.0.0.1:{port}
-  bind: 127.0.0.1:{port}
-  data_dir: state
-pxe:
-  enabled: false
-  subnet: 192.168.77.0/24
-credentials:
-  root_password_hash: '$6$salt$hash'
-"""
-
-
-def write(folder, port=8080):
-    (folder / "server-types.yaml").write_text(TYPES)
-    path = folder / "provisioning.yaml"
-    path.write_text(FILE.format(port=port))
-    return path
+from tests.services import from_file
+from tests.services.from_file import write
 
 
 @pytest.fixture
@@ -110,52 +82,16 @@ def test_the_lan_is_a_network_whose_addresses_are_another_servers(enabled, mode)
     }
 
 
-class Called:
-    """The product that runs, as whoever has its data folder calls it."""
-
-    def __init__(self, url):
-        self.url = url
-
-    def get(self, path):
-        return requests.get(f"{self.url}{path}", headers=ADMIN, timeout=30)
-
-    def post(self, path, body):
-        return requests.post(f"{self.url}{path}", json=body, headers=ADMIN, timeout=30)
-
-    def takes_hosts(self):
-        """Raise OSError until the site is registered, and its network."""
-        if not self.get("/v1/networks").json().get("items"):
-            raise ConnectionError("no network yet")
-
-
 @pytest.mark.services
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_the_product_runs_from_the_file_and_takes_hosts(tmp_path):
-    port, boot = process.free_ports(2)
-    env = {
-        "PATH": os.environ["PATH"],
-        "HOME": str(tmp_path),
-        "PYTHONPATH": str(ROOT),
-        "SPROUT_ADMIN_TOKEN_HASH": hashlib.sha256(TOKEN.encode()).hexdigest(),
-        "SPROUT_API_TOKEN": TOKEN,
-        "SPROUT_BROKER": "postgres",
-        "SPROUT_BOOT_BIND_ADDR": "127.0.0.1",
-        "SPROUT_BOOT_PORT": str(boot),
-    }
-    log = tmp_path / "up.log"
-    words = [sys.executable, "-c", RUN, "up", "--config", str(write(tmp_path, port))]
-    started = process.launch(words, log, env=env, cwd=tmp_path)
-    api = Called(f"http://127.0.0.1:{port}")
-    try:
-        process.wait_until_ready(started, api.takes_hosts, log, seconds=120)
+    with from_file.running(tmp_path) as api:
         host = {"hostname": "pve-01", "mac": "52:54:00:aa:00:01", "server_type": "ms-01"}
         made = api.post("/api/hosts", host)
         networks = api.get("/v1/networks").json()["items"]
         health = api.get("/readyz").json()["checks"]["serverTypes"]
-    finally:
-        process.stop(started, how=signal.SIGINT)
 
     assert (made.status_code, made.json()["site"]) == (201, "home")
     assert [(each["cidr"], each["dhcpMode"]) for each in networks] == [("192.168.77.0/24", "off")]
     assert health == {"ok": True, "detail": "1 are in force"}
-    assert "the admin's password, which is shown once: " in log.read_text()
+    assert "the admin's password, which is shown once: " in api.log.read_text()
