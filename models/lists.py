@@ -13,11 +13,12 @@ from uuid import UUID
 
 from peewee import SQL, fn
 
-from models import documents, queries
+from models import documents, homes, queries
 from models import tables as t
 from models.commands.contact import LIVE_S
 from models.commands.moves import now
 from models.commands.rivals import doubled
+from models.homes import HostView
 from models.lifecycle import State
 from models.observations import Seen
 from models.paging import FIRST, Ask, Order, Part
@@ -208,6 +209,12 @@ def machines(wanted: Wanted = ALL_MACHINES, ask: Ask = FIRST) -> Part[MachineVie
     """Return machines."""
     query = wanted.of(queries.machine_rows())
     return MACHINES.part(query.objects(), ask, queries.machine_views)
+
+
+def hosts(wanted: Wanted, ask: Ask = FIRST) -> Part[HostView]:
+    """Return hosts: *wanted* says that they are."""
+    found = machines(wanted, ask)
+    return Part(homes.of(found), found.next)
 
 
 def machine_documents(wanted: Wanted, ask: Ask) -> Part[documents.Document]:

@@ -21,6 +21,7 @@ from edge.api.fields import (
     example,
 )
 from models import hosts, lists
+from models.homes import HostView
 from models.kinds import Kind, Progress
 from models.phases import Phase
 from models.steps import Party
@@ -125,6 +126,7 @@ class Host(Answer):
                 "site": "home",
                 "state": "pxe_ready",
                 "ip": None,
+                "hardware_id": None,
                 "image": "proxmox-9.1",
                 "operation": _OPERATION,
                 "created_at": _AT,
@@ -139,7 +141,12 @@ class Host(Answer):
     server_type: str
     site: Annotated[str, Field(description="The slug of the site that it is at.")]
     state: Phase
-    ip: str | None
+    ip: Annotated[
+        str | None, Field(description="Where its first boot said that it is; before, its address.")
+    ]
+    hardware_id: Annotated[
+        str | None, Field(description="UUID, serial number or MAC, by its first boot or its BMC.")
+    ]
     image: Annotated[str | None, Field(description="The reference of what is installed on it.")]
     operation: Operation | None
     created_at: datetime
@@ -148,21 +155,24 @@ class Host(Answer):
     @classmethod
     def of(cls, view: object) -> Self:
         """Return the answer that shows the host *view*."""
-        assert isinstance(view, MachineView)  # noqa: S101 - for the type checker
-        boots = [each.mac for each in view.interfaces if each.pxe_enabled]
-        return cls(
-            id=view.id,
-            hostname=view.hostname,
-            mac=next(iter(boots), ""),
-            server_type=view.server_type or "",
-            site=view.site_slug,
-            state=hosts.standing(view),
-            ip=view.address,
-            image=view.image_ref,
-            operation=None if view.workflow is None else Operation.of(view.workflow),
-            created_at=view.created_at,
-            updated_at=view.updated_at,
-        )
+        assert isinstance(view, HostView)  # noqa: S101 - for the type checker
+        return cls(ip=view.ip, hardware_id=view.hardware_id, **_of_machine(view.machine))
+
+
+def _of_machine(view: MachineView) -> dict[str, Any]:
+    boots = [each.mac for each in view.interfaces if each.pxe_enabled]
+    return {
+        "id": view.id,
+        "hostname": view.hostname,
+        "mac": next(iter(boots), ""),
+        "server_type": view.server_type or "",
+        "site": view.site_slug,
+        "state": hosts.standing(view),
+        "image": view.image_ref,
+        "operation": None if view.workflow is None else Operation.of(view.workflow),
+        "created_at": view.created_at,
+        "updated_at": view.updated_at,
+    }
 
 
 class Hosts(Page):

@@ -9,7 +9,7 @@ from edge import access, auth, preflight, refusals
 from edge.api.contract import answered, operation, resource
 from edge.api.host_forms import Host, HostFilter, HostRef, Hosts, NewHost, Operation, Rebuild
 from edge.api.machine_verbs import REFUSES
-from models import lists, queries
+from models import homes, lists, queries
 from models.commands import hosts as commands
 from models.views import MachineView
 
@@ -41,7 +41,7 @@ def create(body: NewHost) -> Response:
             site_id=site, hostname=body.hostname, mac=body.mac, server_type=body.server_type
         ),
     )
-    made = Host.of(queries.machine(host_id))
+    made = _shown(queries.machine(host_id))
     return answered(made, HTTPStatus.CREATED, location=f"/api/hosts/{host_id}")
 
 
@@ -49,13 +49,13 @@ def create(body: NewHost) -> Response:
 def index(query: HostFilter) -> Response:
     """List hosts."""
     wanted = lists.Wanted(among=access.visible_sites(), search=query.search, hosts=True)
-    return answered(Hosts.showing(lists.machines(wanted, query.ask())))
+    return answered(Hosts.showing(lists.hosts(wanted, query.ask())))
 
 
 @operation(api, "get", "/api/hosts/<host>", "getHost", answer=Host, action="host.read")
 def show(path: HostRef) -> Response:
     """Show one host."""
-    return answered(Host.of(commands.host(path.host)))
+    return answered(_shown(commands.host(path.host)))
 
 
 @operation(
@@ -74,8 +74,9 @@ def delete(path: HostRef) -> Response:
     until it is deleted again.
     """
     host = _asked_of(path)
+    shown = _shown(host)
     commands.delete(auth.caller(), host)
-    return answered(Host.of(host))
+    return answered(shown)
 
 
 @operation(
@@ -101,6 +102,10 @@ def rebuild(path: HostRef, body: Rebuild) -> Response:
     )
     begun = Operation.of(queries.workflow(flow))
     return answered(begun, HTTPStatus.ACCEPTED, location=f"/v1/workflows/{flow}")
+
+
+def _shown(host: MachineView) -> Host:
+    return Host.of(*homes.of([host]))
 
 
 def _asked_of(path: HostRef) -> MachineView:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from models import ssh_access
+from models import facts, ssh_access
 from models.database import database
 from models.errors import NotReady
 from models.tables import Allocation, Interface, Machine, Run, Workflow
@@ -101,9 +101,8 @@ def _hardware_id(machine: Machine, flow: Workflow) -> str:
     run = _run(flow)
     if run is not None and run.hardware_id:
         return str(run.hardware_id)
-    told = machine.facts or {}
-    found = told.get("uuid") or told.get("serial")
-    if isinstance(found, str) and found:
+    known = facts.identity(machine.facts or {})
+    if found := known["uuid"] or known["serial"]:
         return found
     rows = Interface.select(Interface.mac).where(Interface.machine_id == machine.id)
     return min((str(row.mac) for row in rows), default="")

@@ -8,10 +8,10 @@ from uuid import UUID
 import pytest
 
 from actors.control import rendering
-from models.commands import hosts, providing, root_password, server_types, walks
+from models.commands import hosts, joins, providing, root_password, server_types, walks
 from models.database import borrowed
 from models.steps import Trait
-from models.tables import Machine, Plan
+from models.tables import Machine, Plan, Run, Workflow
 from tests.edge import make
 from tests.edge.conftest import Api, config, create_app
 from tests.models import make as scene
@@ -274,6 +274,37 @@ def test_a_rebuild_ends_by_what_is_set_for_hosts(api, proxmox):
         "registered",
         "active",
     ]
+
+
+def test_a_host_is_shown_where_its_first_boot_said_that_it_is_and_with_its_hardware(api, proxmox):
+    begun = api.post("/api/hosts/pve-01/rebuild").json
+    with borrowed():
+        walks.advance(UUID(begun["id"]), rendering.documents)
+        Run.update(home_address="10.9.0.7", hardware_id="4C4C4544-0042").execute()
+        planned = api.get("/api/hosts/pve-01").json
+        Machine.update(state="active", phase="ready").execute()
+
+    (host,) = api.get("/api/hosts").json["items"]
+
+    assert (planned["ip"], planned["hardware_id"]) == ("10.77.0.10", "4C4C4544-0042")
+    assert (host["ip"], host["hardware_id"]) == ("10.9.0.7", "4C4C4544-0042")
+    assert host == api.get("/api/hosts/pve-01").json
+
+
+@pytest.mark.parametrize(
+    ("system", "known"),
+    [({"uuid": "4c4c", "serial": "SN-7"}, "4c4c"), ({"serial": "SN-7"}, "SN-7"), ({}, None)],
+)
+def test_before_its_first_boot_a_host_has_the_hardware_id_that_its_bmc_told(
+    api, host, system, known
+):
+    with borrowed():
+        Machine.update(facts={"system": system}).execute()
+        machine, flow = Machine.get(), Workflow(run_id=None)
+        told = joins.to_register(machine, flow, "")
+
+    assert api.get("/api/hosts/pve-01").json["hardware_id"] == known
+    assert told["hardware_id"] == (known or HOST["mac"])
 
 
 def test_without_a_root_password_no_rebuild_begins(api, proxmox):
