@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -39,13 +40,19 @@ def of(card: Card) -> Assets:
     """Return the files for machines with *card*.  Raises apt.Unavailable."""
     kind = KINDS[card]
     package = apt.kernel_package(kind.package)
+    made = kept(f"boot-{_key(kind, package)}", lambda scratch: _make(kind, package, scratch))
+    return Assets(made / "vmlinuz", made / "initrd.img")
+
+
+def kept(name: str, make: Callable[[Path], Path]) -> Path:
+    """Return the folder that *make* once left in the one it was given; it is kept by *name*."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    made = caches / "sprout-tests" / f"boot-{_key(kind, package)}"
+    made = caches / "sprout-tests" / name
     if not made.exists():
         made.parent.mkdir(parents=True, exist_ok=True)
         with TemporaryDirectory(dir=made.parent) as scratch:
-            _make(kind, package, Path(scratch)).replace(made)
-    return Assets(made / "vmlinuz", made / "initrd.img")
+            make(Path(scratch)).replace(made)
+    return made
 
 
 def _key(kind: Kind, package: str) -> str:

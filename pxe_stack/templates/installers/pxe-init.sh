@@ -40,11 +40,15 @@ mounted() {
 }
 
 # What drives each device that is there: a card's driver is known by what the card says of itself.
+# Some are on a bus that is there only when what drives the bus is.
 drivers() {
-    for told in /sys/bus/*/devices/*/modalias; do
-        if [ -r "$told" ]; then modprobe -q "$(cat "$told")" 2>/dev/null; fi
+    known=
+    while devices=$(echo /sys/bus/*/devices/*/modalias) && [ "$devices" != "$known" ]; do
+        known=$devices
+        for told in $devices; do
+            if [ -r "$told" ]; then modprobe -q "$(cat "$told")" 2>/dev/null; fi
+        done
     done
-    return 0
 }
 
 card_of() {
