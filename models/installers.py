@@ -41,7 +41,7 @@ class Row:
     """*medium* is the role of the large file, whose size is the image's bytes; None: it needs none.
 
     *copies* of it lie in the machine's memory beside *own_mib* of the installer itself; None: what
-    the installer needs is not judged.  *one_disk*: it writes the one that is known of the machine,
+    the installer needs is not judged.  *least_mib* it takes at any rate.  *one_disk*: it writes the one that is known of the machine,
     and else what its answer names.  *told_of_iso*: by its kernel's command line.
     """
 
@@ -49,6 +49,7 @@ class Row:
     medium: str | None = None
     copies: int = 0
     own_mib: int | None = None
+    least_mib: int = 0
     one_disk: bool = True
     told_of_iso: bool = False
     traits: frozenset[Trait] = frozenset()
@@ -74,12 +75,14 @@ INSTALLERS: Final[Mapping[Installer, Row]] = MappingProxyType(
             traits=_BY_PACKAGES,
         ),
         Installer.PRESEED: Row(called="Debian's installer", own_mib=512, traits=_BY_PACKAGES),
-        # iPXE loads the ISO into memory, and the kernel unpacks it there into its initramfs.
+        # iPXE loads the ISO into memory, and the kernel unpacks it there into its initramfs, which
+        # may take half of it (tmpfs(5)): so two of it, whoever fetches the ISO.
         Installer.PROXMOX: Row(
             called="a Proxmox VE ISO",
             medium="iso",
             copies=2,
             own_mib=1024,
+            least_mib=4096,
             one_disk=False,
             traits=frozenset({Trait.PROXMOX}),
         ),
@@ -111,7 +114,7 @@ def memory_mib(installer: str, *, medium_bytes: int, initrd_bytes: int) -> int |
     if row.own_mib is None:
         return None
     loaded = row.copies * medium_bytes + _INITRDS * (initrd_bytes or _UNTOLD_INITRD)
-    return row.own_mib + -(-loaded // MIB)
+    return max(row.least_mib, row.own_mib + -(-loaded // MIB))
 
 
 def demand_memory(ref: str, need_mib: int | None, known_mib: int | None) -> None:

@@ -74,6 +74,16 @@ def test_memory_is_judged_by_what_is_loaded_into_it():
     assert installers.memory_mib("image", medium_bytes=gib, initrd_bytes=0) is None
 
 
+def test_proxmox_is_installed_from_memory_and_so_never_with_less_than_four_gib():
+    mib, gib = 1 << 20, 1 << 30
+
+    assert installers.memory_mib("proxmox", medium_bytes=100 * mib, initrd_bytes=50 * mib) == 4096
+    assert (
+        installers.memory_mib("proxmox", medium_bytes=2 * gib, initrd_bytes=100 * mib)
+        == 1024 + 2 * 2048 + 4 * 100
+    )
+
+
 @pytest.mark.parametrize("known", [None, 4096, 8192])
 def test_memory_that_suffices_or_is_not_known_stops_nobody(known):
     installers.demand_memory("u", 4096, known)
@@ -145,6 +155,27 @@ def test_a_machine_with_too_little_memory_is_refused_before_anything_is_written(
         asks.provision(make.ADMIN, machine, image_ref=image, profile_ref=scene.profile)
 
     assert queries.machine(machine).state.value == "registered"
+    assert not Workflow.select().exists()
+
+
+@services
+@pytest.mark.parametrize(
+    ("iso_gib", "known_mib", "need_mib"), [(1, 4095, 4096), (2, 5519, 5520)]
+)
+def test_a_host_is_known_to_be_too_small_for_an_iso_before_it_is_powered_on(
+    scene, iso_gib, known_mib, need_mib
+):
+    given = {**UBUNTU, "installer": "proxmox", "image_bytes": iso_gib << 30}
+    Machine.update(found_memory_mib=known_mib).execute()
+
+    with pytest.raises(NotReady, match=f"takes {need_mib} MiB, and .* has {known_mib} MiB"):
+        asks.provision(
+            make.ADMIN,
+            scene.machine,
+            image_ref=make.image("pve", **given),
+            profile_ref=scene.profile,
+        )
+
     assert not Workflow.select().exists()
 
 

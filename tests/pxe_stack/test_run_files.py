@@ -1,5 +1,6 @@
 """What a run of Proxmox VE's installer is served: one stored ISO, with each run's own words."""
 
+import os
 import subprocess
 from itertools import count
 from uuid import uuid4
@@ -123,6 +124,22 @@ def test_the_whole_iso_is_that_of_a_copy_for_the_run_and_reads_as_an_iso(boot, p
     (served := tmp_path / "served.iso").write_bytes(body(came))
     said = content(served, "/auto-installer-mode.toml").decode()
     assert f"{PLAN.run}:{bootplan.token(make.KEY, PLAN.run, Access.SEED)}" in said
+
+
+def test_all_but_the_slot_leaves_by_sendfile_from_the_stored_file(boot, prepared, monkeypatch):
+    sent = []
+
+    def noted(out, source, offset, count, send=os.sendfile):
+        sent.append((offset, send(out, source, offset, count)))
+        return sent[-1][1]
+
+    monkeypatch.setattr(os, "sendfile", noted)
+    came = body(boot.get(path()))
+
+    raw, at = prepared
+    assert came == patched(prepared)
+    assert sum(length for _, length in sent) == len(raw) - iso_slot.SLOT
+    assert all(start + length <= at or start >= at + iso_slot.SLOT for start, length in sent)
 
 
 def ranges(at, size):
