@@ -41,8 +41,9 @@ class Row:
     """*medium* is the role of the large file, whose size is the image's bytes; None: it needs none.
 
     *copies* of it lie in the machine's memory beside *own_mib* of the installer itself; None: what
-    the installer needs is not judged.  *least_mib* it takes at any rate.  *one_disk*: it writes the one that is known of the machine,
-    and else what its answer names.  *told_of_iso*: by its kernel's command line.
+    the installer needs is not judged.  *least_mib* it takes at any rate.  *one_disk*: it writes
+    the one that is known of the machine, and else what its answer names.  *told_of_iso*: by its
+    kernel's command line.
     """
 
     called: str

@@ -159,9 +159,7 @@ def test_a_machine_with_too_little_memory_is_refused_before_anything_is_written(
 
 
 @services
-@pytest.mark.parametrize(
-    ("iso_gib", "known_mib", "need_mib"), [(1, 4095, 4096), (2, 5519, 5520)]
-)
+@pytest.mark.parametrize(("iso_gib", "known_mib", "need_mib"), [(1, 4095, 4096), (2, 5519, 5520)])
 def test_a_host_is_known_to_be_too_small_for_an_iso_before_it_is_powered_on(
     scene, iso_gib, known_mib, need_mib
 ):
