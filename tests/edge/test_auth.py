@@ -29,9 +29,9 @@ OPEN_PATHS = {
     "GET /sign-in/issuer",
     "GET /ipxe/<mac>",
     "POST /api/boot/answer",
-    "POST /api/hosts/<uuid:host>/installed",
-    "GET /api/hosts/<uuid:host>/first-boot-script",
-    "POST /api/hosts/<uuid:host>/phone-home",
+    "POST /api/hosts/<host>/installed",
+    "GET /api/hosts/<host>/first-boot-script",
+    "POST /api/hosts/<host>/phone-home",
 }
 
 
