@@ -27,10 +27,10 @@ LARGEST: Final = 2**63 - 1
 blueprint: Final = Blueprint("events", __name__)
 
 
-@blueprint.get("/events")
+@blueprint.get("/events/hints")
 @does("event.read")
 def stream() -> Response:
-    """Stream hints; 503 with Retry-After when no more streams can be had."""
+    """Stream hints to a page; 503 with Retry-After when no more streams can be had."""
     return streamed(Form.HINTS)
 
 

@@ -128,6 +128,7 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
         Seen.STATE_MOVED: _said("State: {from} → {to}"),
         Seen.PHASE_MOVED: _said("Phase: {from} → {to}"),
         Seen.GAVE_UP: _said("Gave up", ": {reason}"),
+        Seen.CANCELLED: _said("Cancelled", " by {by}", ": {reason}"),
         Seen.UNREADABLE: _said("Something that this version cannot read", ": {was}"),
     }
 )

@@ -101,13 +101,13 @@ def state_of(state: State, phase: Phase, steps: Sequence[Step] = (), index: int 
         return Phase.REGISTERED
     if phase not in ACTIVE:
         return Phase.PXE_READY
-    if phase is Phase.FIRST_BOOT and _joins(steps, index):
+    if phase is Phase.FIRST_BOOT and joins(steps, index):
         return Phase.JOINING
     return phase
 
 
-def _joins(steps: Sequence[Step], index: int) -> bool:
-    """Whether something was begun on the host, or about it, since it phoned home."""
+def joins(steps: Sequence[Step], index: int) -> bool:
+    """Whether at *index* something was begun on the host, or about it, since it phoned home."""
     home = [number for number, step in enumerate(steps) if step.until is Seen.PHONED_HOME]
     return bool(home) and any(step.kind in _DOES for step in steps[home[-1] + 1 : index + 1])
 

@@ -80,6 +80,7 @@ class Seen(StrEnum):
     STATE_MOVED = "state-moved"
     PHASE_MOVED = "phase-moved"
     GAVE_UP = "gave-up"
+    CANCELLED = "cancelled"
     UNREADABLE = "unreadable"
 
 

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar, get_type_hints
 
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
+from flask_openapi.models.response import Response as Documented
 from flask_openapi.models.tag import Tag
 from pydantic import BaseModel
 from pydantic_core import to_json
@@ -47,6 +48,8 @@ def operation(
     refuses: Sequence[str] = (),
     action: str,
     secret: bool = False,
+    streamed: Documented | None = None,
+    header: type[BaseModel] | None = None,
 ) -> Callable[[_View], _View]:
     """Declare a view.
 
@@ -60,6 +63,8 @@ def operation(
         refuses: codes of CATALOGUE that the domain may answer with.
         action: `resource.verb`, of roles and audit; `resource.read` for what only reads.
         secret: whether the answer holds what must not be kept for who asks again.
+        streamed: what the contract says of the answer instead, when it is not *answer* as JSON.
+        header: headers of the request that the view reads by itself.
 
     Raises LookupError when the declared view has no row in the tables of `edge.access`.
     """
@@ -76,12 +81,16 @@ def operation(
         if "body" in wanted:
             codes |= {"malformed", "validation", "too-large", "unsupported-media-type"}
             extra["request_body"] = document.sent(wanted["body"])
+        if header is not None:
+            codes |= {"validation"}
         bears = _borne(method, answer)
         codes |= _CONDITIONS.get(method, frozenset()) if bears else frozenset()
-        told = {str(status.value): document.told(answer, status), **document.problems(codes)}
+        good = streamed or document.told(answer, status)
+        told = {str(status.value): good, **document.problems(codes)}
         register = getattr(api, method)
+        shown = _once(_with(header, view), bears, secret=secret)
         register(rule, operation_id=name, responses=told, **extra)(
-            recorded_as(action)(_reading(action, _once(view, bears, secret=secret), wanted))
+            recorded_as(action)(_reading(action, shown, wanted))
         )
         api.components_schemas.update(document.components(answer))
         if "body" in wanted:
@@ -133,6 +142,20 @@ def _borne(method: str, answer: type[BaseModel]) -> type[BaseModel] | None:
         return conditions.Once
     versioned = method in _CONDITIONS and "version" in answer.model_fields
     return conditions.Unchanged if versioned else None
+
+
+def _with(header: type[BaseModel] | None, view: _View) -> _View:
+    """Return *view* as the contract shows it: with the headers that it reads by itself."""
+    if header is None:
+        return view
+
+    @wraps(view)
+    def shown(**given: Any) -> Response:
+        return view(**given)
+
+    shown.__annotations__ = {**view.__annotations__, "header": header}
+    del shown.__wrapped__
+    return shown  # type: ignore[return-value] # its signature
 
 
 def _once(view: _View, bears: type[BaseModel] | None, *, secret: bool) -> _View:

@@ -86,7 +86,8 @@ async def _serve(settings: Settings) -> None:
 
 async def _until(stop: asyncio.Event, hall: Hall, hub: Hub) -> None:
     """Return when *stop* is set; raise what ended a task that never ends by itself."""
-    acts = (hub.tell_hints(), hub.tell_events(), hall.watch(), stop.wait())
+    told = (teller.tell() for teller in hub.tellers.values())
+    acts = (hub.tell_hints(), *told, hall.watch(), stop.wait())
     tasks = [asyncio.ensure_future(act) for act in acts]
     done, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     for task in left:

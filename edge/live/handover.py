@@ -46,6 +46,8 @@ class Form(StrEnum):
     """Which machines changed: a page reads again."""
     EVENTS = "events"
     """What happened, as CloudEvents."""
+    HOSTS = "hosts"
+    """What happens to hosts: state, operation, activity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

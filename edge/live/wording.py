@@ -12,6 +12,7 @@ from typing import Final
 from uuid import UUID
 
 from models.events import About, DomainEvent
+from models.host_events import Told
 
 RETRY_MS: Final = 2000
 FLEET_EVERY_S: Final = 1.0
@@ -87,6 +88,12 @@ def hints(machines: Iterable[str], *, fleet: bool = False) -> bytes:
 def events(told: Sequence[DomainEvent]) -> bytes:
     """Return CloudEvents, each with its number as the id that a caller resumes from."""
     each = (f"id: {one.id}\ndata: {json.dumps(one.cloud_event())}\n\n" for one in told)
+    return "".join(each).encode()
+
+
+def hosts(told: Sequence[Told]) -> bytes:
+    """Return what happens to hosts, each with its number as the id that a caller resumes from."""
+    each = (f"id: {one.id}\nevent: {one.word}\ndata: {json.dumps(one.data)}\n\n" for one in told)
     return "".join(each).encode()
 
 

@@ -22,13 +22,14 @@ from models.commands import (
     walks,
 )
 from models.commands.inventories import How
-from models.commands.moves import locked
+from models.commands.moves import locked, noted
 from models.commands.policy import Order
 from models.database import database
 from models.errors import IllegalTransition, Invalid, NotFound, NotReady, Unknown
 from models.installers import Installer
 from models.kinds import Kind, Progress
 from models.lifecycle import Event, State, next_state
+from models.observations import Seen
 from models.tables import Image, Machine, Profile, Workflow
 from models.workflows import AT_ONCE, TABLES
 
@@ -339,6 +340,7 @@ def cancel(caller: Caller, workflow_id: UUID, *, reason: str = "") -> None:
             machine=machine.id,
             reason=reason,
         )
+        noted(machine, Seen.CANCELLED, {"by": caller.name, "reason": reason}, flow=flow)
         detail = f"cancelled by {caller.name}" + (f": {reason}" if reason else "")
         walks.end(machine, flow, Progress.CANCELLED, Event.CANCEL, caller, detail=detail)
 

@@ -23,11 +23,14 @@ BATCH: Final = 200
 _LOCK_CLASS: Final = 0x5EED0
 """First key of the shards' advisory locks."""
 
-_SETTLED: Final = SQL(
-    "t1.at < (SELECT coalesce(min(xact_start), now()) FROM pg_stat_activity"
+OPEN_SINCE: Final = (
+    "(SELECT coalesce(min(xact_start), now()) FROM pg_stat_activity"
     " WHERE datname = current_database() AND backend_type = 'client backend'"
     " AND state <> 'idle' AND pid <> pg_backend_pid())"
 )
+"""When the oldest of the other open transactions began, as SQL."""
+
+_SETTLED: Final = SQL(f"t1.at < {OPEN_SINCE}")
 """Whether no transaction is open any more that may still add an event before this one."""
 
 Send = Callable[[Sequence[events.DomainEvent]], None]

@@ -28,7 +28,7 @@ PHASE_AFTER: Final[Mapping[Event, Phase]] = MappingProxyType(
 )
 """What an event does to the phase; whatever ends a run in failure sets `failed`."""
 
-_SAID: Final = frozenset({Seen.ASKED, Seen.CONFIRMED})
+_SAID: Final = frozenset({Seen.ASKED, Seen.CONFIRMED, Seen.CANCELLED})
 """Kinds that a person causes, and not control."""
 
 CHANNEL: Final = "sprout_events"

@@ -13,9 +13,12 @@ from actors.control.errand import Job, Means
 from actors.drivers.deadline import Deadline
 from config.clusters import Access, Infrastructure
 from config.secrets import Secret
+from models import host_log
 from models.commands import errands, outcomes, providing, run_keys
 from models.errands import Errand as Name
+from models.host_events import Word
 from models.lifecycle import State
+from models.phases import ORDER
 from models.steps import Trait
 from models.tables import Errand, Machine, RunKey, Task, Workflow
 from tests.actors.provider_lab import chosen_nothing
@@ -107,6 +110,21 @@ def test_a_host_is_rebuilt_joins_and_is_ready_and_its_key_is_nowhere(host, servi
     assert RunKey.select().count() == 0
     stored = [row.params for row in (*Errand.select(), *Task.select())]
     assert private not in str(stored)
+
+
+def test_each_state_of_a_rebuild_is_told_once_and_in_order(host, service, pve_world):
+    Machine.update(server_type="minisforum-ms-01").execute()
+    flow = host.rebuild()
+    control = Control(service, installed(host, pve_world))
+    control.do()
+    control.do()
+
+    told = host_log.since(0, limit=1000).told
+    states = [each.data["state"] for each in told if each.word is Word.STATE]
+    operations = [each.data for each in told if each.word is Word.OPERATION]
+    assert states == [state.value for state in ORDER[1:]]
+    assert operations[-1]["state"] == "succeeded"
+    assert {each["operation_id"] for each in operations} == {str(flow)}
 
 
 def test_a_host_whose_join_is_refused_has_failed_with_the_reason_and_its_key_is_gone_here(

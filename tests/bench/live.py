@@ -29,7 +29,7 @@ from tests.services import postgres
 STREAMS, EVENTS, EVERY_S = 1000, 20, 0.25
 P99_MS, EACH_KIB = 500.0, 25.0
 NAMED = re.compile(rb'(?:data: |"id": ")([0-9a-f-]{36})[\n/]')
-PATHS = {"hints": "/events", "CloudEvents": "/v1/events?after=-1"}
+PATHS = {"hints": "/events/hints", "CloudEvents": "/v1/events?after=-1"}
 
 
 def measure(folder: Path) -> bool:

@@ -53,6 +53,6 @@ def page(chromium, served, live):
 
 def listening(page, path):
     """Open *path*, and return when its live stream is open."""
-    with page.expect_response("**/events"):
+    with page.expect_response("**/events/hints"):
         page.goto(path)
     expect(page.locator("h1")).to_be_visible()

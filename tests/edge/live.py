@@ -68,7 +68,7 @@ def demand(live):
 class Stream:
     """A caller who listens: *next* returns a block as a dictionary of its fields."""
 
-    def __init__(self, url, path="/events", *, token=TOKEN, **headers):
+    def __init__(self, url, path="/events/hints", *, token=TOKEN, **headers):
         given = {"Accept": "text/event-stream", **headers}
         if token:
             given["Authorization"] = f"Bearer {token}"

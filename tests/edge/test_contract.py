@@ -1,5 +1,6 @@
 """The contract is generated from the code, valid, and whole."""
 
+import json
 import re
 
 import pytest
@@ -9,10 +10,13 @@ from referencing import Registry, Resource
 
 from edge import openapi
 from edge.api.fields import Body
+from models import host_events
+from models.host_events import Word
 from tests.edge.conftest import Api
+from tests.models.test_host_events import moved, row
 
-APART = {"specification.show"}
-"""What is no operation: the contract itself."""
+APART = {"specification.show", "events.stream"}
+"""What is no operation: the contract itself, and hints to pages."""
 
 BOOTS = {
     "get /ipxe/{mac}",
@@ -22,6 +26,14 @@ BOOTS = {
     "post /api/hosts/{host}/phone-home",
 }
 """What anybody may ask, since a machine that boots has not signed in."""
+
+BYTES = {"get /v1/blobs/{sha256}", "get /events"}
+"""What answers with something else than JSON."""
+
+SERVED = ("/v1/", "/api/", "/ipxe/", "/events")
+
+SCHEMAS = {"state": "HostMoved", "operation": "HostOperated", "activity": "HostSeen"}
+"""Forms of the data of the events of hosts."""
 
 
 @pytest.fixture
@@ -54,7 +66,7 @@ def test_every_route_of_v1_of_api_and_of_loaders_stands_in_it(bare, contract):
     served = {
         (method, re.sub(r"<([^>]+)>", r"{\1}", rule.rule))
         for rule in bare.url_map.iter_rules()
-        if rule.rule.startswith(("/v1/", "/api/", "/ipxe/")) and rule.endpoint not in APART
+        if rule.rule.startswith(SERVED) and rule.endpoint not in APART
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
 
@@ -161,12 +173,38 @@ def test_every_good_answer_has_an_example_that_is_what_it_shows(contract):
         for code in [code for code in operation["responses"] if code < "300"]:
             content = operation["responses"][code]["content"].get("application/json")
             if content is None:
-                assert name in {"get /v1/blobs/{sha256}", *BOOTS}
+                assert name in {*BYTES, *BOOTS}
                 continue
             assert content.get("example"), name
             if name in BOOTS:
                 continue
             accepts(contract, content["schema"]["$ref"], content["example"])
+
+
+def test_the_events_of_hosts_are_shown_as_they_are_told(contract):
+    shown = contract["paths"]["/events"]["get"]["responses"]["200"]["content"]["text/event-stream"]
+
+    said = dict(re.findall(r"event: (\w+)\ndata: (.*)\n", shown["example"]))
+    assert said.keys() == SCHEMAS.keys() == set(Word)
+    for word, schema in SCHEMAS.items():
+        accepts(contract, f"#/components/schemas/{schema}", json.loads(said[word]))
+
+
+@pytest.mark.parametrize(
+    ("doing", "words"),
+    [
+        (moved("registered", "provisioning"), {"state", "activity"}),
+        (row("step-begun", {"step": "joined", "try": 1}), set(SCHEMAS)),
+        (row("asked", {"verb": "provision", "reason": ""}), {"operation", "activity"}),
+        (row("of-tomorrow", {"a": [None]}, operation_id=None, verb=None), {"activity"}),
+    ],
+)
+def test_what_is_told_of_hosts_has_the_form_that_is_shown(contract, doing, words):
+    found = {each.word: each.data for each in host_events.told(doing)}
+
+    assert found.keys() == words
+    for word, data in found.items():
+        accepts(contract, f"#/components/schemas/{SCHEMAS[word]}", data)
 
 
 def test_objects_whose_names_have_a_form_say_so(contract):

@@ -253,7 +253,7 @@ def test_nobody_in_particular_hears_nothing(edge, live):
 def test_a_token_and_a_session_that_are_over_end_their_streams(edge, fresh, site):
     machine, (identifier, token) = fresh(), bound_to(site)
     browser = signed_in(edge)
-    page = browser.get(f"{edge.url}/events", stream=True, timeout=60)
+    page = browser.get(f"{edge.url}/events/hints", stream=True, timeout=60)
     lines = page.iter_lines(chunk_size=1)
     assert next(lines) == b"retry: 2000"
     with Stream(edge.url, token=token) as program, Stream(edge.url) as other:
@@ -288,7 +288,7 @@ def signed_in(edge):
 def test_a_caller_who_does_not_read_is_dropped_and_the_others_are_not(edge, live, fresh):
     machine = fresh()
     live.wait_for(lambda: live.figures["open"] == 0)
-    deaf = asking(edge, "/events")
+    deaf = asking(edge, "/events/hints")
     with Stream(edge.url, "/v1/events?after=-1") as program:
         program.until("id")
         live.wait_for(lambda: live.figures["open"] == 2)
@@ -330,7 +330,7 @@ def asking(edge, path):
 
 
 def test_a_caller_who_talks_all_the_time_is_dropped(edge, live):
-    line = asking(edge, "/events")
+    line = asking(edge, "/events/hints")
     line.recv(64)
     line.settimeout(60)
     with pytest.raises(OSError, match=r"reset|pipe"):
@@ -347,7 +347,7 @@ def talk(line):
 def test_one_that_hangs_costs_an_answer_that_says_so_and_nothing_more(edge, live):
     live.started.send_signal(signal.SIGSTOP)
     try:
-        answer = edge.get("/events")
+        answer = edge.get("/events/hints")
     finally:
         live.started.send_signal(signal.SIGCONT)
 

@@ -81,7 +81,7 @@ def test_it_says_goodbye_and_ends_at_once(edge, live):
 def test_without_it_a_page_is_asked_to_poll(edge, live):
     process.stop(live.started)
 
-    answer = edge.get("/events", Accept="text/event-stream")
+    answer = edge.get("/events/hints", Accept="text/event-stream")
 
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert answer.json()["type"] == "/problems/no-stream"

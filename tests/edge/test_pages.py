@@ -169,7 +169,7 @@ def test_a_lost_stream_is_said_and_the_page_reads_again_when_it_is_back(
 
 def test_a_page_without_a_stream_asks_by_itself(page, scene, live):
     process.stop(live.started)
-    with page.expect_response("**/events") as refused:
+    with page.expect_response("**/events/hints") as refused:
         page.goto("/")
     expect(page.locator("#stale")).to_be_visible()
 

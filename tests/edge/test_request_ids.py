@@ -40,6 +40,7 @@ def edge(postgres, migrated, tmp_path_factory):
         ("GET", "/metrics", {}, 200),
         ("GET", "/static/sprout.css", {}, 200),
         ("GET", "/events", {}, 503),
+        ("GET", "/events/hints", {}, 503),
         ("GET", "/nowhere", {}, 404),
         ("GET", "/static/nowhere", {}, 404),
         ("DELETE", "/healthz", {}, 405),
