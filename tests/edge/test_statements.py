@@ -20,8 +20,8 @@ from tests.models.test_discoveries import Teller, sighting
 
 pytestmark = pytest.mark.services
 
-BY_RIGHT = {"getBlob"}
-"""What answers nobody without a right in its URL."""
+APART = {"getBlob", "streamHostEvents"}
+"""What answers nobody without a right in its URL, and what is passed on to another process."""
 
 OF_ALL_SITES = {"listAuditSeals", "listDeadLetters", "getDeadLetter"}
 """What who is bound to a site is refused."""
@@ -75,6 +75,8 @@ def scene(api):
     api.made("/v1/sync-jobs", sync({"id": str(made.site)}, artifactRef="more"))
     job = api.made("/v1/integration-jobs", integration({"id": str(made.site)}))
     api.post(f"/v1/integration-jobs/{job['id']}/run")
+    prepared = {"ref": "proxmox-9", "name": "Proxmox VE", "isoPath": "proxmox.iso"}
+    api.post("/v1/image-preparations", prepared)
     return made
 
 
@@ -93,11 +95,11 @@ def counted(monkeypatch):
 
 
 def shown(app):
-    """Yield id and path of each operation that shows something, lists before what is in them."""
+    """Yield id and path of each operation that shows somebody something, lists before details."""
     operations = [
         (each["get"]["operationId"], path)
         for path, each in app.api_doc["paths"].items()
-        if "get" in each and each["get"]["operationId"] not in BY_RIGHT
+        if "get" in each and each["get"]["operationId"] not in APART and "security" in each["get"]
     ]
     return sorted(operations, key=lambda each: each[1].count("{"))
 
