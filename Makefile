@@ -14,10 +14,12 @@ AGAIN := -p tests.second_tries --reruns 1 --rerun-show-tracebacks
 UNIT := not services and not machines and not long
 SERVICES := services and not machines and not long
 MACHINES := machines and not long
+DIST ?= dist/installer
+INSTALLER := $(addprefix deploy/,install.sh provisioning.compose.yaml provisioning.example.yaml server-types.example.yaml)
 PROVIDER := tests/services/oidc_provider
 
 .PHONY: help setup setup-test run test test-unit test-services test-machines test-long lint \
-	format openapi screenshots bench faults fuzz image bootstrap dev-up dev-down run-api run-agent build docker clean
+	format openapi screenshots bench faults fuzz image bootstrap dev-up dev-down run-api run-agent build docker installer clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -128,7 +130,13 @@ build: .venv/run.stamp ## the wheel, in dist/
 	$(PIP) wheel --no-deps --wheel-dir dist .
 
 docker: ## the container image
-	$$(command -v docker || command -v podman) build --file deploy/Dockerfile --tag sprout .
+	$$(command -v docker || command -v podman) build --file deploy/Dockerfile \
+		--tag sprout --tag "sprout:$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)" .
+
+installer: ## what deploy/install.sh fetches from a web server, with its SHA256SUMS, in DIST (dist/installer)
+	mkdir -p '$(DIST)'
+	cp $(INSTALLER) '$(DIST)'
+	cd '$(DIST)' && sha256sum $(notdir $(INSTALLER)) > SHA256SUMS
 
 clean: ## caches and what was built
 	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -62,8 +62,9 @@ def test_a_site_knows_no_account_but_that_of_its_enrolment():
     assert "SPROUT_BROKER_ADMIN_URL" in SERVICES["control"]["environment"]
 
 
-def test_compose_file_follows_its_specification():
-    result = run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", COMPOSE)
+@pytest.mark.parametrize("file", [COMPOSE, ROOT / "deploy/provisioning.compose.yaml"])
+def test_compose_files_follow_their_specification(file):
+    result = run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", file)
 
     assert result.returncode == 0, result.stdout
 

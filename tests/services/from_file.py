@@ -67,7 +67,15 @@ class Called:
 @contextmanager
 def running(folder: Path, subnet: str = SUBNET) -> Iterator[Called]:
     """Run the product from a file in *folder* until the block ends; it takes hosts."""
-    port, boot = process.free_ports(2)
+    [port] = process.free_ports(1)
+    words = [sys.executable, "-c", RUN, "up", "--config", str(write(folder, port, subnet))]
+    with started(words, folder, port) as api:
+        yield api
+
+
+@contextmanager
+def started(words: list[str], folder: Path, port: int, **more: str) -> Iterator[Called]:
+    """Run *words*, the product at *port*, in *folder* until the block ends; *more*: variables."""
     env = {
         "PATH": os.environ["PATH"],
         "HOME": str(folder),
@@ -76,14 +84,13 @@ def running(folder: Path, subnet: str = SUBNET) -> Iterator[Called]:
         "SPROUT_API_TOKEN": TOKEN,
         "SPROUT_BROKER": "postgres",
         "SPROUT_BOOT_BIND_ADDR": "127.0.0.1",
-        "SPROUT_BOOT_PORT": str(boot),
+        "SPROUT_BOOT_PORT": str(process.free_ports(1)[0]),
     }
     log = folder / "up.log"
-    words = [sys.executable, "-c", RUN, "up", "--config", str(write(folder, port, subnet))]
-    started = process.launch(words, log, env=env, cwd=folder)
-    api = Called(f"http://127.0.0.1:{port}", started, log)
+    launched = process.launch(words, log, env=env | more, cwd=folder)
+    api = Called(f"http://127.0.0.1:{port}", launched, log)
     try:
-        process.wait_until_ready(started, api.takes_hosts, log, seconds=180)
+        process.wait_until_ready(launched, api.takes_hosts, log, seconds=180)
         yield api
     finally:
-        process.stop(started, how=signal.SIGINT)
+        process.stop(launched, how=signal.SIGINT)
