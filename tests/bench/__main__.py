@@ -48,6 +48,7 @@ FIGURES: Mapping[str, Measure] = MappingProxyType(
         "fleet": lambda folder, _: fleet.measure(folder),
         "failover": lambda folder, _: failover.measure(folder),
         "events": lambda folder, _: live.measure(folder),
+        "dashboards": lambda folder, _: live.dashboards(folder),
         "api": lambda folder, _: api.measure(folder),
         "router": router.measure,
         "dhcp": lambda folder, _: dhcp.measure(folder / "dhcp"),
