@@ -65,7 +65,7 @@ def _answer(sources: Sources, request: Request, rest: str) -> Answer:
     if known is None or found is None or why:
         strange(sources, request, why or "nothing-to-install", known, path="/api/boot/answer")
         return text("there is nothing to install here\n", status=HTTPStatus.NOT_FOUND)
-    again = phases.ORDER.index(known.phase) >= phases.ORDER.index(Phase.INSTALLING)
+    again = _has_come_to(known, Phase.INSTALLING)
     kind, told = (Seen.ANSWER_REPEATED, _AGAIN) if again else (Seen.ANSWER_SERVED, {})
     return run_door.filled(
         sources, request, known, found, path=f"/api/{rest}", begun=begun, kind=kind, told=told
@@ -149,7 +149,8 @@ def _reported(sources: Sources, request: Request, rest: str) -> Answer:
     report = _REPORTS[rest.rpartition("/")[2]]
     why = called.why or _closed(sources, called, report)
     if called.known is None or why:
-        return _recorded(sources, request, called, why)
+        answer = _recorded(sources, request, called, why)
+        return text("too early\n", status=report.too_early) if why == _EARLY else answer
     try:
         told = report.read(json.loads(request.body))
     except (*_UNREADABLE, Invalid):
@@ -161,13 +162,14 @@ def _reported(sources: Sources, request: Request, rest: str) -> Answer:
 
 
 def _recorded(sources: Sources, request: Request, called: Called, why: str) -> Answer:
-    late = why != _REPEATED and run_door.is_late(sources, called.run, called.token)
+    late = why not in {_REPEATED, _EARLY} and run_door.is_late(sources, called.run, called.token)
     why = "late-callback" if late else why
     strange(sources, request, why, called.known, path=called.path)
     return text(_OK)
 
 
 _REPEATED: Final = "repeated-callback"
+_EARLY: Final = "early-callback"
 
 
 def _closed(sources: Sources, called: Called, report: "Report") -> str:
@@ -183,8 +185,13 @@ def _closed(sources: Sources, called: Called, report: "Report") -> str:
         return "wrong-token"
     if not known.opens(Access.CALLBACK):
         return "window-closed"
-    reached = phases.ORDER.index(known.phase) >= phases.ORDER.index(report.leads_to)
-    return _REPEATED if reached else ""
+    if _has_come_to(known, report.leads_to):
+        return _REPEATED
+    return "" if _has_come_to(known, report.comes_after) else _EARLY
+
+
+def _has_come_to(known: Known, phase: Phase) -> bool:
+    return phases.ORDER.index(known.phase) >= phases.ORDER.index(phase)
 
 
 def _as_installed(told: Installed, _request: Request, _known: Known) -> tuple[Seen, dict[str, Any]]:
@@ -212,15 +219,18 @@ def _as_home(told: Home, request: Request, known: Known) -> tuple[Seen, dict[str
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
-    """How a report is read and what it means; *unread* is the status for what is none.
+    """How a report is read and what it means; it moves a run that has come to *comes_after*.
 
-    An installer that is not answered 200 stops; the first boot's own script tries again.
+    *unread* is the status for what is no report, *too_early* for one that comes before: an
+    installer that is not answered 200 stops; the first boot's own script tries again.
     """
 
     read: Callable[[Any], Any]
     judged: Callable[[Any, Request, Known], tuple[Seen, dict[str, Any]]]
+    comes_after: Phase
     leads_to: Phase
     unread: HTTPStatus
+    too_early: HTTPStatus
 
 
 _REPORTS: Final[Mapping[str, Report]] = MappingProxyType(
@@ -228,14 +238,18 @@ _REPORTS: Final[Mapping[str, Report]] = MappingProxyType(
         "installed": Report(
             read=installer_calls.installed,
             judged=_as_installed,
+            comes_after=Phase.INSTALLING,
             leads_to=Phase.INSTALLED,
             unread=HTTPStatus.OK,
+            too_early=HTTPStatus.OK,
         ),
         "phone-home": Report(
             read=installer_calls.home,
             judged=_as_home,
+            comes_after=Phase.INSTALLED,
             leads_to=Phase.FIRST_BOOT,
             unread=HTTPStatus.BAD_REQUEST,
+            too_early=HTTPStatus.CONFLICT,
         ),
     }
 )

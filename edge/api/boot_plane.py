@@ -77,9 +77,9 @@ def _declared(
 def script(mac: str) -> ResponseReturnValue:
     """Send a loader to its script.
 
-    There, a machine that is to be installed is led on; one that is known and idle starts its own
-    disk, and so does one that is being installed already and asks again.  Here, a MAC that no
-    machine with a boot plan has is answered 404.
+    There, a machine that is to be installed is led on, until it has reported that it is; one that
+    is installed, or is known and idle, starts its own disk.  Here, a MAC that no machine with a
+    boot plan has is answered 404.
     """
     return _there(Caller(macs=(names.mac(mac, field="mac"),)))
 

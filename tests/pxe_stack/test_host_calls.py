@@ -87,6 +87,12 @@ def kinds(site, *wanted):
     return [row.kind for _, row in site.stores.journal.pending(0, 1000) if row.kind in wanted]
 
 
+def install(site):
+    """Go as far as the end of the installation."""
+    told = answer(site)
+    tell(site, url(told["post-installation-webhook"]["url"]), INSTALLED)
+
+
 def strangers(site):
     return [row.data["why"] for row in site.rows(Seen.STRANGE_REQUEST)]
 
@@ -259,7 +265,34 @@ def test_a_webhook_that_cannot_be_read_is_answered_and_moves_nothing(site, docum
     assert site.rows(Seen.INSTALLED) == []
 
 
+@pytest.mark.parametrize(
+    ("name", "document", "status"), [("installed", INSTALLED, 200), ("phone-home", home(), 409)]
+)
+def test_a_report_before_its_turn_moves_nothing_and_comes_again_in_time(
+    site, name, document, status
+):
+    report = home_url().replace("phone-home", name)
+
+    early = tell(site, report, document)
+
+    assert (early, strangers(site)) == (status, ["early-callback"])
+    assert site.stores.journal.phase(PLAN.run) is Phase.PXE_READY
+    install(site)
+    assert tell(site, home_url(), home()) == 200
+    assert kinds(site, Seen.INSTALLED, Seen.PHONED_HOME) == [Seen.INSTALLED, Seen.PHONED_HOME]
+
+
+def test_a_first_boot_during_the_installation_is_none(site):
+    answer(site)
+
+    assert tell(site, home_url(), home()) == 409
+
+    assert kinds(site, Seen.PHONED_HOME, Seen.HOME_SUSPECT) == []
+
+
 def test_a_first_boot_tells_its_address_and_its_hardware(site):
+    install(site)
+
     assert tell(site, home_url(), home()) == 200
 
     [row] = site.rows(Seen.PHONED_HOME)
@@ -272,12 +305,16 @@ def test_a_first_boot_tells_its_address_and_its_hardware(site):
 
 
 def test_a_system_with_another_address_than_the_plans_may_call_from_there(site):
+    install(site)
+
     assert tell(site, home_url(), home(ELSEWHERE), source=ELSEWHERE) == 200
 
     assert len(site.rows(Seen.PHONED_HOME)) == 1
 
 
 def test_a_first_boot_that_says_an_address_of_nobodys_is_suspect(site):
+    install(site)
+
     assert tell(site, home_url(), home("10.9.9.9")) == 200
 
     assert site.rows(Seen.PHONED_HOME) == []
@@ -287,6 +324,8 @@ def test_a_first_boot_that_says_an_address_of_nobodys_is_suspect(site):
 
 @pytest.mark.parametrize("document", [b"{", {"ip": "x", "hardware_id": "y"}, {"ip": "10.0.0.1"}])
 def test_a_first_boot_that_cannot_say_where_it_is_is_asked_again(site, document):
+    install(site)
+
     assert tell(site, home_url(), document) == 400
 
     assert kinds(site, Seen.PHONED_HOME, Seen.HOME_SUSPECT) == []
@@ -352,3 +391,28 @@ def test_neither_tokens_nor_keys_are_in_what_is_written_down(site):
     for access in Access:
         assert bootplan.token(make.KEY, PLAN.run, access) not in rows
     assert PUBLIC not in rows
+
+
+def boots(site):
+    return call(site, "GET", f"/ipxe/{PLAN.mac}")[2].decode()
+
+
+@pytest.mark.parametrize(
+    ("come_to", "led_on"), [(lambda _: None, True), (answer, True), (install, False)]
+)
+def test_a_host_that_boots_again_is_led_on_until_it_is_installed_and_then_to_its_disk(
+    site, come_to, led_on
+):
+    come_to(site)
+
+    script = boots(site)
+
+    assert ("/boot/" in script, "exit" in script) == (led_on, True)
+
+
+def test_a_host_that_nothing_is_asked_of_starts_its_disk(site):
+    site.stores.plans.put(plan(version=3, action=Action.LOCAL, run=None, documents=()))
+
+    script = boots(site)
+
+    assert ("/boot/" in script, "exit" in script) == (False, True)
