@@ -53,10 +53,10 @@ def place(read: Read, size: int) -> int:
     head = read(_DESCRIPTOR, _SECTOR)
     if len(head) < _SECTOR or not head.startswith(_PRIMARY):
         raise NoSlot("it has no volume descriptor of an ISO")
-    at, length = _extent(head[_ROOT_AT:])
+    at, length = extent(head[_ROOT_AT:])
     folder = read(at, min(length, _LARGEST))
-    for record in _records(folder):
-        if _name(record) == NAME:
+    for record in records(folder):
+        if name(record) == NAME:
             return _judged(record, size)
         if _MODE in record:  # its real name, by Rock Ridge
             raise Foreign("it was prepared elsewhere")
@@ -64,13 +64,13 @@ def place(read: Read, size: int) -> int:
 
 
 def _judged(record: bytes, size: int) -> int:
-    at, length = _extent(record)
+    at, length = extent(record)
     if length != SLOT or record[_FLAGS_AT] & _IN_PIECES or at + length > size:
         raise NoSlot(f"its file for a run's words is not one of {SLOT} bytes in one piece")
     return at
 
 
-def _records(folder: bytes) -> Iterator[bytes]:
+def records(folder: bytes) -> Iterator[bytes]:
     """Yield what the directory names; no record crosses a sector, and zeros fill what is left."""
     at = 0
     while at < len(folder):
@@ -84,11 +84,12 @@ def _records(folder: bytes) -> Iterator[bytes]:
         at += length
 
 
-def _name(record: bytes) -> str:
+def name(record: bytes) -> str:
+    """Return what a file or folder is called in the ISO's own directory."""
     return record[_NAME_AT : _NAME_AT + record[_LENGTH_AT]].decode("ascii", "replace")
 
 
-def _extent(record: bytes) -> tuple[int, int]:
+def extent(record: bytes) -> tuple[int, int]:
     """Return at which byte a file or folder begins, and how many it has."""
     first = int.from_bytes(record[2:6], "little")
     return first * _SECTOR, int.from_bytes(record[_SIZE_AT : _SIZE_AT + 4], "little")

@@ -13,6 +13,7 @@ Source: the vendor's `proxmox-auto-install-assistant prepare-iso --pxe`, since 9
 import gzip
 import hashlib
 import io
+import os
 import re
 import struct
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ import pycdlib
 import zstandard
 from pycdlib.pycdlibexception import PyCdlibException, PyCdlibInvalidInput
 
+from actors.drivers import iso_bounds
 from actors.drivers.errors import Refused
 from pxe_stack.iso_slot import NAME, SLOT, slot
 
@@ -104,6 +106,8 @@ def made(source: Path, folder: Path, done: Done = lambda _bytes: None) -> Made:
 
 @contextmanager
 def _opened(source: Path) -> Iterator[Any]:
+    with source.open("rb") as file:
+        iso_bounds.demand(lambda at, length: os.pread(file.fileno(), length, at), _size(file))
     iso = pycdlib.PyCdlib()
     with _judged(source):
         iso.open(str(source))
@@ -115,6 +119,10 @@ def _opened(source: Path) -> Iterator[Any]:
     finally:
         with suppress(PyCdlibException):
             iso.close()
+
+
+def _size(file: IO[bytes]) -> int:
+    return os.fstat(file.fileno()).st_size
 
 
 @contextmanager
