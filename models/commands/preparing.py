@@ -175,7 +175,8 @@ def forget(caller: Caller, preparation: UUID) -> list[str]:
     """Forget an ISO that was prepared, with the image that came of it.
 
     Returns the SHA-256s of blobs that nothing names any more.  Raises NotFound, InUse while a
-    machine has the image, and IllegalTransition while it is being prepared.
+    machine has the image, and IllegalTransition while the ISO is being prepared, as this image or
+    as another.
     """
     with recorded():
         row = _locked(preparation)
@@ -183,10 +184,22 @@ def forget(caller: Caller, preparation: UUID) -> list[str]:
             raise IllegalTransition(
                 "the ISO is being prepared", hint="Wait until that has ended, and ask again."
             )
+        _demand_alone(row)
         _forget_image(caller, row.image_id)
         row.delete_instance()
         _record(caller, "delete", row.id, {"ref": row.ref})
         return _unnamed({row.iso_sha256, *row.parts.values()} - {""})
+
+
+def _demand_alone(row: Preparation) -> None:
+    """Raise IllegalTransition while the files of *row* may be made anew, of the same ISO."""
+    same = Preparation.iso_sha256.in_(["", row.iso_sha256])
+    at_work = Preparation.select().where(same & Preparation.state.in_(_OPEN))
+    if row.parts and (other := at_work.first()) is not None:
+        raise IllegalTransition(
+            f"the same ISO may be what is being prepared as {other.ref}, and its files are shared",
+            hint="Wait until that has ended, and ask again.",
+        )
 
 
 def _forget_image(caller: Caller, image_id: UUID | None) -> None:

@@ -269,6 +269,24 @@ def test_what_a_machine_has_or_what_is_being_prepared_is_not_forgotten(api, cont
     assert api.get("/v1/images/proxmox-9").status_code == 200
 
 
+def test_what_another_preparation_makes_anew_just_now_is_not_dropped_under_it(
+    api, control, iso, folders
+):
+    (folders[1] / "pve.iso").write_bytes(iso)
+    first = asked(api, isoSha256=uploaded(api, iso)).json
+    control()
+    asked(api, isoPath="pve.iso", ref="proxmox-again")
+
+    early = api.delete(f"{ROUTE}/{first['id']}")
+    control()
+    late = api.delete(f"{ROUTE}/{first['id']}")
+
+    assert (early.status_code, early.json["type"].rpartition("/")[2]) == (409, "illegal-transition")
+    assert late.status_code == 200
+    for sha256 in api.get("/v1/images/proxmox-again").json["checksums"].values():
+        assert (folders[0] / place(sha256)).exists()
+
+
 def test_an_image_that_was_forgotten_by_itself_leaves_its_iso_to_be_forgotten(
     api, control, iso, folders
 ):
