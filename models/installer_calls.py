@@ -102,7 +102,7 @@ def home(document: Any) -> Home:
     if not address:
         raise Invalid("want the host's address", field="/ip")
     hardware = _text(told, "hardware_id") or _text(told, "hardwareId")
-    if not hardware:
+    if not any(map(str.isalnum, hardware)):  # it is a part of URLs, where dots lead elsewhere
         raise Invalid("want the host's hardware id", field="/hardware_id")
     return Home(address=address, hardware_id=hardware)
 

@@ -20,13 +20,16 @@ def register(
     service: Peer, errand: Errand, rules: Infrastructure, host: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Have the service know *host*; return what it was told.  Raises Unreachable."""
+    hardware = str(host["hardware_id"])
+    if not any(map(str.isalnum, hardware)):  # dots would lead to another path
+        raise Unreachable(f"{hardware!r} is no hardware id by which a host is told there")
     ours = str(host["server_type"])
     theirs = rules.server_types.get(ours, "" if rules.server_types else ours)
     if ours and not theirs:
         raise Unreachable(f"the map of server types does not say what {ours} is called there")
     body = {key: host[key] for key in ("hostname", "ip", "hardware_id")} | {"server_type": theirs}
     try:
-        ask(service, errand, "PUT", f"/hosts/{quote(body['hardware_id'], safe='')}", body=body)
+        ask(service, errand, "PUT", f"/hosts/{quote(hardware, safe='')}", body=body)
     except Refused as exc:
         raise Unreachable(str(exc)) from exc
     return {"told": body}

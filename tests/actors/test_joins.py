@@ -226,6 +226,16 @@ def test_a_type_that_the_map_lacks_is_told_and_nothing_is_sent(service):
     assert service.seen == []
 
 
+@pytest.mark.parametrize("hardware", ["", ".", "..", "../.."])
+def test_a_hardware_id_that_would_lead_to_another_path_is_told_and_nothing_is_sent(
+    service, hardware
+):
+    with pytest.raises(Unreachable, match="is no hardware id"):
+        register(service, HOST | {"hardware_id": hardware})
+
+    assert service.seen == []
+
+
 @pytest.mark.parametrize(("types", "sent"), [({}, "minisforum-ms-01"), ({"a": "b"}, "")])
 def test_a_host_without_a_type_and_a_service_without_a_map_are_told_as_they_are(
     service, types, sent

@@ -126,6 +126,8 @@ def test_a_first_boot_tells_its_address_and_its_hardware():
         ({"ip": 7, "hardware_id": "u-1"}, "/ip"),
         ({"ip": "10.0.0.7"}, "/hardware_id"),
         ({"ip": "10.0.0.7", "hardware_id": "a\nb"}, "/hardware_id"),
+        ({"ip": "10.0.0.7", "hardware_id": ".."}, "/hardware_id"),
+        ({"ip": "10.0.0.7", "hardware_id": "../.."}, "/hardware_id"),
     ],
 )
 def test_a_first_boot_that_says_half_of_it_is_refused_at_the_field(document, field):
