@@ -67,6 +67,17 @@ NO_TYPE: Final = Hardware()
 """Where no server type says anything."""
 
 
+def shown(params: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what a workflow was asked with, without the text of its server type.
+
+    That may hold the hash of a password, or the key of a subscription.
+    """
+    told = params.get("hardware")
+    if not isinstance(told, Mapping):
+        return params
+    return {**params, "hardware": {key: told[key] for key in told if key != "answer"}}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ours:
     """What Sprout decides for one rebuild; URLs may hold slots.

@@ -14,7 +14,7 @@ from edge import access, auth, refusals
 from edge.api import writing
 from edge.api.contract import answered, operation, resource
 from edge.api.fields import Answer, Body, Line, Listing, Page, Path, Reason, SortOf, example
-from models import lists, queries
+from models import answering, lists, queries
 from models.commands import asks, confirming
 from models.kinds import Kind, Progress
 from models.paging import Part
@@ -133,11 +133,12 @@ class Workflow(Answer):
             **{name: getattr(view, name) for name in cls.model_fields if name not in _OWN},
             state=view.progress,
             step_index=view.index,
+            params=dict(answering.shown(view.params)),
             steps=_steps(view.kind, _traits(view.params), view.index, view.progress),
         )
 
 
-_OWN: Final = frozenset({"state", "step_index", "steps"})
+_OWN: Final = frozenset({"state", "step_index", "params", "steps"})
 
 
 def _traits(params: Mapping[str, Any]) -> frozenset[str]:
@@ -164,7 +165,11 @@ def written(document: Mapping[str, Any]) -> writing.Plain:
     """Return what Workflow writes, of a document of `models.documents`."""
     traits = _traits(document["params"])
     stands = (Kind(document["kind"]), traits, document["index"], Progress(document["progress"]))
-    told = {"state": document["progress"], "step_index": document["index"]}
+    told = {
+        "state": document["progress"],
+        "step_index": document["index"],
+        "params": answering.shown(document["params"]),
+    }
     return _written({**document, **told, "steps": _steps(*stands)})
 
 

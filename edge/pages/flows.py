@@ -11,7 +11,7 @@ from flask.typing import ResponseReturnValue
 from edge.access import does, may
 from edge.api import workflows
 from edge.pages import frame, listing, progress
-from models import captions, lists, queries
+from models import answering, captions, lists, queries
 from models.kinds import Kind, Progress
 from models.steps import Step, StepKind
 from models.views import WorkflowView
@@ -64,7 +64,7 @@ def page(workflow: UUID, **more: object) -> str:
         log=progress.log(rows, whole="whole" in request.args),
         output=progress.output(rows),
         here=request.full_path.rstrip("?"),
-        params=_told(flow.params),
+        params=_told(answering.shown(flow.params)),
         evidence=lists.evidence(machine.id, workflow_id=flow.id),
         tone=progress.TONES[flow.progress],
         to_confirm=_to_confirm(flow),

@@ -260,6 +260,39 @@ def test_a_host_whose_firmware_cannot_carry_the_iso_is_booted_with_what_fetches_
         assert "/pxe-init.cpio" in other
 
 
+def test_what_a_server_type_tells_the_installer_alone_is_shown_to_nobody(api, proxmox, types):
+    answer = """
+  answer: |
+    [global]
+    root-password-hashed = "$6$of-the-type$hash"
+    subscription-key = "pve2c-0123456789"
+"""
+    write(types, TYPES.replace("management_nic: enp2s0\n", f"management_nic: enp2s0{answer}"))
+    server_types.follow_file(types)
+    flow = api.post("/api/hosts/pve-01/rebuild").json["id"]
+    with borrowed():
+        walks.advance(UUID(flow), rendering.documents)
+        told = str(Plan.get().body)
+    ways = (
+        *(f"/v1/workflows/{flow}", "/v1/workflows", "/api/hosts/pve-01", "/v1/machines/pve-01"),
+        *(
+            "/v1/machines",
+            "/v1/audit",
+            "/v1/events",
+            f"/workflows/{flow}",
+            f"/machines/{proxmox['id']}",
+        ),
+    )
+
+    answers = {path: api.get(path) for path in ways}
+
+    assert ("$6$of-the-type$hash" in told, "pve2c-0123456789" in told) == (True, True)
+    assert {path: each.status_code for path, each in answers.items()} == dict.fromkeys(ways, 200)
+    shown = [p for p, each in answers.items() if "of-the-type" in each.text or "pve2c" in each.text]
+    assert shown == []
+    assert answers[ways[0]].json["params"]["hardware"]["boot_disk"] == "/dev/nvme0n1"
+
+
 def test_a_rebuild_ends_by_what_is_set_for_hosts(api, proxmox):
     providing.choose((), "rack.example", hosts=[Trait.CLUSTER, Trait.INFRASTRUCTURE])
     try:
