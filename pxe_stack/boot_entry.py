@@ -84,7 +84,7 @@ def _entry(sources: Sources, request: Request, mac: str, dialect: Dialect) -> An
             strange(sources, request, "unknown-mac", None, path=f"/{dialect.entry}/{mac[:64]}")
         return text(dialect.unknown())
     entry = f"/{dialect.entry}/{known.plan.mac}"
-    here = known.is_at(request.client)
+    here = _is_here(sources, request, known)
     if here and known.opens(Access.SCRIPT) and was_seen(sources, known):
         url = bootplan.url(known.plan, sources.key, Access.SCRIPT, dialect.script)
         return text(dialect.chain(url, f"{known.plan.boot_base_url}{entry}/{TROUBLE}"))
@@ -92,11 +92,21 @@ def _entry(sources: Sources, request: Request, mac: str, dialect: Dialect) -> An
     return text(dialect.local(sources.boot_url))
 
 
+def _is_here(sources: Sources, request: Request, known: Known) -> bool:
+    """Whether it is the machine that asks, as far as can be known here.
+
+    Where this site hears no DHCP, and another server gives the addresses, nobody tells which one
+    the machine has: any of its network may be it.
+    """
+    is_here = known.is_at if sources.dhcp_on else known.may_be_at
+    return is_here(request.client)
+
+
 def _trouble(sources: Sources, request: Request, mac: str, name: str) -> Answer:
     if name != TROUBLE:
         return plain(HTTPStatus.NOT_FOUND)
     _, known = _named(sources, mac)
-    if known is None or not known.is_at(request.client):
+    if known is None or not _is_here(sources, request, known):
         strange(sources, request, "trouble-of-a-stranger", known, path="/ipxe/*/trouble")
     else:
         tell_trouble(sources, request, known, Seen.BOOT_TROUBLE)

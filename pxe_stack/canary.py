@@ -78,7 +78,9 @@ def _asked(target: Target, listen_s: float) -> list[Heard]:
 
 def _played(client: Client, heard: Sequence[Heard], target: Target) -> list[Finding]:
     if target.interface is None:
-        return [] if client.ipxe else [_loaded(client, _usual(client, target), "", target)]
+        usual = _usual(client, target)
+        unserved = client.ipxe or not ("://" in usual or target.tftp_address)
+        return [] if unserved else [_loaded(client, usual, "", target)]
     ours = [each for each in heard if each.ours and each.server == target.address]
     if target.mode is Mode.OFF:
         level = Level.FAILED if ours else Level.OK

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
+from typing import Final
 from uuid import UUID
 
 from models.bootnet import Mode
@@ -13,6 +14,9 @@ from pxe_stack import moment
 from pxe_stack.directory import Held, Known, StoredFile, is_fresh
 from pxe_stack.moment import Moment
 from pxe_stack.store import JOURNAL, PLANS, JournalStore, PlanStore
+
+_ANOTHERS: Final = frozenset({Mode.PROXY, Mode.OFF})
+"""Modes of networks whose addresses another server gives."""
 
 
 class SiteDirectory:
@@ -70,7 +74,7 @@ class SiteDirectory:
         version = self._plans.version()
         if version != self._version:
             networks = self._plans.networks()
-            self._elsewhere = tuple(each.cidr for each in networks if each.mode is Mode.PROXY)
+            self._elsewhere = tuple(each.cidr for each in networks if each.mode in _ANOTHERS)
             self._version = version
         return self._elsewhere
 

@@ -12,8 +12,9 @@ first-boot script, the installer's report, phone-home.  Register it and ask for 
 
   URL               where Sprout is reached, such as http://192.168.1.5:8080
   MAC               of the host, such as 52:54:00:12:34:56
-  --from ADDRESS    the address of this machine to call from: a site that is not told of DHCP knows
-                    a host by the address that GET /api/hosts/HOST has as its ip
+  --from ADDRESS    the address of this machine to call from, where it has several: it must be of
+                    the host's network.  Where Sprout answers DHCP (pxe: enabled: true), it leads
+                    nobody to a boot script whom it has not heard there
   SPROUT_API_TOKEN  with it, how Sprout takes each step is shown, and the end is waited for
 
 exit status: 0 all was taken, 1 it was answered otherwise than it should, 2 the command line is
@@ -76,7 +77,7 @@ boot_script() {
         grep -q '^kernel ' "$tmp/script" && return
         next=$(sed -n 's,^chain .*\(http[^ ]*/boot/[^ ]*\).*,\1,p' "$tmp/script" | head -n 1)
         [ -n "$next" ] || die 3 "$(sed -n 's/^echo \(Sprout.*\)/\1/p' "$tmp/script" | head -n 1)" \
-            "(is its rebuild asked for, and is this the host's address: --from?)"
+            "(is its rebuild asked for, are we in its network, and is pxe.enabled false?)"
     done
     die 1 'boot script: it only leads to others'
 }

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import typer
 
@@ -21,6 +22,7 @@ from edge.cli.local.up import Step, Up
 from edge.cli.sites import enrolment
 
 MISUSED: Final = 2
+_ANY: Final = "0.0.0.0"  # noqa: S104 - compared only
 _PASSWORD: Final = variable("admin_password_hash")
 
 
@@ -81,6 +83,7 @@ class Premises:
         env = {
             variable("enrolment_file"): str(enrolled),
             variable("artifact_dir"): str(self._settings.data_dir / "site-artifacts"),
+            **served_at(self._settings, self._told),
         }
         started.start(started.process("site", core, env=env))
 
@@ -96,6 +99,19 @@ class Premises:
         elif found["dhcpMode"] != wanted["dhcpMode"]:
             change = {"version": found["version"], "dhcpMode": wanted["dhcpMode"]}
             api.call("PATCH", f"/v1/networks/{found['id']}", body=change)
+
+
+def served_at(settings: Settings, told: Provisioning) -> dict[str, str]:
+    """Return the variable by which the site knows its URL, where no network card tells it.
+
+    That is the host of the public URL, unless the environment says where boot HTTP listens.
+    """
+    said = settings.boot_advertise_url or str(settings.boot_bind_addr) != _ANY
+    if told.pxe.enabled or said:
+        return {}
+    host = urlsplit(told.server.public_url).hostname or ""
+    named = f"[{host}]" if ":" in host else host
+    return {variable("boot_advertise_url"): f"http://{named}:{settings.boot_port}"}
 
 
 def lan(told: Provisioning) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import pytest
 import typer
 
 from config import provisioning
+from config.settings import Settings
 from edge import passwords
 from edge.cli import premises
 from tests.services import from_file
@@ -80,6 +81,29 @@ def test_the_lan_is_a_network_whose_addresses_are_another_servers(enabled, mode)
         "rangeEnd": "10.1.0.2",
         "dhcpMode": mode,
     }
+
+
+SERVED = [
+    ("http://192.168.1.5:8080", {}, "http://192.168.1.5:8099"),
+    ("https://sprout.example", {}, "http://sprout.example:8099"),
+    ("http://[fd00::5]:8080", {}, "http://[fd00::5]:8099"),
+    ("http://192.168.1.5:8080", {"SPROUT_BOOT_BIND_ADDR": "127.0.0.1"}, None),
+    ("http://192.168.1.5:8080", {"SPROUT_BOOT_ADVERTISE_URL": "http://boot"}, None),
+]
+
+
+@pytest.mark.parametrize(("url", "variables", "served"), SERVED)
+def test_without_pxe_hosts_are_served_at_the_host_of_the_public_url(alone, url, variables, served):
+    os.environ.update({"SPROUT_BOOT_PORT": "8099", **variables})
+    told = {
+        "server": {"public_url": url},
+        "pxe": {"enabled": False},
+        "credentials": {"root_password_hash": "$6$a$b"},
+    }
+
+    found = premises.served_at(Settings.load(), provisioning.parsed(told))
+
+    assert found.get("SPROUT_BOOT_ADVERTISE_URL") == served
 
 
 @pytest.mark.services

@@ -29,15 +29,19 @@ def stores(tmp_path):
     opened.close()
 
 
-@pytest.fixture
-def ask(stores):
-    sources = make.sources(stores, dhcp_on=True, clock=lambda: 10.0)
+def asking(stores, **changes):
+    sources = make.sources(stores, clock=lambda: 10.0, **changes)
 
     def asked(path, client, method="GET"):
         request = Request(method=method, path=path, client=client)
         return boot.answer(sources, request).body.decode()
 
     return asked
+
+
+@pytest.fixture
+def ask(stores):
+    return asking(stores, dhcp_on=True)
 
 
 def path(access, name):
@@ -78,6 +82,33 @@ def test_the_entry_without_a_token_leads_on_only_from_the_address_that_was_heard
     assert "nothing to install" in before
     assert "/boot/" in ask(entry, THEIRS)
     assert "nothing to install" in ask(entry, OTHER)
+
+
+@pytest.fixture
+def unheard(stores):
+    """A site that hears no DHCP, of a network on which it says no word of it."""
+    off = network(Mode.OFF, pool_first=None, pool_last=None)
+    stores.plans.put_networks([off], version=2)
+    return asking(stores, dhcp_on=False)
+
+
+@pytest.mark.parametrize("client", [THEIRS, make.ADDRESS])
+@pytest.mark.parametrize("entry", [f"/ipxe/{make.MAC}", f"/grub/grub.cfg-01-{make.MAC}"])
+def test_where_dhcp_is_off_a_machine_boots_from_any_address_of_its_network(unheard, entry, client):
+    assert "/boot/" in unheard(entry, client)
+    assert unheard(path(Access.SCRIPT, "script"), client).startswith("#!ipxe\nkernel")
+
+
+@pytest.mark.parametrize("what", [f"/ipxe/{make.MAC}", path(Access.SCRIPT, "script")])
+def test_where_dhcp_is_off_it_boots_from_nowhere_else(unheard, what):
+    assert "nothing to install" in unheard(what, FAR)
+
+
+def test_a_site_that_hears_dhcp_leads_nobody_on_whom_it_has_not_heard(stores):
+    stores.plans.put_networks([network(Mode.OFF, pool_first=None, pool_last=None)], version=2)
+    ask = asking(stores, dhcp_on=True)
+
+    assert "nothing to install" in ask(f"/ipxe/{make.MAC}", THEIRS)
 
 
 def test_who_takes_another_address_is_there_and_nowhere_else(stores):

@@ -279,6 +279,15 @@ def test_where_no_dhcp_is_ours_the_loaders_are_fetched_all_the_same(site):
         assert ("x64", "offer") not in found
 
 
+def test_where_there_is_no_tftp_no_loader_is_looked_for_there(site):
+    with serving(site, "http", "files"):
+        report, found = checked(site, interface=None, address=None, tftp_address=None)
+
+        assert report.ok
+        assert ("x64", "loader") not in found
+        assert found["http-x64", "loader"].level is Level.OK
+
+
 def test_a_canary_cannot_confirm_an_address(site):
     with serving(site, "dhcp") as boot:
         told(boot, Mode.FULL)
