@@ -45,6 +45,7 @@ class Errand(StrEnum):
     IMAGE_PREPARE = "image-prepare"
     CLUSTER_JOIN = "cluster-join"
     INFRASTRUCTURE_REGISTER = "infrastructure-register"
+    RUN_KEY_REMOVE = "run-key-remove"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

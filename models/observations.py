@@ -57,6 +57,8 @@ class Seen(StrEnum):
     WIPED = "wiped"
     PHONED_HOME = "phoned-home"
     HOME_SUSPECT = "home-suspect"
+    KEY_REMOVED = "key-removed"
+    KEY_LEFT = "key-left"
     STRANGE_REQUEST = "strange-request"
     PLAN_SERVED = "plan-served"
     PLAN_REFUSED = "plan-refused"

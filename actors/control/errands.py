@@ -59,6 +59,7 @@ DOERS: Final[Mapping[Errand, Doer]] = MappingProxyType(
         Errand.IMAGE_PREPARE: isos.prepare,
         Errand.CLUSTER_JOIN: joins.joiner(_key_of),
         Errand.INFRASTRUCTURE_REGISTER: joins.register,
+        Errand.RUN_KEY_REMOVE: joins.leaver(_key_of),
         **provisions.DOERS,
     }
 )

@@ -1,4 +1,7 @@
-"""The errands that bring a host into its cluster, and into the Infrastructure service."""
+"""The errands that bring a host into its cluster, and into the Infrastructure service.
+
+One more takes the key of a rebuild from a host that came to neither.
+"""
 
 from collections.abc import Callable, Mapping
 from ipaddress import IPv4Network
@@ -9,10 +12,11 @@ import structlog
 
 from actors.control.errand import Doer, Job, Means
 from actors.control.provisions import asked, token_of
-from actors.drivers import dial, infrastructure, join, outbound, reach, ssh
+from actors.drivers import dial, infrastructure, join, leftover_key, outbound, reach, ssh
 from actors.drivers.dial import Dial
 from actors.drivers.errors import Refused, Unreachable
 from actors.drivers.join import Plan, Way
+from actors.drivers.leftover_key import Leaving
 from actors.drivers.providers import Peer
 from actors.drivers.reach import Rules
 from actors.drivers.ssh_keys import Login
@@ -47,6 +51,36 @@ def joiner(key_of: KeyOf, connect: Dial | None = None) -> Doer:
         return join.join(plan, connect or dial.within(lambda: _ANY), job.deadline.within(JOIN_S))
 
     return run
+
+
+def leaver(key_of: KeyOf, connect: Dial | None = None) -> Doer:
+    """Return what takes the key of a rebuild that ended badly from its host."""
+
+    def run(job: Job, means: Means) -> Mapping[str, Any]:
+        told = job.held.params
+        private = key_of(UUID(told["run"]))
+        if private is None:
+            raise Refused("its private half is gone from here already")
+        member = _member(means.cluster, told["known"]) if means.cluster is not None else {}
+        what = Leaving(
+            name=told["node"],
+            host=_host(told["host"]),
+            key=Login(user=ssh_access.USER, private_key=private),
+            member=lambda: _way(member, means),
+            pause=lambda seconds: _pause(job, seconds),
+        )
+        leftover_key.leave(what, connect or dial.within(lambda: _ANY), job.deadline.within(JOIN_S))
+        return {"key_gone": True}
+
+    return run
+
+
+def _way(member: Mapping[str, Any], means: Means) -> Way | None:
+    """Return how the cluster's *member* is logged in to; None where there is none, or no key."""
+    access = means.cluster
+    if not member or access is None or not access.ssh_key:
+        return None
+    return Way(host=_host(member), login=_site(access, means))
 
 
 def _plan(job: Job, access: Access, means: Means, private: Secret) -> Plan:

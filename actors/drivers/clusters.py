@@ -167,7 +167,10 @@ class Node:
 
     def forget(self, key: str) -> None:
         """Take the public *key* out of all files of root's keys."""
-        self.demand("removing a key", _with_key(key, _WITHOUT, *KEY_FILES))
+        self.demand(
+            f"removing the key of this rebuild from {self.name}",
+            _with_key(key, _WITHOUT, *KEY_FILES),
+        )
 
     def holding(self, key: str) -> list[str]:
         """Return the files that let *key* in."""

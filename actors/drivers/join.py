@@ -77,9 +77,12 @@ def join(plan: Plan, dial: Dial, deadline: Deadline) -> dict[str, Any]:
         except DomainError as exc:
             raise Refused(exc.hinted) from exc
         nodes = (here,) if there is None else (here, there)
-        _forget_key(plan, nodes)
+        plan.tell("removing the key of this rebuild")
+        forget_key(plan.key, nodes, plan.pause)
         its = here.cluster()
-    _demand_refused(plan, dial, deadline)
+    for way in (plan.host, plan.member):
+        if way is not None:
+            demand_refused(Way(host=way.host, login=plan.host.login), dial, deadline)
     return _result(plan, its, here, moves)
 
 
@@ -174,30 +177,27 @@ def _wait(plan: Plan, settle: Deadline, said: str) -> None:
 # --- the key ---
 
 
-def _forget_key(plan: Plan, nodes: tuple[Node, ...]) -> None:
-    """Remove the run's key wherever it may lie.  Raises Unsuccessful where it stays."""
-    plan.tell("removing the key of this rebuild")
+def forget_key(key: str, nodes: tuple[Node, ...], pause: Callable[[float], None]) -> None:
+    """Remove the run's *key* wherever it may lie.  Raises Unsuccessful where it stays."""
     left: list[str] = []
     for _ in range(_TIMES):
         for node in nodes:
-            node.forget(plan.key)
-        left = [f"{file} of {node.name}" for node in nodes for file in node.holding(plan.key)]
+            node.forget(key)
+        left = [f"{file} of {node.name}" for node in nodes for file in node.holding(key)]
         if not left:
             return
-        plan.pause(LOOK_S)
+        pause(LOOK_S)
     raise Unsuccessful(f"the key of this rebuild cannot be removed: it is in {', '.join(left)}")
 
 
-def _demand_refused(plan: Plan, dial: Dial, deadline: Deadline) -> None:
-    """Return if neither node lets the run's key in.  Raises Unsuccessful where one does."""
-    ways = [plan.host.host] if plan.member is None else [plan.host.host, plan.member.host]
-    for host in ways:
-        try:
-            with ssh.session(host, plan.host.login, dial, deadline):
-                pass
-        except NotLetIn:
-            continue
-        raise Unsuccessful(f"the key of this rebuild is removed, and {host.address} lets it in")
+def demand_refused(way: Way, dial: Dial, deadline: Deadline) -> None:
+    """Return if a node does not let the run's key in.  Raises Unsuccessful where it does."""
+    try:
+        with ssh.session(way.host, way.login, dial, deadline):
+            pass
+    except NotLetIn:
+        return
+    raise Unsuccessful(f"the key of this rebuild is removed, and {way.host.address} lets it in")
 
 
 def _result(plan: Plan, its: Cluster | None, here: Node, moves: list[str]) -> dict[str, Any]:

@@ -20,11 +20,15 @@ ORDER BY e.finished_at DESC LIMIT 256"""
 
 def wanted(machine: Machine, flow: Workflow, _key: str) -> dict[str, Any]:
     """Return what the join of *machine* is told.  Raises NotReady."""
+    return {"lane": LANE, **reached(machine, flow)}
+
+
+def reached(machine: Machine, flow: Workflow) -> dict[str, Any]:
+    """Return how *machine*, and a node of its cluster, are logged in to.  Raises NotReady."""
     host = {"address": _address(machine, flow), "keys": _keys(machine)}
     if flow.run_id is None or not (host["address"] and host["keys"]):
         raise NotReady(f"{machine.hostname} has no address, or no host key, that is known")
     return {
-        "lane": LANE,
         "node": node(machine),
         "run": str(flow.run_id),
         "host": host,

@@ -109,14 +109,22 @@ def _saved(machine: Machine) -> None:
     machine.save()
 
 
-def noted(
-    machine: Machine, kind: Seen, data: dict[str, Any], *, flow: Workflow | None = None
+def noted(  # what, of which machine, and of which workflow and run
+    machine: Machine,
+    kind: Seen,
+    data: dict[str, Any],
+    *,
+    flow: Workflow | None = None,
+    run: UUID | None = None,
 ) -> None:
-    """Add a row of control's own to the machine's timeline, and tell the pages."""
+    """Add a row of control's own to the machine's timeline, and tell the pages.
+
+    It is of *run*, or of the machine's newest.
+    """
     Observation.record(
         machine_id=machine.id,
         site_id=machine.site_id,
-        run_id=machine.run_id,
+        run_id=machine.run_id if run is None else run,
         workflow_id=None if flow is None else flow.id,
         source=(Source.OPERATOR if kind in _SAID else Source.CONTROL).value,
         kind=kind.value,

@@ -9,7 +9,15 @@ from types import MappingProxyType
 from typing import Final
 from uuid import UUID
 
-from models.commands import handing_out, holdings, integrations, preparing, providing, walks
+from models.commands import (
+    handing_out,
+    holdings,
+    integrations,
+    leftover_keys,
+    preparing,
+    providing,
+    walks,
+)
 from models.commands.moves import locked, now
 from models.commands.runs import Render
 from models.database import database
@@ -34,6 +42,7 @@ ENDS: Final[Mapping[Name, End]] = MappingProxyType(
         Name.DNS_REMOVE: holdings.undone,
         Name.MACHINES_ALLOCATE: handing_out.ended,
         Name.MACHINE_RELEASE: holdings.undone,
+        Name.RUN_KEY_REMOVE: leftover_keys.ended,
     }
 )
 """What follows the end of errands that are no workflow's; nothing, where a name is not in it."""

@@ -19,9 +19,9 @@ from models.commands import (
     events,
     holdings,
     inventories,
+    leftover_keys,
     providing,
     releasing,
-    run_keys,
     runs,
     tasks,
 )
@@ -33,7 +33,7 @@ from models.errors import DomainError, NotReady
 from models.kinds import Kind, Progress
 from models.lifecycle import Event
 from models.observations import Seen
-from models.steps import Decision, Step, StepKind, Table
+from models.steps import Decision, Party, Step, StepKind, Table
 from models.tables import Agent, Machine, Observation, Run, Task, Workflow
 from models.workflows import INSTALLS, of_params
 
@@ -134,7 +134,8 @@ def _judge(walk: Walk) -> None:
             _begin(walk, again, attempt)
             drive(walk)
         case GiveUp(lost):
-            why = walk.flow.detail or f"no sign of {lost.expects}"
+            missed = "nobody did this in time:" if lost.party is Party.PERSON else "no sign of"
+            why = walk.flow.detail or f"{missed} {lost.expects}"
             _fail(walk, f"{lost.name}: {why}", by=REAPER)
         case _:
             drive(walk)
@@ -302,7 +303,7 @@ def _close_run(machine: Machine, flow: Workflow) -> None:
     if flow.run_id is None:
         return
     Run.update(ended_at=now(), phase=machine.phase).where(Run.id == flow.run_id).execute()
-    run_keys.forget(flow.run_id)
+    leftover_keys.close(machine, flow)
     runs.withdraw(machine, request_id=flow.request_id)
 
 

@@ -2,19 +2,10 @@
 calls over real HTTP, then its join over a real sshd, by the key that its answer held.
 """
 
-import math
-import socket
-
 import pytest
 
-from actors.control import errands as runner
-from actors.control import joins
-from actors.control.errand import Job, Means
-from actors.drivers.deadline import Deadline
-from config.clusters import Access, Infrastructure
-from config.secrets import Secret
 from models import host_log
-from models.commands import errands, outcomes, providing, run_keys
+from models.commands import providing, run_keys
 from models.errands import Errand as Name
 from models.host_events import Word
 from models.lifecycle import State
@@ -22,16 +13,12 @@ from models.phases import ORDER
 from models.steps import Trait
 from models.tables import Errand, Machine, RunKey, Task, Workflow
 from tests.actors.provider_lab import chosen_nothing
-from tests.models import make
-from tests.models.test_installer_calls import INSTALLED
-from tests.models.test_proxmox import Host, webhook
+from tests.actors.rebuild_lab import Control, installed
+from tests.models.test_proxmox import Host
 from tests.pxe_stack import web
-from tests.services import provider, pve
-from tests.services.provider import TOKEN
+from tests.services import provider
 
 pytestmark = pytest.mark.services
-
-SECRETS = {"PASSWORD": Secret(pve.PASSWORD), "T": Secret(TOKEN)}
 
 
 @pytest.fixture
@@ -48,48 +35,11 @@ def service():
         yield made
 
 
-def installed(host, world):
-    """Boot *host*, and have it be what its answer says; return the node that it is then."""
-    answer = host.boot()
-    keys = answer["global"]["root-ssh-keys"]
-    node = world.node("pve1", host.plan.addressing.address, *keys)
-    host.call("POST", webhook(answer), INSTALLED | {"ssh-public-host-keys": node.sshd.keys})
-    host.home()
-    return node
-
-
-class Control:
-    """What does errands."""
-
-    def __init__(self, service, node):
-        self.node = node
-        self.doers = {**runner.DOERS, Name.CLUSTER_JOIN: joins.joiner(run_keys.private, self.dial)}
-        self.means = Means(
-            resolvers={"env": SECRETS.__getitem__},
-            cluster=Access(name="lab", password="env:PASSWORD"),
-            infrastructure=Infrastructure(
-                url=service.url, token="env:T", server_types={"minisforum-ms-01": "7"}
-            ),
-        )
-
-    def dial(self, address, _port, seconds):
-        assert address == self.node.sshd.address
-        return socket.create_connection((address, self.node.sshd.port), timeout=seconds)
-
-    def do(self):
-        """Do what waits; return its name and how it ended."""
-        held = errands.take(self.doers)
-        job = Job(held, Deadline.after(300), math.inf)
-        ended = runner.Runner(self.means, self.doers)._done(job)
-        outcomes.settle(held, ended, make.render)
-        return held.name, ended.done
-
-
 def test_a_host_is_rebuilt_joins_and_is_ready_and_its_key_is_nowhere(host, service, pve_world):
     Machine.update(server_type="minisforum-ms-01").execute()
     flow = host.rebuild()
     node = installed(host, pve_world)
-    control = Control(service, node)
+    control = Control(pve_world, service=service)
     private = run_keys.private(host.plan.run).reveal()
 
     done = [control.do(), control.do()]
@@ -115,7 +65,8 @@ def test_a_host_is_rebuilt_joins_and_is_ready_and_its_key_is_nowhere(host, servi
 def test_each_state_of_a_rebuild_is_told_once_and_in_order(host, service, pve_world):
     Machine.update(server_type="minisforum-ms-01").execute()
     flow = host.rebuild()
-    control = Control(service, installed(host, pve_world))
+    installed(host, pve_world)
+    control = Control(pve_world, service=service)
     control.do()
     control.do()
 
@@ -127,18 +78,21 @@ def test_each_state_of_a_rebuild_is_told_once_and_in_order(host, service, pve_wo
     assert {each["operation_id"] for each in operations} == {str(flow)}
 
 
-def test_a_host_whose_join_is_refused_has_failed_with_the_reason_and_its_key_is_gone_here(
-    host, service, pve_world
+def test_a_host_whose_join_is_refused_has_failed_with_the_reason_and_its_key_is_nowhere(
+    host, pve_world
 ):
     flow = host.rebuild()
     node = installed(host, pve_world)
     (node.pve / "corosync.conf").touch()
+    control = Control(pve_world)
 
-    assert Control(service, node).do() == (Name.CLUSTER_JOIN, False)
+    assert control.do() == (Name.CLUSTER_JOIN, False)
 
     ended = Workflow.get_by_id(flow)
     assert (ended.state, host.view.state) == ("failed", State.FAILED)
     assert "pve1 has a corosync.conf already" in ended.detail
+    assert control.do() == (Name.RUN_KEY_REMOVE, True)
+    assert host.plan.ssh_key.split()[1] not in node.root_keys()
     assert RunKey.select().count() == 0
 
 
