@@ -5,17 +5,18 @@ nobody, before a machine is switched on.
 from collections.abc import Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from models import installers as rules
 from models import queries
 from models.answering import NO_TYPE, Hardware
 from models.commands import root_password
+from models.commands.hosts import PROFILE, Choice
 from models.errors import Invalid, NotFound
 from models.installers import Installer
-from models.views import ImageView, MachineView, ProfileView
-from pxe_stack import installers, render
+from models.views import ImageView, MachineView
+from pxe_stack import installers, proxmox, render
 
 _OF_IMAGE: Final = "/imageRef"
 _FIELDS: Final[Mapping[str, str]] = MappingProxyType(
@@ -44,15 +45,38 @@ def demand_fit(
     except NotFound:
         return
     try:
-        installers.of(Installer(image.installer), _order(machine, image, profile, hardware))
+        order = _order(machine, image, profile.cloud_config_template, hardware)
+        order = replace(order, ssh_keys=tuple(profile.ssh_keys))
+        installers.of(Installer(image.installer), order)
     except Invalid as exc:
         where = f"{image.ref} with the profile {profile.ref}"
         field = _FIELDS.get(exc.field, exc.field)
         raise Invalid(f"image {where}: {exc}", field=field, hint=exc.hint) from exc
 
 
+def disks(host: MachineView, chosen: Choice) -> str:
+    """Return which disks a rebuild of *host* wipes, as its answer would say it.
+
+    Raises Invalid where no answer would come about, and NotFound.
+    """
+    try:
+        template = queries.profile(chosen.profile_ref).cloud_config_template
+    except NotFound:
+        template = PROFILE
+    image = queries.image(chosen.image_ref)
+    answer = proxmox.answer(_order(host, image, template, chosen.hardware))
+    return _named(answer["disk-setup"])
+
+
+def _named(setup: Mapping[str, Any]) -> str:
+    if "disk-list" in setup:
+        return ", ".join(setup["disk-list"])
+    how = " and " if setup.get("filter-match") == "all" else " or "
+    return f"the disks with {how.join(f'{k}={v}' for k, v in setup['filter'].items())}"
+
+
 def _order(
-    machine: MachineView, image: ImageView, profile: ProfileView, hardware: Hardware
+    machine: MachineView, image: ImageView, template: str, hardware: Hardware
 ) -> render.Order:
     paths = ("kernel_path", "initrd_path", "image_path", "iso_path")
     named = {path: getattr(image, path) for path in paths if getattr(image, path)}
@@ -68,8 +92,7 @@ def _order(
         ),
         older_media=image.older_media,
         kernel_args=tuple(image.kernel_args),
-        cloud_config_template=profile.cloud_config_template,
-        ssh_keys=tuple(profile.ssh_keys),
+        cloud_config_template=template,
         disk_serial=disk.get("serial"),
         hardware=hardware,
         password_hash=root_password.chosen().reveal(),

@@ -14,7 +14,7 @@ from typing import Final
 from models.errors import IllegalTransition, NotReady
 from models.lifecycle import State
 from models.observations import Seen
-from models.phases import Phase
+from models.phases import Phase, phase_of
 from models.steps import Step, StepKind
 from models.views import MachineView
 
@@ -110,6 +110,12 @@ def joins(steps: Sequence[Step], index: int) -> bool:
     """Whether at *index* something was begun on the host, or about it, since it phoned home."""
     home = [number for number, step in enumerate(steps) if step.until is Seen.PHONED_HOME]
     return bool(home) and any(step.kind in _DOES for step in steps[home[-1] + 1 : index + 1])
+
+
+def reached(steps: Sequence[Step], index: int) -> Phase:
+    """Return the furthest state of an operation of *steps* that stands, or ended, at *index*."""
+    seen = [step.until for step in steps[:index] if step.until is not None]
+    return state_of(State.PROVISIONING, phase_of(seen), steps, index)
 
 
 def standing(machine: MachineView) -> Phase:

@@ -39,6 +39,17 @@ _AT_REST: Final[Mapping[State, tuple[str, str]]] = MappingProxyType(
 )
 """States in which nothing is waited for: how to say so, and what can be done next."""
 
+_HOST_AT_REST: Final[Mapping[State, tuple[str, str]]] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            (State.REGISTERED, State.AVAILABLE, State.ALLOCATED),
+            ("it is registered", "sprout hosts rebuild {name}"),
+        ),
+        State.ACTIVE: ("it is ready", "sprout ssh {name}"),
+    }
+)
+"""The same of hosts, where it differs."""
+
 _REMEDY: Final[Mapping[str, str]] = MappingProxyType(
     {
         "plan-served": "See that its files lie unchanged at the site, or where the image says.",
@@ -84,7 +95,7 @@ def why(
             sentence=sentence + (_LEFT_ON if _is_left_on(flow) else ""),
             waiting=False,
             evidence=evidence,
-            next_action=f"Mend the cause, then ask again: sprout machines {_verb(machine)}",
+            next_action=f"Mend the cause, then ask again: sprout {_verb(machine)}",
         )
     if allocator and machine.state is State.ALLOCATED:
         return Why(
@@ -112,7 +123,8 @@ def _last(flow: WorkflowView | None) -> str:
 
 
 def _at_rest(machine: MachineView) -> tuple[str, str]:
-    words, action = _AT_REST.get(machine.state, (f"it is {machine.state}", ""))
+    known = _AT_REST if machine.server_type is None else {**_AT_REST, **_HOST_AT_REST}
+    words, action = known.get(machine.state, (f"it is {machine.state}", ""))
     if machine.state is State.ACTIVE and machine.labels.get("simulated") == "true":
         return words, "sprout machines timeline {name}"  # there is no system to log in to
     return words, action
@@ -174,9 +186,12 @@ def _remedy(flow: WorkflowView) -> str:
 
 
 def _verb(machine: MachineView) -> str:
+    """Return what to ask again: of a host, whatever failed, to be rebuilt."""
+    if machine.server_type is not None:
+        return f"hosts rebuild {machine.hostname}"
     flow = machine.workflow
     kind = "provision" if flow is None else flow.kind.value
-    return f"{kind} {machine.hostname}"
+    return f"machines {kind} {machine.hostname}"
 
 
 def _evidence(timeline: Sequence[ObservationView], now: datetime) -> str:

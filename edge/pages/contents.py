@@ -15,6 +15,7 @@ from edge.pages import (
     fleet,
     flows,
     frame,
+    hosts,
     isos,
     jobs,
     ledger,
@@ -27,6 +28,7 @@ from models.database import borrowed
 BLUEPRINTS: Final[tuple[Blueprint, ...]] = (
     fleet.blueprint,
     machine.blueprint,
+    hosts.blueprint,
     asking.blueprint,
     allocating.blueprint,
     entering.blueprint,

@@ -1,6 +1,7 @@
 """The machines, as tiles or as a table: which is looked at stands in the URL."""
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from flask import Blueprint, render_template
 from flask.typing import ResponseReturnValue
@@ -11,10 +12,17 @@ from edge.api.machine_forms import MachineFilter
 from edge.pages import discovered, frame, listing
 from edge.pages.tiles import tile
 from edge.wording import TONES
-from models import queries
+from models import lists, queries
+from models.commands import server_types
+from models.commands.hosts import PROXMOX
 from models.discoveries import ARCHITECTURES
+from models.errors import NotReady
+from models.paging import Ask
 
 blueprint: Final = Blueprint("fleet", __name__)
+
+MOST: Final = 100
+"""Images among which that of hosts is looked for."""
 
 SORTS: Final = (
     ("hostname", "Host name"),
@@ -45,6 +53,24 @@ def index() -> ResponseReturnValue:
         architectures=ARCHITECTURES,
         may_register=sites_for("machine.create") != frozenset(),
         may_site=may("site.create"),
+        **_hosting(),
         commands=frame.commands("/v1/machines", "sprout machines list", wanted.given),
         **discovered.newest(),
     )
+
+
+def _hosting() -> Mapping[str, Any]:
+    """Return what the page says of hosts: nothing where there are no server types."""
+    try:
+        kinds = server_types.in_force()
+    except NotReady:
+        kinds = {}
+    if not kinds or sites_for("host.create") == frozenset():
+        return {"may_host": False}
+    images = (each.name for each in lists.images(ask=Ask(limit=MOST)) if each.installer == PROXMOX)
+    return {
+        "may_host": True,
+        "first_kind": next(iter(kinds)),
+        "proxmox": next(images, ""),
+        "may_upload": may("image-preparation.create"),
+    }

@@ -1,7 +1,8 @@
 """Workflows, and one of them: its steps, who acts, its log, the way to stop it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
@@ -10,7 +11,7 @@ from flask.typing import ResponseReturnValue
 
 from edge.access import does, may
 from edge.api import workflows
-from edge.pages import frame, listing, progress
+from edge.pages import frame, listing, progress, standing
 from models import answering, captions, lists, queries
 from models.kinds import Kind, Progress
 from models.steps import Step, StepKind
@@ -47,16 +48,26 @@ def show(workflow: UUID) -> ResponseReturnValue:
     return page(workflow)
 
 
+@blueprint.get("/ops/<uuid:workflow>")
+@does("workflow.read")
+def operation(workflow: UUID) -> ResponseReturnValue:
+    """Show one operation of a host, which is its workflow."""
+    return page(workflow)
+
+
 def page(workflow: UUID, **more: object) -> str:
     """Return the page of one workflow; *more* is what came of a form on it."""
     flow = queries.workflow(workflow)
     machine = queries.machine(flow.machine_id)
     rows, now = queries.log(flow, limit=progress.ROWS), datetime.now(UTC)
     path = f"/v1/workflows/{flow.id}"
+    ended = flow.finished_at or now
     return render_template(
         "flow.html",
         flow=flow,
         machine=machine,
+        called=standing.called(flow.kind, machine),
+        took=max(0.0, (ended - flow.created_at).total_seconds()),
         why=why(machine, queries.agents(flow.site_id), rows, now)
         if machine.workflow is not None and machine.workflow.id == flow.id
         else None,
@@ -94,7 +105,25 @@ def _told(params: Mapping[str, Any]) -> list[tuple[str, str]]:
         for name, each in params.items()
         if each and not name.endswith("_id") and name not in _OURS
     }
-    disk = named.get("disk")
-    if isinstance(disk, dict):
-        named["disk"] = ", ".join(f"{name} {each}" for name, each in disk.items() if each)
-    return progress.fields(named)
+    for name, each in params.items():
+        if isinstance(each, dict) and name in named:
+            named |= _FLAT.get(name, _alone)(name, each)
+    return [row for row in progress.fields(named) if row[1]]
+
+
+def _in_one(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: ", ".join(f"{each} {value}" for each, value in values.items() if value)}
+
+
+def _each(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: "", **values}
+
+
+def _alone(_name: str, _values: Mapping[str, Any]) -> dict[str, Any]:
+    return {}
+
+
+_FLAT: Final[Mapping[str, Callable[[str, Mapping[str, Any]], dict[str, Any]]]] = MappingProxyType(
+    {"disk": _in_one, "hardware": _each}
+)
+"""How what has parts is told: its parts in a row, or each by its own name."""

@@ -141,12 +141,17 @@ def _wrong(name: str, what: str) -> Fault | None:
 def _refused(
     template: str, form: Form, exc: DomainError | Unreadable, more: Mapping[str, Any]
 ) -> ResponseReturnValue:
-    faults = exc.faults if isinstance(exc, Unreadable) else (Fault(exc.field, str(exc), exc.hint),)
+    faults = exc.faults if isinstance(exc, Unreadable) else faults_of(exc)
     if isinstance(exc, Forbidden):
         problems.kept(exc)
     status = status_of(type(exc))
     refusals.record(code=exc.code, status=status, pointers=[fault.pointer for fault in faults])
     return shown(template, form.refused(faults), **more), status
+
+
+def faults_of(exc: DomainError) -> Sequence[Fault]:
+    """Return what *exc* says is wrong, each at its place."""
+    return [Fault(each.field, str(each), each.hint) for each in (exc, *exc.also)]
 
 
 def _begun(text: str) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from flask import request, url_for
 
 from edge import access, auth
+from edge.pages import standing
 from edge.wording import age, duration, size
 from models import lists
 from models.commands import policy_source, server_types
@@ -45,6 +46,7 @@ RAIL: Final = (
 _UNDER: Final[Mapping[str, str]] = MappingProxyType(
     {
         "machine": "fleet",
+        "host": "fleet",
         "jobs": "places",
         "asking": "fleet",
         "asking.approve": "consents",
@@ -52,6 +54,7 @@ _UNDER: Final[Mapping[str, str]] = MappingProxyType(
         "entering.site": "places",
         "entering.network": "places",
         "shelves": "places",
+        "isos": "places",
         "allocating": "places",
     }
 )
@@ -150,7 +153,24 @@ def _age(at: datetime) -> str:
     return age((datetime.now(UTC) - at).total_seconds())
 
 
+def _far(at: datetime) -> str:
+    """Return how far off *at* is where nobody counts seconds, "" where that is."""
+    left = (at - datetime.now(UTC)).total_seconds()
+    return f"in {duration(left)}" if left >= FAR_S else ""
+
+
+FAR_S: Final = 7200
+"""Seconds from which on a deadline is told in hours."""
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
-    {"age": _age, "exact": exact, "duration": duration, "size": size, "difference": sentence}
+    {
+        "age": _age,
+        "called": standing.called,
+        "exact": exact,
+        "far": _far,
+        "duration": duration,
+        "size": size,
+        "difference": sentence,
+    }
 )
 """What templates turn values into words with."""

@@ -9,12 +9,13 @@ from flask import Blueprint, render_template, request
 from flask.typing import ResponseReturnValue
 
 from edge.access import does, may
-from edge.pages import frame, progress
+from edge.pages import frame, progress, standing
 from edge.pages.tiles import tile
 from edge.wording import size
-from models import lists, queries
+from models import boards, lists, queries
 from models.actions import ACTIONS, ALLOCATE, Action
 from models.commands import handing_out
+from models.kinds import Kind
 from models.paging import Ask
 from models.views import EvidenceView, MachineView
 from models.why import why
@@ -34,11 +35,16 @@ blueprint: Final = Blueprint("machine", __name__)
 @does("machine.read")
 def show(machine: UUID) -> ResponseReturnValue:
     """Show one machine."""
-    view = queries.machine(machine)
+    return page(queries.machine(machine))
+
+
+def page(view: MachineView) -> str:
+    """Return the page of one machine, with what it is as a host where it is one."""
     rows = queries.timeline(view.id, limit=progress.ROWS)
     agents = queries.agents(view.site_id)
     now = datetime.now(UTC)
     flow = view.workflow
+    operations = lists.workflows(machine_id=view.id, ask=Ask(limit=OPERATIONS))
     return render_template(
         "machine.html",
         machine=view,
@@ -49,13 +55,22 @@ def show(machine: UUID) -> ResponseReturnValue:
         facts=_facts(view),
         log=progress.log(rows, whole="whole" in request.args),
         here=request.full_path.rstrip("?"),
-        operations=lists.workflows(machine_id=view.id, ask=Ask(limit=OPERATIONS)),
+        operations=operations,
+        host=standing.of(view, operations),
         evidence=_evidence(view),
         tones=progress.TONES,
         verbs=_verbs(view),
         may_cancel=may("workflow.cancel", view.site_id),
-        commands=frame.commands(f"/v1/machines/{view.id}", f"sprout machines show {view.hostname}"),
+        commands=_commands(view),
     )
+
+
+def _commands(machine: MachineView) -> list[str]:
+    if machine.server_type is None:
+        path, command = f"/v1/machines/{machine.id}", f"sprout machines show {machine.hostname}"
+    else:
+        path, command = f"/api/hosts/{machine.id}", f"sprout hosts show {machine.hostname}"
+    return frame.commands(path, command)
 
 
 def _verbs(machine: MachineView) -> list[tuple[str, Action]]:
@@ -63,10 +78,26 @@ def _verbs(machine: MachineView) -> list[tuple[str, Action]]:
     return [
         (name, action)
         for name, action in ACTIONS.items()
-        if name != ALLOCATE
+        if name not in _elsewhere(machine)
         and machine.state in action.states
         and may(f"machine.{name}", machine.site_id)
     ]
+
+
+def _elsewhere(machine: MachineView) -> frozenset[str]:
+    """Return the verbs that the page does not offer: a host is rebuilt, and needs nothing before.
+
+    Nobody is asked to switch what has no BMC, where a rebuild would ask him.
+    """
+    if machine.server_type is None:
+        return frozenset({ALLOCATE})
+    return _NOT_OF_HOSTS | (frozenset() if boards.driven(machine.bmc) else _BY_BMC)
+
+
+_NOT_OF_HOSTS: Final = frozenset({ALLOCATE, Kind.COMMISSION, Kind.PROVISION, Kind.REPROVISION})
+_BY_BMC: Final = frozenset(
+    {Kind.IMAGE, Kind.BOOT_SOURCE, Kind.POWER_ON, Kind.POWER_OFF, Kind.REBOOT}
+)
 
 
 def _evidence(machine: MachineView) -> Mapping[UUID, list[EvidenceView]]:

@@ -76,18 +76,22 @@ class Outlook:
     given: Sequence[ApprovalView]
 
 
-def of(machine: MachineView, verb: str, asked: Mapping[str, Any]) -> Outlook:
-    """Return what would come of *verb*, asked of *machine* with *asked*."""
+def of(machine: MachineView, verb: str, asked: Mapping[str, Any], *, disks: str = "") -> Outlook:
+    """Return what would come of *verb*, asked of *machine* with *asked*.
+
+    *disks* are those that an installer is told to wipe; "": what is known of the machine says it.
+    """
     kind = Kind(verb)
     prospect = foresight.of(auth.caller(), machine.id, kind, asked)
     given = _good(machine, verb)
     wanted = consent(machine, verb)
     switches = any(step.task is not None for step in prospect.table.steps)
     by_hand = "" if not switches or boards.driven(machine.bmc) else _BY_HAND
+    told = [("Disk to overwrite", disks)] if disks else _disks(machine, kind, prospect, asked)
     return Outlook(
-        happens=_happens(machine, kind, prospect) + by_hand,
+        happens=_happens(kind, prospect, disks or _disk(machine)) + by_hand,
         facts=[
-            *_disks(machine, kind, prospect, asked),
+            *told,
             *_address(machine, prospect),
             *_time(prospect),
         ],
@@ -141,10 +145,10 @@ def _disk(machine: MachineView) -> str:
     return f"the disk {', '.join(named)}" if named else "its disk"
 
 
-def _happens(machine: MachineView, kind: Kind, prospect: Prospect) -> str:
+def _happens(kind: Kind, prospect: Prospect, disk: str) -> str:
     if kind is Kind.RELEASE and not prospect.wipes:
         return _LEFT
-    return _HAPPENS[kind].format(disk=_disk(machine))
+    return _HAPPENS[kind].format(disk=disk)
 
 
 def _disks(

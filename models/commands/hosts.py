@@ -47,7 +47,8 @@ source = "from-dhcp"
 """What the installer is told until somebody changes the profile: name, keys, callbacks and the root
 password are Sprout's to decide, and a server type wins."""
 
-_PROFILE: Final = "#cloud-config\nproxmox: |\n" + indent(ANSWER, "  ")
+PROFILE: Final = "#cloud-config\nproxmox: |\n" + indent(ANSWER, "  ")
+"""The template of the profile that hosts have unless another is."""
 
 _NAMED: Final = "another host or machine of this site has this name"
 _HINT: Final = "Choose another, or use the one that exists."
@@ -120,7 +121,10 @@ def _at_mac(exc: Taken) -> Taken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:
-    """What a rebuild installs: references, and what the server type says."""
+    """What a rebuild installs: references, and what the server type says.
+
+    The profile may have to be made yet.
+    """
 
     image_ref: str
     profile_ref: str
@@ -128,10 +132,18 @@ class Choice:
 
 
 def choice(caller: Caller, host: MachineView, *, installer: str = PROXMOX) -> Choice:
-    """Return what a rebuild of *host* installs, if its state and its server type allow one.
+    """Return what a rebuild of *host* installs, with its profile made where that is missing.
 
     Raises IllegalTransition, Unknown for a server type that is gone, or NotReady.
     """
+    chosen = foreseen(host, installer=installer)
+    if host.profile_ref is None:
+        _make_profile(caller)
+    return chosen
+
+
+def foreseen(host: MachineView, *, installer: str = PROXMOX) -> Choice:
+    """Return the same, and make nothing."""
     hosts.next_state(hosts.standing(host), Move.REBUILD)
     kind = server_types.named(host.server_type or "", field="")
     rows = Image.select(Image.ref, Image.is_default).where(
@@ -140,20 +152,19 @@ def choice(caller: Caller, host: MachineView, *, installer: str = PROXMOX) -> Ch
     found = [Candidate(ref=row.ref, is_default=row.is_default) for row in rows.order_by(Image.ref)]
     return Choice(
         image_ref=hosts.chosen_image(found),
-        profile_ref=host.profile_ref or _profile(caller),
+        profile_ref=host.profile_ref or PROXMOX,
         hardware=Hardware.of(kind.stated()),
     )
 
 
-def _profile(caller: Caller) -> str:
-    """Return the profile of hosts, made where it is missing; it may be changed like any other."""
+def _make_profile(caller: Caller) -> None:
+    """Make the profile of hosts where it is missing; it may be changed like any other."""
     with database.atomic():
         if Profile.get_or_none(Profile.ref == PROXMOX) is None:
             by = Caller(name="system", request_id=caller.request_id)
             inventory.create_profile(
-                by, ref=PROXMOX, name="Proxmox VE", cloud_config_template=_PROFILE, ssh_keys=[]
+                by, ref=PROXMOX, name="Proxmox VE", cloud_config_template=PROFILE, ssh_keys=[]
             )
-    return PROXMOX
 
 
 def rebuild(

@@ -63,12 +63,15 @@ class Host:
         inventory.create_profile(
             make.ADA, ref="pve", name="Proxmox VE", cloud_config_template=PROFILE, ssh_keys=[]
         )
-        cards = [make.interface(CARDS[0]), make.interface(CARDS[1], "eth1", pxe=False)]
-        self.machine = make.machine(self.id, "pve1", cards, bmc=None, root_disk=None)
+        self.machine = self.registered()
         self.agent = make.Agent(self.id)
         Agent.delete().execute()
         self.agent.id = boots.AGENT
         self.agent.register()
+
+    def registered(self):
+        cards = [make.interface(CARDS[0]), make.interface(CARDS[1], "eth1", pxe=False)]
+        return make.machine(self.id, "pve1", cards, bmc=None, root_disk=None)
 
     def ask(self, hardware=TYPE):
         return asks.provision(
@@ -77,11 +80,15 @@ class Host:
 
     def rebuild(self):
         flow = self.ask()
+        self.take_up(flow)
+        return flow
+
+    def take_up(self, flow):
+        """Have control take *flow* up, and the site hold its plan."""
         walks.advance(flow, rendering.documents)
         self.plan = BootPlan.decode(Plan.get().body)
         self.site.stores.plans.put(self.plan)
         self.agent.report(Seen.PLAN_SERVED, self.machine, run=self.plan.run)
-        return flow
 
     def call(self, method, path, document=None, source=None):
         body = b"" if document is None else json.dumps(document).encode()
@@ -116,7 +123,14 @@ class Host:
 
     def boot(self):
         """Go from the entry to the answer, and return it."""
+        self.netboot()
+        return self.ask_for_answer()
+
+    def netboot(self):
         self.script = self.installer.boot(self.plan.boot_base_url).script
+        self.relay()
+
+    def ask_for_answer(self):
         answer = self.installer.ask(Mode(f"{self.plan.boot_base_url}/api/boot/answer"))
         self.relay()
         return answer
