@@ -17,9 +17,10 @@ from playwright.sync_api import Browser, Page, StorageState, sync_playwright
 from models import database as pool
 from models import queries
 from models.migrations import runner
+from tests.edge import racked
 from tests.edge.browser import FLAGS, sign_in_url
 from tests.edge.conftest import Edge, hearing, serving, variables
-from tests.screenshots import rack
+from tests.screenshots import hosts, rack
 from tests.services import postgres
 
 WIDTHS = (360, 900, 1600)
@@ -62,6 +63,20 @@ def pages(shown: Mapping[str, UUID]) -> Mapping[str, str]:
         "site-degraded": "/sites/ams-2",
         "audit": "/audit",
         "new-machine": "/sites/fra-1/new-machine",
+        **{
+            name: f"/hosts/{each}"
+            for name, each in shown.items()
+            if name.partition("-")[0] == "host"
+        },
+        "operation": f"/ops/{shown['operation']}",
+        "operation-failed": f"/ops/{shown['operation-failed']}",
+        "rebuild": f"/hosts/{shown['host-ready']}/rebuild",
+        "delete-host": f"/hosts/{shown['host-registered']}/delete",
+        "new-host": "/new-host",
+        "hosts": "/?siteId=home",
+        "hosts-table": "/?siteId=home&view=table",
+        "isos": "/isos",
+        "new-iso": "/new-iso",
         "images": "/images",
         "image": "/images/debian-12",
         "profile": "/profiles/plain",
@@ -72,14 +87,17 @@ def pages(shown: Mapping[str, UUID]) -> Mapping[str, str]:
 
 
 @contextmanager
-def filled() -> Iterator[tuple[str, Mapping[str, UUID]]]:
-    """A database with a rack in it: its URL, and what has pages of its own."""
+def filled(folder: Path) -> Iterator[tuple[str, Mapping[str, UUID]]]:
+    """A database with a rack in it: its URL, and what has pages of its own.
+
+    *folder* is where the file of server types is written.
+    """
     with postgres.running() as server:
         url = server.fresh_database()
         pool.configure(url, connections=4)
         runner.migrate()
         with pool.borrowed():
-            shown = rack.enter(url)
+            shown = {**rack.enter(url), **hosts.enter(folder)}
             assert len(queries.counts()) > 0
         yield url, shown
         pool.database.close_all()
@@ -137,12 +155,17 @@ def main() -> None:
     told = parser.parse_args()
     told.folder.mkdir(parents=True, exist_ok=True)
     KEPT.mkdir(exist_ok=True)
-    with filled() as (url, shown), tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, filled(Path(name)) as (url, shown):
         home = Path(name)
         paths = pages(shown)
         if told.only:
             paths = {name: paths[name] for name in told.only.split(",")}
-        settings = variables(url, home) | {"PATH": os.environ["PATH"]}
+        settings = variables(url, home) | {
+            "PATH": os.environ["PATH"],
+            "SPROUT_SERVER_TYPES_FILE": str(home / "server-types.yaml"),
+            "SPROUT_PROXMOX_ROOT_PASSWORD_HASH": racked.HASH,
+            "SPROUT_SITE_ID": "home",
+        }
         with (
             hearing(settings, home),
             serving(settings, home) as edge,
