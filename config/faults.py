@@ -17,6 +17,7 @@ _MOST: Final = 20_000
 _CURES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "missing": "Add it.",
+        "wanted": "Add it.",
         "bool_parsing": "Write true or false.",
         "bool_type": "Write true or false.",
         "literal_error": "Write one of them.",

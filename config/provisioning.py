@@ -7,7 +7,8 @@ relative to the file.
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Network
 from pathlib import Path
-from typing import Annotated, Any, Final, Self, get_args
+from types import MappingProxyType
+from typing import Annotated, Any, Final, LiteralString, Self, get_args
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -21,7 +22,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from config import faults
 from config.faults import Fault, Place
@@ -94,6 +95,20 @@ class Pxe(_Part):
         return self
 
 
+_WANTS: Final[Mapping[str, Sequence[str]]] = MappingProxyType(
+    {
+        "join_fingerprint": ("existing_node",),
+        "cluster": ("ssh_key",),
+        "existing_node": ("cluster", "join_fingerprint", "node_keys", "ssh_key"),
+    }
+)
+"""What hosts cannot join a cluster without, by what is said of it."""
+
+
+def _lacks(key: str, why: LiteralString) -> InitErrorDetails:
+    return {"type": PydanticCustomError("wanted", why), "loc": (key,), "input": None}
+
+
 class Proxmox(_Part):
     cluster: Cluster = Field("", description="The cluster's name; empty: hosts join none.")
     existing_node: Node = Field(
@@ -115,11 +130,16 @@ class Proxmox(_Part):
     )
 
     @model_validator(mode="after")
-    def _pinned(self) -> Self:
-        if bool(self.existing_node) != bool(self.join_fingerprint):
-            raise ValueError("existing_node and join_fingerprint go together")
-        if self.existing_node and not (self.cluster and self.node_keys):
-            raise ValueError("existing_node wants cluster and node_keys too")
+    def _whole(self) -> Self:
+        lacking = {
+            wanted: f"{key} wants it too"
+            for key, others in _WANTS.items()
+            for wanted in others
+            if getattr(self, key) and not getattr(self, wanted)
+        }
+        if lacking:
+            wrong = [_lacks(key, why) for key, why in lacking.items()]
+            raise ValidationError.from_exception_data("proxmox", wrong)
         return self
 
 

@@ -73,7 +73,8 @@ def test_every_key_of_the_notes_is_known():
         ("pxe", "eth0", 3, "valid dictionary"),
         ("credentials.root_password_hash", "hunter2", 8, "mkpasswd"),
         ("credentials.ssh_public_key", "ssh-rsa", 9, "no such key"),
-        ("proxmox", {"existing_node": "pve"}, 9, "go together"),
+        ("proxmox", {"join_fingerprint": FINGERPRINT}, 9, "join_fingerprint wants it too"),
+        ("proxmox", {"cluster": "home"}, 9, "cluster wants it too"),
         ("proxmox", {"join_fingerprint": "ab:cd"}, 10, "32 bytes"),
         ("proxmox", {"existing_node": "pve;x", "join_fingerprint": FINGERPRINT}, 10, "host name"),
         ("proxmox", {"cluster": "my home"}, 10, "up to 15 letters"),
@@ -92,6 +93,22 @@ def test_a_fault_is_told_at_its_line_with_a_cure(tmp_path, place, value, line, w
     assert (fault.line, words in fault.what) == (line, True), fault
     assert fault.place.startswith(place.partition(".")[0])
     assert fault.cure.endswith((".", "?"))
+
+
+def test_a_node_to_join_by_wants_all_that_a_join_needs_each_at_its_place(tmp_path):
+    said = {"existing_node": "pve", "node_keys": [], "ssh_key": ""}
+    path = written(tmp_path / "p.yaml", changed("proxmox", said))
+
+    faults = provisioning.found(read(path), path)
+
+    assert [(fault.line, fault.place, fault.cure[:7]) for fault in faults] == [
+        (9, "proxmox.cluster", "Add it."),
+        (9, "proxmox.join_fingerprint", "Add it."),
+        (11, "proxmox.node_keys", "Add it."),
+        (12, "proxmox.ssh_key", "Add it."),
+    ]
+    assert {fault.what for fault in faults} == {"existing_node wants it too"}
+    assert "32 bytes" in faults[1].cure
 
 
 def test_all_faults_are_told_at_once_and_no_value(tmp_path):
