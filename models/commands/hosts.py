@@ -1,5 +1,7 @@
 """What is asked of hosts: each is a machine with a server type, and goes through its verbs."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from textwrap import indent
 from typing import Final
@@ -15,7 +17,7 @@ from models.errors import IllegalTransition, NotFound, Taken
 from models.hosts import Candidate, Move
 from models.kinds import Kind
 from models.lifecycle import State
-from models.tables import Image, Machine, Profile
+from models.tables import Image, Machine, Profile, Workflow
 from models.views import MachineView
 from models.whereabouts import HOSTS, Sites
 
@@ -144,7 +146,8 @@ def choice(caller: Caller, host: MachineView, *, installer: str = PROXMOX) -> Ch
 
 def foreseen(host: MachineView, *, installer: str = PROXMOX) -> Choice:
     """Return the same, and make nothing."""
-    hosts.next_state(hosts.standing(host), Move.REBUILD)
+    with _naming_its_holder(host):
+        hosts.next_state(hosts.standing(host), Move.REBUILD)
     kind = server_types.named(host.server_type or "", field="")
     rows = Image.select(Image.ref, Image.is_default).where(
         (Image.installer == installer) & (Image.architecture == host.architecture)
@@ -179,15 +182,32 @@ def rebuild(
 
     Raises DomainError.
     """
-    return asks.provision(
-        caller,
-        host.id,
-        image_ref=chosen.image_ref,
-        profile_ref=chosen.profile_ref,
-        hardware=chosen.hardware,
-        reason=reason,
-        approval_id=approval_id,
-    )
+    with _naming_its_holder(host):
+        return asks.provision(
+            caller,
+            host.id,
+            image_ref=chosen.image_ref,
+            profile_ref=chosen.profile_ref,
+            hardware=chosen.hardware,
+            reason=reason,
+            approval_id=approval_id,
+        )
+
+
+@contextmanager
+def _naming_its_holder(host: MachineView) -> Iterator[None]:
+    """Name the operation that holds *host* in what is refused meanwhile."""
+    try:
+        yield
+    except IllegalTransition as exc:
+        held = Workflow.first_where(
+            "machine_id = %s AND state = 'running' AND lifecycle", str(host.id)
+        )
+        if held is None:
+            raise
+        raise IllegalTransition(
+            f"{exc}: the operation {held.id} holds it", field=exc.field, hint=exc.hint
+        ) from exc
 
 
 def delete(caller: Caller, host: MachineView) -> None:
@@ -200,9 +220,10 @@ def delete(caller: Caller, host: MachineView) -> None:
             "a host that is ready runs something, and is not forgotten",
             hint=f"Release it first: sprout machines release {host.hostname}",
         )
-    if host.state in _RETIRES:
-        asks.moved(caller, host.id, Kind.RETIRE, reason="the host is deleted")
-    machines.delete_machine(caller, host.id)
+    with _naming_its_holder(host):
+        if host.state in _RETIRES:
+            asks.moved(caller, host.id, Kind.RETIRE, reason="the host is deleted")
+        machines.delete_machine(caller, host.id)
 
 
 _RETIRES: Final = frozenset({State.AVAILABLE, State.FAILED})

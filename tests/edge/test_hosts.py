@@ -380,12 +380,35 @@ def test_a_rebuild_is_a_provision_workflow_of_the_machine(api, buildable):
 
 
 def test_a_host_that_is_being_rebuilt_is_not_rebuilt_again(api, buildable):
-    api.post("/api/hosts/pve-01/rebuild")
+    begun = api.post("/api/hosts/pve-01/rebuild").json
 
     again = api.post("/api/hosts/pve-01/rebuild")
 
     assert (again.status_code, again.json["type"]) == (409, "/problems/illegal-transition")
+    assert again.json["detail"].endswith(f": the operation {begun['id']} holds it")
     assert again.json["errors"][0]["hint"] == "From pxe_ready it can: cancel."
+
+
+def test_of_rebuilds_that_are_asked_at_once_one_begins_and_the_others_name_it(app, api, buildable):
+    def rebuilt(_):
+        return Api(app).post("/api/hosts/pve-01/rebuild")
+
+    with ThreadPoolExecutor(4) as callers:
+        answers = list(callers.map(rebuilt, range(4)))
+
+    [begun] = [each.json["id"] for each in answers if each.status_code == 202]
+    refused = [each for each in answers if each.status_code != 202]
+    assert [each.status_code for each in refused] == [409] * 3
+    assert all(f"the operation {begun} holds it" in each.json["detail"] for each in refused)
+
+
+def test_a_host_that_an_operation_holds_is_not_forgotten_and_it_is_named(api, buildable):
+    begun = api.post("/api/hosts/pve-01/rebuild").json
+
+    held = api.delete("/api/hosts/pve-01")
+
+    assert held.status_code == 409
+    assert f"the operation {begun['id']} holds it" in held.json["detail"]
 
 
 def test_a_rebuild_that_is_cancelled_fails_the_host_and_frees_it(api, buildable):
