@@ -15,7 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import SettingsConfigDict
 
-from config.hosting import Hosting
+from config.hosting import Fingerprint, Hosting
 from config.values import (
     Addresses,
     Commas,
@@ -175,6 +175,11 @@ class Settings(Hosting):
     boot_port: int = Field(8081, ge=1, le=65535, description="Port of boot HTTP and artifacts.")
     boot_advertise_url: WebUrl = Field(
         "", description="Boot URL as machines see it; empty: the serving address and port."
+    )
+    boot_cert_fingerprint: Fingerprint = Field(
+        "",
+        description="SHA-256 of the certificate behind a boot URL of https, colons between its 32 "
+        "bytes: what the Proxmox VE installer and its first boot pin. Empty: authorities vouch.",
     )
     boot_proxies: Addresses = Field(
         (),

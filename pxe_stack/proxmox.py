@@ -60,8 +60,8 @@ def documents(order: Order) -> tuple[Document, ...]:
     made = {
         ANSWER_TOML: ("application/toml", toml.dump(told)),
         ANSWER_JSON: ("application/json", f"{json.dumps(told, indent=1)}\n"),
-        FIRST_BOOT: ("text/x-shellscript", first_boot()),
-        WORDS: ("application/toml", words()),
+        FIRST_BOOT: ("text/x-shellscript", first_boot(order.pin)),
+        WORDS: ("application/toml", words(order.pin)),
     }
     return render.bounded(
         *parts.started(order, _kernel(order, "initrd"), _kernel(order), beside=_beside(order)),
@@ -109,6 +109,7 @@ def answer(order: Order) -> dict[str, Any]:
         password_hash=order.password_hash,
         installed_url=f"{_BASE}{_HOST}/installed{_BY_RUN}{slot('run.token.callback')}",
         first_boot_url=f"{_BASE}{_HOST}/{FIRST_BOOT}{_BY_RUN}{slot('run.token.seed')}",
+        fingerprint=order.pin,
         usual={**_USUAL, "mailto": f"root@{fqdn}".lower()},
     )
     made = _composed(_profile(order), _hardware(order), ours)
@@ -127,17 +128,20 @@ def _composed(profile: str, hardware: Hardware, ours: Ours) -> dict[str, Any]:
         raise Invalid(str(exc), field=seeds.FIELD, hint=exc.hint) from None
 
 
-def words() -> str:
+def words(pin: str = "") -> str:
     """Return what the installer reads in its ISO, with slots: at most `iso_slot.SLOT` bytes."""
+    pinned = {"cert_fingerprint": pin} if pin else {}
     bearer = f"{slot('run.id')}:{slot('run.token.seed')}"
-    asked = toml.dump({"http": {"url": f"{render.BASE}/api/boot/answer", "token": bearer}})
+    asked = toml.dump(
+        {"http": {"url": f"{render.BASE}/api/boot/answer", "token": bearer, **pinned}}
+    )
     return f'mode = "http"\n\n{asked}'
 
 
-def first_boot() -> str:
+def first_boot(pin: str = "") -> str:
     """Return the script that the installed system runs until it could phone home."""
     url = f"{render.BASE}{_HOST}/phone-home{_BY_RUN}{slot('run.token.callback')}"
-    return render.ours("installers/proxmox.sh", home_url=url)
+    return render.ours("installers/proxmox.sh", home_url=url, pin=pin)
 
 
 def _slotted(text: str) -> str:

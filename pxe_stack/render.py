@@ -63,7 +63,7 @@ class Order:
 
     Paths are below /artifacts/; *image_size* and *disk_min_bytes* in bytes; *kernel_args* one word
     each.  *disk_serial* and *disk_wwn* may be empty, though not both, where no *hardware* names a
-    disk.
+    disk.  *pin*: SHA-256 of the certificate behind its URLs, where they are of https.
     """
 
     hostname: str
@@ -84,6 +84,7 @@ class Order:
     cloud_config_template: str = ""
     ssh_keys: tuple[str, ...] = ()
     hardware: Hardware = NO_TYPE
+    pin: str = ""
     password_hash: str = field(default="", repr=False)
     doing: str = INSTALLING
 

@@ -28,6 +28,7 @@ def _install(intent: Intent) -> tuple[Document, ...]:
         cloud_config_template=intent.cloud_config_template,
         ssh_keys=intent.ssh_keys,
         hardware=Hardware.of(intent.hardware),
+        pin=intent.pin,
         password_hash=root_password.chosen().reveal(),
         disk_min_bytes=intent.disk["min_bytes"] or intent.image_bytes,
     )

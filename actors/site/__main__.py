@@ -253,6 +253,7 @@ def _setup(settings: Settings, enrolled: Enrolment, where: Place, tls: "Tls | No
         artifact_dir=settings.artifact_dir,
         broker_url=_broker_url(settings, enrolled),
         boot_base_url=where.boot_url,
+        boot_pin=settings.boot_cert_fingerprint,
         services=where.services,
         rules=reach.bmc(settings.bmc_networks, settings.bmc_ca_file),
         reach=reach.integration(settings.outbound_allow, settings.outbound_ca_file),

@@ -44,7 +44,7 @@ from actors.site.tasks import Bench
 from actors.site.uplink import Uplink, Voice
 from actors.site.waking import Waking
 from config import secrets
-from models import ssh_access
+from models import boot_pins, ssh_access
 from models.bootplan import BootPlan
 from models.errors import Denied, DomainError, Invalid
 from models.messages import SPOKEN, Actor, Envelope, Kind, agent_queue, opened
@@ -86,6 +86,7 @@ class Setup:
     artifact_dir: Path
     broker_url: str = field(repr=False)
     boot_base_url: str
+    boot_pin: str = ""
     services: frozenset[str]
     rules: Rules
     resolvers: Mapping[str, secrets.Resolver] = field(repr=False)
@@ -182,10 +183,14 @@ class Agent:
             "version": _version(),
             "speaks": sorted(SPOKEN),
             "capabilities": self._capabilities(),
-            "advertise": {"boot_base_url": self._setup.boot_base_url, **self._certifies()},
+            "advertise": {**self._boots(), **self._certifies()},
             "incarnation": str(self.journal.incarnation),
             "asked": self.clock.ask(),
         }
+
+    def _boots(self) -> dict[str, str]:
+        pin = {boot_pins.ADVERTISED: self._setup.boot_pin} if self._setup.boot_pin else {}
+        return {"boot_base_url": self._setup.boot_base_url, **pin}
 
     def pulse(self) -> dict[str, Any]:
         """Return what a heartbeat says."""

@@ -6,7 +6,7 @@ from ipaddress import IPv4Network
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from models import installers
+from models import boot_pins, installers
 from models.bootplan import Action, Addressing, BootPlan, Document, File
 from models.commands import addresses, agents, identities, remote, run_keys
 from models.commands.moves import now
@@ -64,6 +64,7 @@ class Intent:
     ssh_keys: tuple[str, ...] = ()
     hardware: Mapping[str, str] = field(default_factory=dict)
     disk: Mapping[str, Any] = field(default_factory=dict)
+    pin: str = ""
 
 
 Render = Callable[[Intent], tuple[Document, ...]]
@@ -209,7 +210,9 @@ def opened(machine: Machine, flow: Workflow, boot: Boot, render: Render) -> Boot
     boots = owner(machine)
     run_id = uuid4()
     addressing = _addressing(boot.network, allocation)
+    url = _boot_base_url(boot.network, boots)
     intent = _intent(machine, run_id, boot, mac=interface.mac, addressing=addressing)
+    intent = replace(intent, pin=boot_pins.of(url, boots.advertise))
     documents = _as_approved(flow, render(intent))
     plan = BootPlan(
         machine=machine.id,
@@ -219,7 +222,7 @@ def opened(machine: Machine, flow: Workflow, boot: Boot, render: Render) -> Boot
         version=machine.plan_version + 1,
         action=boot.action,
         addressing=addressing,
-        boot_base_url=_boot_base_url(boot.network, boots),
+        boot_base_url=url,
         run=run_id,
         epoch=machine.epoch + 1,
         owner=boots.id,

@@ -1,5 +1,6 @@
 import threading
 import time
+from dataclasses import replace
 from ipaddress import IPv4Network, ip_network
 from uuid import uuid4
 
@@ -10,7 +11,7 @@ from actors.drivers.reach import Rules
 from actors.site.agent import Agent, Setup, patient
 from actors.site.control_clock import Age
 from actors.site.enrolment import Enrolment
-from models import ssh_access
+from models import boot_pins, ssh_access
 from models.bootnet import BootNetwork
 from models.errors import Denied, Invalid
 from models.messages import Envelope, Kind, sealed
@@ -22,10 +23,10 @@ def live(tmp_path):
     """Start a life of the agent in the same folder; the one before ends."""
     lives = []
 
-    def start():
+    def start(**more):
         for before in lives:
             before.close()
-        lives[:] = [Agent(setup_in(tmp_path))]
+        lives[:] = [Agent(replace(setup_in(tmp_path), **more))]
         return lives[0]
 
     yield start
@@ -114,6 +115,12 @@ def test_a_registration_says_what_control_needs(agent):
     assert said["advertise"]["boot_base_url"] == "http://10.0.0.1:8081"
     assert ssh_access.public_key(said["advertise"]["ssh_ca"])
     assert said["incarnation"] == str(agent.journal.incarnation)
+
+
+def test_a_certificate_before_its_boot_http_is_told_at_registration_where_it_is_set(live):
+    told = [live(**more).greeting()["advertise"] for more in ({"boot_pin": "AB:CD"}, {})]
+
+    assert [each.get(boot_pins.ADVERTISED) for each in told] == ["AB:CD", None]
 
 
 def test_a_heartbeat_carries_the_digest_of_the_plans(agent):

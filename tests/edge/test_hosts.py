@@ -11,7 +11,7 @@ from actors.control import rendering
 from models.commands import hosts, joins, providing, root_password, server_types, walks
 from models.database import borrowed
 from models.steps import Trait
-from models.tables import Machine, Plan, Run, Workflow
+from models.tables import Agent, Machine, Plan, Run, Workflow
 from tests.edge import make
 from tests.edge.conftest import Api, config, create_app
 from tests.models import make as scene
@@ -291,6 +291,24 @@ def test_what_a_server_type_tells_the_installer_alone_is_shown_to_nobody(api, pr
     shown = [p for p, each in answers.items() if "of-the-type" in each.text or "pve2c" in each.text]
     assert shown == []
     assert answers[ways[0]].json["params"]["hardware"]["boot_disk"] == "/dev/nvme0n1"
+
+
+@pytest.mark.parametrize(("scheme", "pinned"), [("https", 4), ("http", 0)])
+def test_a_certificate_before_boot_http_is_pinned_by_what_its_site_says(
+    api, proxmox, scheme, pinned
+):
+    pin = ":".join(["AB"] * 32)
+    told = {"boot_base_url": f"{scheme}://boot.example", "boot_cert_fingerprint": pin}
+    with borrowed():
+        Agent.update(advertise=told).execute()
+
+    flow = api.post("/api/hosts/pve-01/rebuild").json["id"]
+
+    with borrowed():
+        walks.advance(UUID(flow), rendering.documents)
+        documents = {each["name"]: each["body"] for each in Plan.get().body["documents"]}
+    found = [name for name, text in documents.items() if pin in text]
+    assert len(found) == pinned, found
 
 
 def test_a_rebuild_ends_by_what_is_set_for_hosts(api, proxmox):

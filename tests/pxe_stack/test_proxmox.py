@@ -1,8 +1,10 @@
 """What the installer of Proxmox VE is served: its answer, its boot scripts, and its first boot."""
 
+import hashlib
 import json
 import os
 import shutil
+import ssl
 import subprocess
 import threading
 import tomllib
@@ -19,6 +21,7 @@ from models.errors import Invalid
 from models.installers import Installer
 from pxe_stack import installers, iso_slot, proxmox, run_door, toml
 from tests.pxe_stack import installed, make
+from tests.services import certificates
 
 LEAST = '[global]\nroot-password-hashed = "$6$salt$hash"\n'
 TOKENED = bootplan.url(make.plan(), make.KEY, Access.SEED, "x").removesuffix("/x")
@@ -263,16 +266,22 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def first_boot(tmp_path):
-    """Return a function that runs the script against a control that refuses so many times."""
+    """Return a function that runs the script against a control that refuses so many times.
+
+    With *tls* that speaks https, and *pin* is the certificate that the script pins.
+    """
     served = []
 
-    def run(refusals, tries):
+    def run(refusals, tries, tls=None, pin=""):
         control = Control(refusals)
         served.append(control)
+        if tls is not None:
+            control.socket = tls.wrap_socket(control.socket, server_side=True)
         thread = threading.Thread(target=control.serve_forever, args=(0.05,))
         thread.start()
-        plan = make.plan(boot_base_url=f"http://127.0.0.1:{control.server_port}")
-        text = installed.filled(Installer.PROXMOX, proxmox.FIRST_BOOT, order(), plan)
+        scheme = "http" if tls is None else "https"
+        plan = make.plan(boot_base_url=f"{scheme}://127.0.0.1:{control.server_port}")
+        text = installed.filled(Installer.PROXMOX, proxmox.FIRST_BOOT, order(pin=pin), plan)
         script = tmp_path / "first-boot"
         script.write_text(text)
         env = {**os.environ, "SPROUT_TRIES": str(tries), "SPROUT_PAUSE": "0", "no_proxy": "*"}
@@ -306,3 +315,52 @@ def test_a_first_boot_that_nobody_hears_fails_so_that_the_next_one_tries_again(f
 
     assert status != 0
     assert len(told) >= 2
+
+
+PIN = ":".join(["AB"] * 32)
+
+
+def test_a_certificate_is_pinned_wherever_a_host_calls_and_nothing_without_one():
+    pinned, plain = answer(pin=PIN), answer()
+    texts = [
+        installed.filled(Installer.PROXMOX, proxmox.WORDS, order(pin=pin), PLAN)
+        for pin in (PIN, "")
+    ]
+
+    for section in ("post-installation-webhook", "first-boot"):
+        assert pinned[section]["cert-fingerprint"] == PIN
+        assert "cert-fingerprint" not in plain[section]
+    told = [tomllib.loads(each)["http"].get("cert_fingerprint") for each in texts]
+    assert told == [PIN, None]
+    assert len(texts[0]) < iso_slot.SLOT
+
+
+@pytest.mark.parametrize("pin", ["AB", PIN[:-1], f"{PIN}\n", "'; reboot; '", PIN.replace(":", "")])
+def test_what_is_no_fingerprint_is_written_nowhere(pin):
+    with pytest.raises(Invalid):
+        installed.documents(Installer.PROXMOX, order(pin=pin))
+
+
+@pytest.fixture
+def https(tmp_path):
+    """A server's side of TLS with a certificate that nobody knows, and its fingerprint."""
+    signed = certificates.authority(tmp_path).issue("site", hosts=["elsewhere.example"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(signed.cert, signed.key)
+    shown = ssl.PEM_cert_to_DER_cert(signed.cert.read_text())
+    return context, hashlib.sha256(shown).digest().hex(":").upper()
+
+
+def test_a_first_boot_by_https_tells_whoever_has_the_certificate_that_is_pinned(first_boot, https):
+    tls, pin = https
+
+    status, told, _ = first_boot(refusals=0, tries=1, tls=tls, pin=pin)
+
+    assert (status, len(told)) == (0, 1)
+
+
+@pytest.mark.parametrize("pin", [PIN, ""])
+def test_a_first_boot_by_https_tells_nobody_else(first_boot, https, pin):
+    status, told, _ = first_boot(refusals=0, tries=1, tls=https[0], pin=pin)
+
+    assert (status, told) == (1, [])

@@ -4,6 +4,8 @@
 set -u
 
 home='{{ home_url }}'
+# SHA-256 of the certificate behind it; without one, the authorities that this system trusts vouch.
+pin='{{ pin }}'
 
 # Vendors leave zeros where they have no number.
 number() {
@@ -26,8 +28,24 @@ address() {
     printf %s "$found"
 }
 
+# The public key of the certificate that is pinned, as curl wants it; nothing for any other.
+key() {
+    at=$(printf %s "$home" | sed 's,^[a-z]*://,,; s,/.*,,; /:[0-9]*$/!s/$/:443/')
+    shown=$(timeout 30 openssl s_client -connect "$at" </dev/null 2>/dev/null | openssl x509)
+    found=$(printf '%s\n' "$shown" | openssl x509 -noout -fingerprint -sha256 | sed 's/.*=//')
+    [ "$found" = "$pin" ] || return 1
+    printf '%s\n' "$shown" | openssl x509 -noout -pubkey | openssl pkey -pubin -outform der |
+        openssl dgst -sha256 -binary | base64
+}
+
 tell() {
     body="{\"ip\": \"$(address)\", \"hardware_id\": \"$(hardware_id)\"}"
+    if [ -n "$pin" ]; then
+        # What vouches is the key and nothing else: the certificate may be its own authority.
+        pinned=$(key) && curl -fsS --max-time 30 -o /dev/null --insecure \
+            --pinnedpubkey "sha256//$pinned" -H 'Content-Type: application/json' -d "$body" "$home"
+        return
+    fi
     curl -fsS --max-time 30 -o /dev/null -H 'Content-Type: application/json' -d "$body" "$home" ||
         wget -q -T 30 -t 1 -O /dev/null --header 'Content-Type: application/json' \
             --post-data "$body" "$home"
