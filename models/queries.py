@@ -149,8 +149,11 @@ def machines_of(ids: Sequence[UUID]) -> list[MachineView]:
     return machine_views(list(query.objects())) if ids else []
 
 
-def machine(ref: str | UUID) -> MachineView:
-    """Return the machine with this id or host name.  Raises NotFound, also for several."""
+def machine(ref: str | UUID, *, called: str = "machine") -> MachineView:
+    """Return the machine with this id or host name.  Raises NotFound, also for several.
+
+    *called* is the word that it is asked for by.
+    """
     uuid = _uuid(ref)
     where = t.Machine.hostname == str(ref).lower() if uuid is None else t.Machine.id == uuid
     live_first = t.Machine.state == State.RETIRED.value
@@ -161,7 +164,7 @@ def machine(ref: str | UUID) -> MachineView:
             f"{len(named)} machines are called {ref}",
             hint="Use the machine's id: sprout machines list",
         )
-    return machine_views([_one("machine", ref, next(iter(named), None))])[0]
+    return machine_views([_one(called, ref, next(iter(named), None))])[0]
 
 
 def machine_views(rows: list[Any]) -> list[MachineView]:

@@ -44,10 +44,7 @@ def found(kind: str, ref: str, sites: Sites) -> Place:
 
 
 def _listed(kind: str) -> str:
-    return HOSTS if kind == "host" else f"sprout {kind}s list"
-
-
-HOSTS: Final = "GET /api/hosts"
+    return f"sprout {kind}s list"
 
 
 def machine_sites(ids: Collection[UUID]) -> Mapping[UUID, UUID]:

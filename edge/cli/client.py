@@ -44,8 +44,10 @@ EXIT_CODES: Final[Mapping[int, str]] = MappingProxyType(
 class Told(Exception):
     """Something went wrong; the sentence, and what to do next, each on a line.
 
-    *http* is the status of the API's answer, where there was one.
+    *http* is the status of the API's answer, where there was one, and *headers* are its headers.
     """
+
+    headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(
         self, sentence: str, *advice: str, status: int = FAILED, http: int | None = None
@@ -94,9 +96,13 @@ class Api:
         *,
         body: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
+        content: bytes | None = None,
+        given: Mapping[str, str] = MappingProxyType({}),
+        wait_s: float = TIMEOUT_S[1],
     ) -> tuple[Any, Mapping[str, str]]:
-        """Return (answer, headers).  Raises Told."""
-        answer = self._answer(method, path, json=body, params=query)
+        """Return (answer, headers); *content* is sent as it is.  Raises Told."""
+        sent: dict[str, Any] = {"data": content, "given": given, "wait_s": wait_s}
+        answer = self._answer(method, path, json=body, params=query, **sent)
         try:
             return (answer.json() if answer.content else None), answer.headers
         except (ValueError, RecursionError):
@@ -113,7 +119,14 @@ class Api:
                 raise self._away("the answer broke off") from exc
 
     def _answer(
-        self, method: str, path: str, *, accept: str = "application/json", **more: Any
+        self,
+        method: str,
+        path: str,
+        *,
+        accept: str = "application/json",
+        given: Mapping[str, str] = MappingProxyType({}),
+        wait_s: float = TIMEOUT_S[1],
+        **more: Any,
     ) -> "requests.Response":
         # Half of the command line's start-up time: paid only by what asks the API.
         import requests
@@ -122,9 +135,9 @@ class Api:
             answer = requests.request(
                 method,
                 f"{self.url}{path}",
-                headers={"Accept": accept},
+                headers={"Accept": accept, **given},
                 auth=self._prove,
-                timeout=TIMEOUT_S,
+                timeout=(TIMEOUT_S[0], wait_s),
                 allow_redirects=False,
                 **more,
             )
@@ -133,7 +146,9 @@ class Api:
         if answer.is_redirect:
             raise _elsewhere(self.url, answer.headers["Location"])
         if not answer.ok:
-            raise _refusal(answer.status_code, answer.text)
+            refusal = _refusal(answer.status_code, answer.text)
+            refusal.headers = answer.headers
+            raise refusal
         return answer
 
     def _away(self, why: str) -> Told:

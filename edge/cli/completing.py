@@ -68,8 +68,11 @@ def actions(incomplete: str) -> list[str]:
 
 
 def _search(path: str, incomplete: str) -> dict[str, str]:
-    searchable = path.rpartition("/")[2] in {"machines", "sites", "artifacts", "images", "profiles"}
+    searchable = path.rpartition("/")[2] in _SEARCHABLE
     return {"search": incomplete} if searchable and _WORD.fullmatch(incomplete) else {}
+
+
+_SEARCHABLE: Final = frozenset({"machines", "hosts", "sites", "artifacts", "images", "profiles"})
 
 
 class _TooLate(BaseException):

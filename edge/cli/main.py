@@ -20,6 +20,7 @@ _WORDS: Final = {"ignore_unknown_options": True, "allow_interspersed_args": Fals
 CATALOGUE: Final[Catalogue] = {
     "Machines": {
         "machines": Entry("edge.cli.verbs:VERBS", "Register machines, and ask things of them."),
+        "hosts": Entry("edge.cli.hosts:HOSTS", "Those that are rebuilt with Proxmox VE."),
         "why": Entry("edge.cli.workflows:why", "Say what a machine waits for, and from whom."),
         "wait": Entry("edge.cli.waiting:WAIT", "Wait for a state, an end or an approval."),
         "workflows": Entry("edge.cli.workflows:WORKFLOWS", "What was asked, and how it goes."),
@@ -35,6 +36,7 @@ CATALOGUE: Final[Catalogue] = {
         "networks": Entry("edge.cli.networks:NETWORKS", "Where they get addresses."),
         "artifacts": Entry("edge.cli.inventory:ARTIFACTS", "Where files of images lie."),
         "images": Entry("edge.cli.inventory:IMAGES", "Operating systems."),
+        "isos": Entry("edge.cli.isos:ISOS", "ISOs of Proxmox VE, made images."),
         "profiles": Entry("edge.cli.inventory:PROFILES", "What an installed machine is told."),
         "sync-jobs": Entry("edge.cli.jobs:SYNC_JOBS", "Files brought to sites ahead of use."),
         "integration-jobs": Entry("edge.cli.jobs:INTEGRATION_JOBS", "What sites exchange."),

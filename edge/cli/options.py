@@ -24,6 +24,7 @@ Named = Annotated[str, typer.Argument(callback=_in_path)]
 """A thing by its id or name."""
 
 _MACHINES: Final = names("/v1/machines", "hostname")
+_HOSTS: Final = names("/api/hosts", "hostname")
 _SITES: Final = names("/v1/sites", "slug")
 _IMAGES: Final = names("/v1/images", "ref")
 _PROFILES: Final = names("/v1/profiles", "ref")
@@ -31,6 +32,7 @@ _ARTIFACTS: Final = names("/v1/artifacts", "ref")
 _NETWORKS: Final = names("/v1/networks", "name")
 
 MachineName = Annotated[str, typer.Argument(callback=_in_path, autocompletion=_MACHINES)]
+HostName = Annotated[str, typer.Argument(callback=_in_path, autocompletion=_HOSTS)]
 SiteName = Annotated[str, typer.Argument(callback=_in_path, autocompletion=_SITES)]
 ImageName = Annotated[str, typer.Argument(callback=_in_path, autocompletion=_IMAGES)]
 ProfileName = Annotated[str, typer.Argument(callback=_in_path, autocompletion=_PROFILES)]
@@ -38,6 +40,9 @@ ArtifactName = Annotated[str, typer.Argument(callback=_in_path, autocompletion=_
 NetworkName = Annotated[str, typer.Argument(callback=_in_path, autocompletion=_NETWORKS)]
 WorkflowId = Annotated[
     str, typer.Argument(callback=_in_path, autocompletion=names("/v1/workflows", "id"))
+]
+PreparationId = Annotated[
+    str, typer.Argument(callback=_in_path, autocompletion=names("/v1/image-preparations", "id"))
 ]
 
 OfSite = Annotated[

@@ -54,7 +54,7 @@ def index() -> ResponseReturnValue:
         tones=TONES,
         shares={each.id: _share(each) for each in found},
         may_create=may("image-preparation.create"),
-        commands=frame.commands(_ROUTE, "sprout images list", wanted.given),
+        commands=frame.commands(_ROUTE, "sprout isos list", wanted.given),
     )
 
 
@@ -72,7 +72,7 @@ def show(preparation: UUID) -> ResponseReturnValue:
         share=_share(view),
         image=None if view.image_id is None else queries.image(view.image_id),
         may_delete=not is_open and may("image-preparation.delete"),
-        commands=frame.commands(f"{_ROUTE}/{view.id}", f"sprout images show {view.ref}"),
+        commands=frame.commands(f"{_ROUTE}/{view.id}", f"sprout isos show {view.id}"),
     )
 
 
@@ -86,7 +86,7 @@ def _share(view: PreparationView) -> int | None:
 def new() -> ResponseReturnValue:
     """Upload an ISO or name one, and have it prepared."""
     form = Form(fields=_NEW)
-    more = {"commands": frame.commands(_ROUTE, "sprout images list")}
+    more = {"commands": frame.commands(_ROUTE, "sprout isos upload FILE --ref NAME --wait")}
     if request.method == "GET":
         return forms.shown("new-iso.html", form, **more)
 
@@ -111,7 +111,7 @@ def delete(preparation: UUID) -> ResponseReturnValue:
         "what": "The image is forgotten, if no machine has it, and the files that were made of"
         " the ISO are deleted. So is the ISO itself, if it was uploaded.",
         "button": f"Delete {view.ref}",
-        "commands": frame.commands(f"{_ROUTE}/{view.id}", f"sprout images delete {view.ref}"),
+        "commands": frame.commands(f"{_ROUTE}/{view.id}", f"sprout isos delete {view.id}"),
     }
     if request.method == "GET":
         return forms.shown("new.html", form, **more)

@@ -19,7 +19,7 @@ from models.kinds import Kind
 from models.lifecycle import State
 from models.tables import Image, Machine, Profile, Workflow
 from models.views import MachineView
-from models.whereabouts import HOSTS, Sites
+from models.whereabouts import Sites
 
 PROXMOX: Final = "proxmox"
 """The installer of hosts, and the reference of the profile that they have unless another is."""
@@ -231,9 +231,9 @@ _RETIRES: Final = frozenset({State.AVAILABLE, State.FAILED})
 
 def host(machine_id: UUID | str) -> MachineView:
     """Return the host with this id or name.  Raises NotFound, of a machine that is none too."""
-    found = queries.machine(machine_id)
+    found = queries.machine(machine_id, called="host")
     if found.server_type is None:
-        raise NotFound(f"no host {machine_id}", hint=f"List them with: {HOSTS}")
+        raise NotFound(f"no host {machine_id}", hint="List them with: sprout hosts list")
     return found
 
 
