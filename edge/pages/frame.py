@@ -71,6 +71,7 @@ OPTIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         "sprout integration-jobs list": frozenset({"kind", "siteId"}),
         "sprout sites list": frozenset({"search"}),
         "sprout images list": frozenset({"search"}),
+        "sprout isos list": frozenset({"state"}),
         "sprout profiles list": frozenset({"search"}),
         "sprout audit list": frozenset({"machineId", "limit"}),
     }
