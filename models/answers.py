@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from models import locales
 from models.errors import Invalid
 
 KEYBOARDS: Final = (
@@ -65,7 +66,12 @@ _Mac = Annotated[str, _like(_MAC, "a MAC address in small letters, with colons")
 _Nic = Annotated[
     str, _like(re.compile(r"[A-Za-z][A-Za-z0-9_-]{1,14}"), "a name of 2 to 15 letters")
 ]
-_Zone = Annotated[str, _like(re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*"), "a time zone")]
+_Zone = Annotated[str, Field(max_length=64), AfterValidator(locales.timezone)]
+_HostName = Annotated[
+    str,
+    _like(_FQDN, "a host name with its domain"),
+    _like(re.compile(r"[0-9]*[^0-9.].*"), "a host name that is not of digits alone"),
+]
 _Mail = Annotated[str, _like(re.compile(r"[^@\s]+@[^@\s]+"), "a mail address")]
 _Gib = Annotated[float, Field(gt=0, le=1_048_576, strict=False)]
 
@@ -88,9 +94,9 @@ class FromDhcp(Part):
 
 
 class Global(Part):
-    country: Annotated[str, _like(re.compile("[a-z]{2}"), "two small letters (ISO 3166)")]
+    country: Annotated[str, AfterValidator(locales.country)]
     keyboard: Literal[KEYBOARDS]  # type: ignore[valid-type] # a tuple of literals
-    fqdn: Annotated[str, _like(_FQDN, "a host name with its domain")] | FromDhcp
+    fqdn: _HostName | FromDhcp
     mailto: _Mail
     timezone: _Zone
     root_password: Annotated[str, Field(min_length=8, max_length=512)] | None = None

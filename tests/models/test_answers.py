@@ -1,8 +1,10 @@
 """Answers of the unattended Proxmox VE installer: what it would refuse, we refuse before."""
 
+from zoneinfo import ZoneInfoNotFoundError
+
 import pytest
 
-from models import answers
+from models import answers, locales
 from models.errors import Invalid
 
 GLOBAL = {
@@ -96,6 +98,15 @@ def test_what_is_documented_is_taken_and_said_as_it_was(sections):
         ({}, "/global", "required"),
         (with_global(country="Austria"), "/global/country", "two small letters"),
         (with_global(keyboard="dvorak"), "/global/keyboard", "'de'"),
+        (with_global(country="uk"), "/global/country", "ISO 3166"),
+        (with_global(country="xx"), "/global/country", "ISO 3166"),
+        (with_global(timezone="Europe/Nowhere"), "/global/timezone", "a time zone"),
+        (with_global(timezone="Etc/UTC"), "/global/timezone", "a time zone"),
+        (with_global(timezone="CET"), "/global/timezone", "a time zone"),
+        (with_global(timezone="Europe"), "/global/timezone", "a time zone"),
+        (with_global(timezone="../../etc/passwd"), "/global/timezone", "a time zone"),
+        (with_global(timezone="Europe/Berlin\n"), "/global/timezone", "a time zone"),
+        (with_global(fqdn="42.lab.example"), "/global/fqdn", "not of digits alone"),
         (with_global(fqdn="pve1"), "/global/fqdn", "host name with its domain"),
         (with_global(fqdn="pve1.lab.example\nx = 1"), "/global/fqdn", "host name"),
         (with_global(mailto="nobody"), "/global/mailto", "mail address"),
@@ -182,3 +193,13 @@ def test_other_faults_are_told_too_and_no_value_is_repeated():
     assert "global.country" in str(fault)
     assert "/global/mailto" in fault.hint
     assert "hunter2" not in f"{fault} {fault.hint}"
+
+
+def test_a_system_that_knows_no_time_zones_judges_none(monkeypatch):
+    monkeypatch.setattr(locales, "ZoneInfo", none_there)
+
+    assert locales.timezone("Europe/Nowhere") == "Europe/Nowhere"
+
+
+def none_there(key):
+    raise ZoneInfoNotFoundError(key)
