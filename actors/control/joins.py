@@ -24,11 +24,16 @@ from config import logs, secrets
 from config.clusters import Access
 from config.secrets import Secret
 from models import joining, ssh_access
+from models.commands import joins as membership
+from models.database import borrowed
 from models.errors import Invalid
 from models.join_steps import JOIN_S
 
 KeyOf = Callable[[UUID], Secret | None]
 """Returns the private half of a run's SSH key, in OpenSSH's form; None where it is gone."""
+
+MemberOf = Callable[[UUID], Mapping[str, Any]]
+"""Returns the node by which the host of a run joins; nothing where it is the first."""
 
 MOVE_S: Final = 300.0
 """Seconds for a single command of a join."""
@@ -38,8 +43,18 @@ _ANY: Final = (IPv4Network("0.0.0.0/0"),)
 log = structlog.get_logger()
 
 
-def joiner(key_of: KeyOf, connect: Dial | None = None) -> Doer:
-    """Return what joins a host, by the key that *key_of* has of its run."""
+def _joined_last(run: UUID) -> Mapping[str, Any]:
+    with borrowed():
+        return membership.member(run)
+
+
+def joiner(
+    key_of: KeyOf, connect: Dial | None = None, *, member_of: MemberOf = _joined_last
+) -> Doer:
+    """Return what joins a host, by the key that *key_of* has of its run.
+
+    Where no member is set, *member_of* is asked for one when the join begins.
+    """
 
     def run(job: Job, means: Means) -> Mapping[str, Any]:
         if means.cluster is None:
@@ -47,13 +62,15 @@ def joiner(key_of: KeyOf, connect: Dial | None = None) -> Doer:
         private = key_of(UUID(job.held.params["run"]))
         if private is None:
             raise Refused("the key of this rebuild is gone: rebuild the host again")
-        plan = _plan(job, means.cluster, means, private)
+        plan = _plan(job, means.cluster, means, private, member_of)
         return join.join(plan, connect or dial.within(lambda: _ANY), job.deadline.within(JOIN_S))
 
     return run
 
 
-def leaver(key_of: KeyOf, connect: Dial | None = None) -> Doer:
+def leaver(
+    key_of: KeyOf, connect: Dial | None = None, *, member_of: MemberOf = _joined_last
+) -> Doer:
     """Return what takes the key of a rebuild that ended badly from its host."""
 
     def run(job: Job, means: Means) -> Mapping[str, Any]:
@@ -61,7 +78,7 @@ def leaver(key_of: KeyOf, connect: Dial | None = None) -> Doer:
         private = key_of(UUID(told["run"]))
         if private is None:
             raise Refused("its private half is gone from here already")
-        member = _member(means.cluster, told["known"]) if means.cluster is not None else {}
+        member = _member(means.cluster, told, member_of) if means.cluster is not None else {}
         what = Leaving(
             name=told["node"],
             host=_host(told["host"]),
@@ -83,9 +100,9 @@ def _way(member: Mapping[str, Any], means: Means) -> Way | None:
     return Way(host=_host(member), login=_site(access, means))
 
 
-def _plan(job: Job, access: Access, means: Means, private: Secret) -> Plan:
+def _plan(job: Job, access: Access, means: Means, private: Secret, member_of: MemberOf) -> Plan:
     told = job.held.params
-    member = _member(access, told["known"])
+    member = _member(access, told, member_of)
     try:
         want = joining.wanted(
             told["node"],
@@ -108,17 +125,16 @@ def _plan(job: Job, access: Access, means: Means, private: Secret) -> Plan:
     )
 
 
-def _member(access: Access, known: list[Mapping[str, Any]]) -> dict[str, Any]:
+def _member(access: Access, told: Mapping[str, Any], member_of: MemberOf) -> dict[str, Any]:
     """Return the node to join by: the one that is set, else one that joined; none for the first."""
-    if access.member:
-        keys = list(access.member_keys)
-        return {
-            "address": access.member,
-            "keys": keys,
-            "fingerprint": access.pin,
-            "cluster": access.name,
-        }
-    return dict(known[0]) if known else {}
+    if not access.member:
+        return dict(member_of(UUID(told["run"])))
+    return {
+        "address": access.member,
+        "keys": list(access.member_keys),
+        "fingerprint": access.pin,
+        "cluster": access.name,
+    }
 
 
 def _host(told: Mapping[str, Any]) -> ssh.Host:

@@ -13,8 +13,10 @@ LANE: Final = "cluster-join"
 """Joins are done one at a time: control knows one cluster."""
 
 _JOINED: Final = """
-SELECT w.machine_id, e.params, e.result FROM errands e JOIN workflows w ON w.id = e.workflow_id
-WHERE e.name = 'cluster-join' AND e.state = 'done' AND w.machine_id <> %s
+SELECT w.machine_id, w.id, e.params, e.result
+FROM errands e JOIN workflows w ON w.id = e.workflow_id
+WHERE e.name = 'cluster-join' AND e.state = 'done'
+    AND w.machine_id IS DISTINCT FROM (SELECT machine_id FROM runs WHERE id = %s)
 ORDER BY e.finished_at DESC LIMIT 256"""
 
 
@@ -24,16 +26,11 @@ def wanted(machine: Machine, flow: Workflow, _key: str) -> dict[str, Any]:
 
 
 def reached(machine: Machine, flow: Workflow) -> dict[str, Any]:
-    """Return how *machine*, and a node of its cluster, are logged in to.  Raises NotReady."""
+    """Return how *machine* is logged in to, by the key of which run.  Raises NotReady."""
     host = {"address": _address(machine, flow), "keys": _keys(machine)}
     if flow.run_id is None or not (host["address"] and host["keys"]):
         raise NotReady(f"{machine.hostname} has no address, or no host key, that is known")
-    return {
-        "node": node(machine),
-        "run": str(flow.run_id),
-        "host": host,
-        "known": _known(machine),
-    }
+    return {"node": node(machine), "run": str(flow.run_id), "host": host}
 
 
 def node(machine: Machine) -> str:
@@ -41,15 +38,19 @@ def node(machine: Machine) -> str:
     return machine.hostname.partition(".")[0]
 
 
-def _known(machine: Machine) -> list[dict[str, Any]]:
-    """Return the nodes that joined or made the cluster before, the latest first.
+def member(run_id: UUID) -> dict[str, Any]:
+    """Return the node that joined or made the cluster last, but the host of a run; or nothing.
 
-    Only of machines whose host keys are those they had then: a rebuilt one is no member any more.
+    Asked when the join begins: of hosts that are rebuilt at once none has joined when the joins are
+    asked for.
     """
-    found: dict[UUID, dict[str, Any]] = {}
-    for machine_id, params, result in database.execute_sql(_JOINED, (machine.id,)).fetchall():
-        found.setdefault(machine_id, {**params["host"], **_of(result)})
-    return [told for each, told in found.items() if _still(each, told)]
+    seen: set[UUID] = set()
+    for machine_id, joined_by, params, result in database.execute_sql(_JOINED, (run_id,)):
+        told = {**params["host"], **_of(result)}
+        if machine_id not in seen and _still(machine_id, joined_by, told):
+            return told
+        seen.add(machine_id)
+    return {}
 
 
 def _of(result: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,11 +80,25 @@ def _keys(machine: Machine) -> list[str]:
     return [key for key in found if key]
 
 
-def _still(machine_id: UUID, told: Mapping[str, Any]) -> bool:
+def _still(machine_id: UUID, joined_by: UUID, told: Mapping[str, Any]) -> bool:
+    """Whether a machine is the member that it became by the workflow *joined_by*.
+
+    Its host keys are those that it had then: a rebuilt one is no member any more.  It may not be
+    ready yet, or never be, for what its workflow does after the join.
+    """
     machine: Machine | None = Machine.get_or_none(Machine.id == machine_id)
-    if machine is None or machine.state != "active":
+    if machine is None or not (machine.state == "active" or joined_by == _newest(machine_id)):
         return False
     return bool(told["cluster"] and set(_keys(machine)) & set(told["keys"]))
+
+
+def _newest(machine_id: UUID) -> UUID | None:
+    """Return the workflow of *machine_id* that changed its state last."""
+    flows = (Workflow.machine_id == machine_id) & Workflow.lifecycle
+    row: Workflow | None = (
+        Workflow.select(Workflow.id).where(flows).order_by(Workflow.created_at.desc()).first()
+    )
+    return None if row is None else UUID(str(row.id))
 
 
 def joined(_machine: Machine, _flow: Workflow, _result: Mapping[str, Any]) -> None:

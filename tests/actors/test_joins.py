@@ -59,39 +59,42 @@ class Hosts:
     """Hosts that are to be of one cluster, and the keys of their runs."""
 
     def __init__(self, world, count):
-        self.world, self.keys, self.told = world, {}, []
+        self.world, self.keys, self.told, self.member = world, {}, [], {}
         for number in range(1, count + 1):
             run = uuid4()
             self.keys[run] = key = Fresh.made()
             lines = (f"{key.public} run", f"{SITE.public} site")
             node = world.node(f"node-{number}", f"127.0.0.{70 + number}", *lines)
             host = {"address": node.host.address, "keys": node.host.keys, "port": node.host.port}
-            told = {"node": node.name, "run": str(run), "host": host, "known": []}
+            told = {"node": node.name, "run": str(run), "host": host}
             self.told.append(told)
 
     def key_of(self, run):
         return self.keys[run].login("root").private_key
 
-    def by_first(self, told):
-        return told | {"known": [self.told[0]["host"] | {"cluster": "lab", "fingerprint": ""}]}
+    def first(self):
+        """Have the first make the cluster, by which the others join."""
+        found = self.doer(job(Name.CLUSTER_JOIN, **self.told[0]), means())
+        self.member = self.told[0]["host"] | {"cluster": "lab", "fingerprint": ""}
+        return found
 
     @property
     def doer(self):
-        return joins.joiner(self.key_of, loopback)
+        return joins.joiner(self.key_of, loopback, member_of=lambda _run: self.member)
 
 
 def test_the_first_host_makes_the_cluster_and_the_others_join_it_one_at_a_time(
     pve_world, database_url
 ):
     hosts = Hosts(pve_world, 3)
-    first = hosts.doer(job(Name.CLUSTER_JOIN, **hosts.told[0]), means())
+    first = hosts.first()
     with borrowed():
         asked = [
             errands.ask(
                 Name.CLUSTER_JOIN,
                 uuid4(),
                 told["node"],
-                params=hosts.by_first(told),
+                params=told,
                 deadline_s=600,
                 lane="cluster-join",
             )
@@ -129,9 +132,9 @@ def _ended(asked):
 
 def test_nothing_that_is_stored_of_a_join_holds_a_secret(pve_world):
     hosts = Hosts(pve_world, 2)
-    held = job(Name.CLUSTER_JOIN, **hosts.told[0])
-    found = hosts.doer(held, means())
-    again = hosts.doer(job(Name.CLUSTER_JOIN, **hosts.by_first(hosts.told[1])), means())
+    held = job(Name.CLUSTER_JOIN, **hosts.told[1])
+    found = hosts.first()
+    again = hosts.doer(held, means())
 
     kept = f"{found}{again}{held.held.params}"
     assert pve.PASSWORD not in kept
@@ -152,8 +155,8 @@ def test_what_is_not_set_is_told_before_anything_is_spoken_to(more, words):
         raise AssertionError("it connected")
 
     host = {"address": "10.0.0.2", "keys": ["ssh-ed25519 AAAA"]}
-    told = {"node": "node-1", "run": str(uuid4()), "host": host, "known": []}
-    doer = joins.joiner(lambda _run: SECRETS["KEY"], never)
+    told = {"node": "node-1", "run": str(uuid4()), "host": host}
+    doer = joins.joiner(lambda _run: SECRETS["KEY"], never, member_of=lambda _run: {})
 
     with pytest.raises(Refused, match=words):
         doer(job(Name.CLUSTER_JOIN, **told), means(**more))
@@ -165,10 +168,11 @@ def test_what_is_not_set_is_told_before_anything_is_spoken_to(more, words):
 )
 def test_a_run_without_its_key_is_to_be_rebuilt(private, words):
     host = {"address": "10.0.0.2", "keys": ["ssh-ed25519 AAAA"]}
-    told = {"node": "node-1", "run": str(uuid4()), "host": host, "known": []}
+    told = {"node": "node-1", "run": str(uuid4()), "host": host}
+    doer = joins.joiner(lambda _run: private, loopback, member_of=lambda _run: {})
 
     with pytest.raises(Refused, match=words):
-        joins.joiner(lambda _run: private, loopback)(job(Name.CLUSTER_JOIN, **told), means())
+        doer(job(Name.CLUSTER_JOIN, **told), means())
 
 
 # --- registration ---
