@@ -5,8 +5,12 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from deploy.rack import netns as netns_of
+from models.database import borrowed
+from models.tables import Errand
 from tests.actors.lane import until
 
 RESTART_S = 0.2
@@ -14,9 +18,18 @@ RESTART_S = 0.2
 
 
 class ControlProcess:
-    """One control process; its log lies in *folder*."""
+    """One control process; its log lies in *folder*, its network in *netns* if one is named."""
 
-    def __init__(self, folder: Path, database_url: str, broker_url: str, **settings: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database_url: str,
+        broker_url: str,
+        *,
+        netns: str = "",
+        **settings: str,
+    ) -> None:
+        self._within = netns_of.command(netns) if netns else []
         self.log = folder / f"control-{len(list(folder.glob('control-*')))}.log"
         self._env = os.environ | {
             "SPROUT_DATA_DIR": str(folder),
@@ -32,7 +45,10 @@ class ControlProcess:
         """Start it, and return when it works."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "actors.control"], env=self._env, stdout=log, stderr=log
+                [*self._within, sys.executable, "-m", "actors.control"],
+                env=self._env,
+                stdout=log,
+                stderr=log,
             )
         until(lambda: "worker.started" in self.events())
 
@@ -52,3 +68,10 @@ class ControlProcess:
 
     def events(self) -> list[object]:
         return [line["event"] for line in self.lines()]
+
+
+def lease_over() -> None:
+    """Let the time pass after which what a dead process held is another's."""
+    then = datetime.now(UTC) - timedelta(seconds=1)
+    with borrowed():
+        Errand.update(wake_at=then).where(Errand.state == "running").execute()

@@ -150,13 +150,13 @@ class Lane:
             process.stdout.close()
 
 
-def until(done: Callable[[], Any], *, seconds: float = PATIENCE_S) -> None:
+def until(done: Callable[[], Any], *, seconds: float = PATIENCE_S, every_s: float = 0.05) -> None:
     """Return when *done* returns something true; fail when it does not in time."""
     deadline = time.monotonic() + seconds
     pause = threading.Event()
     while not done():
         assert time.monotonic() < deadline, "it did not come to pass"
-        pause.wait(0.05)
+        pause.wait(every_s)
 
 
 def on_rabbitmq(server: RabbitMQ) -> Lane:

@@ -3,7 +3,6 @@
 import signal
 import threading
 from collections import Counter
-from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -11,8 +10,8 @@ from models import queries
 from models.commands import allocating, asks, providing
 from models.database import borrowed
 from models.kinds import Kind
-from models.tables import Errand, Holding
-from tests.actors.control_process import ControlProcess
+from models.tables import Holding
+from tests.actors.control_process import ControlProcess, lease_over
 from tests.actors.lane import until
 from tests.models import make
 from tests.services.provider import TOKEN
@@ -66,13 +65,6 @@ def step(flow):
     with borrowed():
         found = queries.workflow(flow).step
     return None if found is None else found.name
-
-
-def lease_over():
-    """Let the time pass after which what a dead process held is another's."""
-    then = datetime.now(UTC) - timedelta(seconds=1)
-    with borrowed():
-        Errand.update(wake_at=then).where(Errand.state == "running").execute()
 
 
 def asked(peer):

@@ -45,6 +45,12 @@ class Postgres:
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://sprout:{self.password}@127.0.0.1:{self.port}/{database}"
 
+    def local(self, url: str) -> str:
+        """Return *url* by the cluster's Unix socket: to be had in any network namespace."""
+        return (
+            url.replace(f"@127.0.0.1:{self.port}/", "@/") + f"?host={self.folder}&port={self.port}"
+        )
+
     @property
     def log(self) -> Path:
         return self.folder / "postgres.out"
@@ -62,7 +68,7 @@ class Postgres:
         command = [str(BIN / "postgres"), "-D", str(self.folder / "data"), "-p", str(self.port)]
         settings = {
             "listen_addresses": "127.0.0.1",
-            "unix_socket_directories": "",
+            "unix_socket_directories": str(self.folder),
             "shared_buffers": "64MB",
             "max_connections": "200",
             "fsync": "on" if self.durable else "off",
@@ -86,7 +92,7 @@ class Postgres:
 
 @contextmanager
 def running(*, durable: bool = True) -> Iterator[Postgres]:
-    """A cluster for the block, superuser ``sprout``, scram-sha-256 over loopback TCP only.
+    """A cluster for the block, superuser ``sprout``, scram-sha-256 over loopback TCP or a socket.
 
     In a folder of its own under the system's, which an unprivileged user can reach.
     """

@@ -4,28 +4,42 @@ A node sees its own /etc and /root; /etc/pve is its own folder, and its cluster'
 """
 
 import json
+import secrets
 import shutil
 import subprocess
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from actors.drivers import ssh
 from tests.services import pve_tools, sshd
 from tests.services.sshd import Sshd
 
-PASSWORD = "correct horse; $battery 'staple'"
+PASSWORD = f"correct horse; $battery 'staple' {secrets.token_hex(4)}"
+"""Of this run of tests alone: it is looked for in all processes, which may be another run's."""
+
+_PYTHON = ("-S", "-E")
+"""Begun often: without what it loads for others."""
 
 _PERL = """#!/usr/bin/perl
 use strict; use warnings;
-open(my $to, '|-', '{python}', '{tools}', 'pvesh') or die;
+open(my $to, '|-', qw({python} {tools} pvesh)) or die;
 print {{$to}} map {{ "$_\\n" }} @ARGV;
 close $to;
 exit($? >> 8);
 """
 _SHELL = "#!/bin/sh\nprintf '%s\\n' \"$@\" | {python} {tools} {name}\n"
 _MOUNTED = 'mount --bind "$1/etc" /etc && mount --bind "$1/root" /root && shift && exec "$@"'
+
+
+_HEEDED = (
+    *("passwd", "shadow", "group", "gshadow", "nsswitch.conf", "hosts", "hostname", "localtime"),
+    *("ld.so.cache", "ld.so.conf", "ld.so.conf.d", "environment", "profile", "bash.bashrc"),
+    *("alternatives", "perl", "python3", "ssh", "shells", "login.defs", "security"),
+)
+"""What is copied of /etc."""
 
 
 def _python() -> str:
@@ -71,12 +85,19 @@ class World:
     """A folder of nodes and clusters; files in it change what the tools do.
 
     *hangs*: a join never ends; *unseen*: who joins is seen by no node of its cluster; *slow*: after
-    a move a node's services are away at first, and then know of no cluster.
+    a move a node's services are away at first, and then know of no cluster.  *moves* tells when
+    each move began and ended.
+
+    Servers listen at *port*, or one of loopback each, in the namespace *netns* if one is named, by
+    keys of *kinds*.
     """
 
     folder: Path
     stack: ExitStack
     nodes: dict[str, Node] = field(default_factory=dict)
+    port: int = 0
+    netns: str = ""
+    kinds: Sequence[str] = sshd.KINDS
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True)
@@ -86,7 +107,7 @@ class World:
     def _tools(self) -> None:
         tools = self.folder / "bin"
         tools.mkdir()
-        how = {"python": _python(), "tools": pve_tools.__file__}
+        how = {"python": " ".join((_python(), *_PYTHON)), "tools": pve_tools.__file__}
         texts = {"pvesh": _PERL.format(**how)}
         for name in ("pvecm", "corosync-quorumtool"):
             texts[name] = _SHELL.format(name=name, **how)
@@ -102,8 +123,8 @@ class World:
         folder = self.folder / name
         if name not in self.nodes:
             (folder / "root/.ssh").mkdir(parents=True)
-            subprocess.run(["cp", "-a", "/etc", str(folder / "etc")], check=True)
-            sshd.new_key(folder / "id_rsa", "rsa")
+            _settings_of_this_machine(folder / "etc")
+            sshd.new_key(folder / "id_rsa", self.kinds[-1])
             self.nodes[name] = Node(name, folder, self._running(folder, address))
         _installed(folder, keys, linked=linked)
         state = {"name": name, "ip": address, "cluster": "", "corosync": False}
@@ -115,6 +136,9 @@ class World:
         running = sshd.running(
             folder / "sshd",
             address=address,
+            port=self.port,
+            netns=self.netns,
+            kinds=self.kinds,
             extra=f"SetEnv PATH={path} PVE_NODE={folder}",
             words=["unshare", "-m", "sh", "-c", _MOUNTED, "sh", str(folder)],
             authorized="/root/.ssh/authorized_keys /root/.ssh/authorized_keys2",
@@ -143,12 +167,24 @@ class World:
         """The state of a cluster."""
         return json.loads((self.folder / f"{name}.cluster" / "state.json").read_text())
 
+    def moves(self) -> list[tuple[str, str]]:
+        """Each beginning and end of a move, with the node that it is of, in order."""
+        text = (self.folder / "moves").read_text()
+        return [(line.split()[0], line.split()[1]) for line in text.splitlines()]
+
     def change(self, name: str, node: str, **more) -> None:
         """Change what a cluster knows of a node, or have it know one more."""
         state = self.cluster(name)
         fresh = {"id": 90, "ip": "127.0.0.99", "fp": pve_tools.renewed(node), "online": False}
         state["nodes"][node] = {**state["nodes"].get(node, fresh), **more}
         pve_tools.write(self.folder / f"{name}.cluster" / "state.json", state)
+
+
+def _settings_of_this_machine(etc: Path) -> None:
+    """Copy what a login heeds, of some hundreds of files that it does not."""
+    found = [str(path) for name in _HEEDED if (path := Path("/etc") / name).exists()]
+    etc.mkdir()
+    subprocess.run(["cp", "-a", *found, str(etc)], check=True)
 
 
 def _installed(folder: Path, keys: Sequence[str], *, linked: bool) -> None:
@@ -171,7 +207,7 @@ def _installed(folder: Path, keys: Sequence[str], *, linked: bool) -> None:
 
 
 @contextmanager
-def world(folder: Path) -> Iterator[World]:
+def world(folder: Path, **more: Any) -> Iterator[World]:
     """A world for a block."""
     with ExitStack() as stack:
-        yield World(folder, stack)
+        yield World(folder, stack, **more)

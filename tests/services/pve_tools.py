@@ -78,6 +78,21 @@ def renewed(name):
     return ":".join(digest[at : at + 2] for at in range(0, 64, 2))
 
 
+@contextmanager
+def told():
+    """Tell when a move of this node begins, and when it ends."""
+    _tell("begin")
+    try:
+        yield
+    finally:
+        _tell("end")
+
+
+def _tell(what):
+    with (WORLD / "moves").open("a") as file:
+        file.write(f"{what} {NODE.name}\n")
+
+
 # --- reading ---
 
 
@@ -314,7 +329,8 @@ def pvesh(words):
         say(json.dumps(reads[path]()))
     elif (verb, path) == ("create", "/cluster/config/join"):
         try:
-            join(options)
+            with told():
+                join(options)
             say("TASK OK")
         except Dies as exc:  # a worker's end, which pvesh does not heed
             say(f"TASK ERROR: {exc}")
@@ -326,10 +342,11 @@ def pvesh(words):
 def pvecm(words):
     verb, *rest = words
     does = {"create": create, "delnode": delnode}
-    if verb == "add":
-        add(parsed(rest))
-    else:
-        does[verb](rest[0])
+    with told():
+        if verb == "add":
+            add(parsed(rest))
+        else:
+            does[verb](rest[0])
 
 
 def quorumtool(_words):

@@ -37,11 +37,12 @@ class Sshd:
     port: int
     address: str
     server: "subprocess.Popen[bytes]"
+    kinds: Sequence[str] = KINDS
 
     @property
     def keys(self) -> dict[str, str]:
         """Its host keys by kind."""
-        return {kind: (self.folder / f"{kind}.pub").read_text().strip() for kind in KINDS}
+        return {kind: (self.folder / f"{kind}.pub").read_text().strip() for kind in self.kinds}
 
     def lets_in(self, *lines: str) -> None:
         """Have exactly *lines* be its authorized_keys."""
@@ -72,16 +73,18 @@ def running(
     extra: str = "",
     words: Sequence[str] = (),
     authorized: str = "",
+    kinds: Sequence[str] = KINDS,
 ) -> Iterator[Sshd]:
     """Run a server for a block, in the network namespace *netns* if one is named.
 
-    *words* begin its command; *authorized* is a file of keys that it heeds instead of its own.
+    *words* begin its command; *authorized* is a file of keys that it heeds instead of its own;
+    *kinds* are those of its host keys.
     """
     folder.mkdir(parents=True, exist_ok=True)
     port = port or process.free_ports(1)[0]
-    for kind in KINDS:
+    for kind in kinds:
         new_key(folder / kind, kind)
-    keys = "\n".join(f"HostKey {folder / kind}" for kind in KINDS)
+    keys = "\n".join(f"HostKey {folder / kind}" for kind in kinds)
     config = folder / "sshd_config"
     authorized = authorized or f"{folder}/authorized_keys"
     text = _CONFIG.format(port=port, address=address, authorized=authorized, keys=keys)
@@ -91,7 +94,7 @@ def running(
     first = ["ip", "netns", "exec", netns] if netns else []
     command = [*first, *words, "/usr/sbin/sshd", "-D", "-e", "-f", str(config)]
     server = process.launch(command, folder / "sshd.log", env=dict(os.environ))
-    made = Sshd(folder, port, address, server)
+    made = Sshd(folder, port, address, server, kinds)
     try:
         process.wait_until_ready(server, lambda: _listens(made), folder / "sshd.log", seconds=60)
         yield made
