@@ -7,7 +7,7 @@ import json
 import pytest
 
 from actors.control import rendering
-from models import bootplan, queries
+from models import bootplan, join_steps, queries
 from models.answering import Hardware
 from models.bootplan import Access, BootPlan
 from models.commands import asks, inventory, reports, run_keys, walks
@@ -49,6 +49,7 @@ def test_the_host_states_have_the_deadlines_that_they_are_given():
         "phoned-home": 1200,
     }
     assert next(s.deadline_s for s in by_hand if s.name == "netbooted") == 24 * 3600
+    assert join_steps.JOIN_S == 600
     assert "installing" not in steps
 
 
