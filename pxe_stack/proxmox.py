@@ -89,11 +89,16 @@ def _arguments(order: Order) -> tuple[str, ...]:
 
 
 def _kernel(order: Order, *by_name: str) -> tuple[Part, ...]:
-    """Return the kernel command line in the words and the order of the vendor's own boot.ipxe."""
+    """Return the kernel command line in the words and the order of the vendor's own boot.ipxe.
+
+    By UEFI's old way a kernel loads what *by_name* names, and as it stands: so an archive first,
+    whose beginning must lie at a multiple of four bytes, as a compressed one need not.
+    """
+    archives = (OVERLAY,) if _beside(order) == OVERLAY else ()
     return (
         Part("ramdisk_size", "16777216"),
         *map(Part, _WORDS),
-        *(Part(name, "initrd.img") for name in by_name),
+        *(Part(name, file) for name in by_name for file in (*archives, "initrd.img")),
         Part("splash", "silent"),
         Part("proxmox-start-auto-installer"),
         *map(Part.read, _arguments(order)),

@@ -12,18 +12,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from socket import create_connection
+from uuid import UUID
 
 import pytest
 
 from actors.drivers import installer_iso as preparing
 from models.answering import Hardware
-from models.bootplan import File
+from models.bootplan import Addressing, File
 from models.installer_calls import Caller
 from models.installers import Installer
 from models.observations import Seen
 from pxe_stack import installers, run_door
 from tests.machines import installer_iso
 from tests.machines.behind_qemu import HOST, ipxe
+from tests.machines.ground import STARTS, address, standing
+from tests.machines.ways import GATEWAY, Way
 from tests.pxe_stack import installed, make, web
 
 pytestmark = [pytest.mark.machines, pytest.mark.timeout(480)]
@@ -91,45 +94,50 @@ def boot(tmp_path):
         yield made
 
 
-def stored(boot, folder):
+def stored(plans, folder):
     """Have the site store what is made of an installer's ISO."""
     made = preparing.made(installer_iso.written(folder / "source.iso"), folder)
     for part in (made.kernel, made.initrd, made.iso):
-        boot.put_file(f"pve/{part.name}", (folder / part.name).read_bytes())
+        given = {"sha256": part.sha256, "size": part.size, "chunks": f"1 {part.sha256}\n"}
+        plans.put_file(f"pve/{part.name}", folder / part.name, **given)
     return made
 
 
-def planned(boot, port: int):
+def planned(plans, url, *, mac, addressing, **changes):
     """Have the site lead the machine as one whose server type says `boot: overlay`."""
     order = replace(
         installed.PROXMOX,
-        addressing=web.HERE,
+        mac=mac,
+        addressing=addressing,
         kernel_path="pve/vmlinuz",
         initrd_path="pve/initrd.img",
         iso_path="pve/proxmox.iso",
         kernel_args=CONSOLE,
         hardware=Hardware(boot_disk="vda", boot="overlay"),
     )
-    plan = make.plan(
-        version=2,
-        addressing=web.HERE,
-        boot_base_url=f"http://{HOST}:{port}",
-        documents=installers.of(Installer.PROXMOX, order),
-        files=(File(role="iso", path="pve/proxmox.iso", sha256="0" * 64),),
-        caller=Caller(macs=(make.MAC,)),
-        ssh_key="ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEbgHHOiTBJO7UkAf3SeQTDYiSrZ",
-    )
-    boot.stores.plans.put(plan)
+    given = {
+        "version": 2,
+        "mac": mac,
+        "addressing": addressing,
+        "boot_base_url": url,
+        "documents": installers.of(Installer.PROXMOX, order),
+        "files": (File(role="iso", path="pve/proxmox.iso", sha256="0" * 64),),
+        "caller": Caller(macs=(mac,)),
+        "ssh_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIEbgHHOiTBJO7UkAf3SeQTDYiSrZ",
+    }
+    plan = make.plan(**given | changes)
+    plans.put(plan)
     return plan
 
 
 def test_the_installer_finds_its_iso_though_the_firmware_had_none_and_the_server_was_unsteady(
     boot, tmp_path
 ):
-    made = stored(boot, tmp_path)
+    made = stored(boot.stores.plans, tmp_path)
     with unsteady(boot.port) as server:
-        plan = planned(boot, server.server_address[1])
-        going = f"#!ipxe\nchain {plan.boot_base_url}/ipxe/{make.MAC}\n"
+        url = f"http://{HOST}:{server.server_address[1]}"
+        plan = planned(boot.stores.plans, url, mac=make.MAC, addressing=web.HERE)
+        going = f"#!ipxe\nchain {url}/ipxe/{make.MAC}\n"
         with ipxe(tmp_path, going, memory_mib=512) as console:
             console.shows('INSTALLER is answered "node-01.internal"', limit_s=LIMIT_S)
             shown = console.text
@@ -146,3 +154,27 @@ def test_the_installer_finds_its_iso_though_the_firmware_had_none_and_the_server
     assert f"INSTALLER reads {hashlib.sha256(installer_iso.LARGE).hexdigest()}" in shown
     assert f"INSTALLER bears {run_door.bearer(plan, make.KEY)}" in shown
     assert boot.rows(Seen.ANSWER_SERVED)
+
+
+def test_uefi_hands_the_overlay_on_to_the_kernel_as_a_file_of_its_own(tmp_path):
+    start = replace(STARTS["uefi-virtio"], limit_s=LIMIT_S)
+    (folder := tmp_path / "iso").mkdir()
+    with standing(tmp_path, start, Way.FULL) as ground:
+        [machine] = ground.rack.machines
+        plans = ground.boot.stores.plans
+        stored(plans, folder)
+        planned(
+            plans,
+            ground.boot.site.boot_url,
+            mac=machine.hardware.mac,
+            machine=UUID(int=1),
+            addressing=Addressing(address=address(machine), prefix_length=24, gateway=GATEWAY),
+        )
+        ground.switch_on()
+
+        ground.wait_for(Seen.ANSWER_SERVED)
+
+        fetched = {row.data["path"] for row in ground.boot.rows(Seen.ARTIFACT_SERVED)}
+    assert fetched == {
+        f"/artifacts/pve/{name}" for name in ("vmlinuz", "initrd.img", "proxmox.iso")
+    }

@@ -192,6 +192,7 @@ def test_what_asks_for_it_boots_by_the_overlay_and_not_with_the_iso(asked):
         for name in ("script", "script.grub")
     }
 
+    assert " quiet initrd=pxe-init.cpio initrd=initrd.img splash=silent " in found["script"]
     assert f"\ninitrd {TOKENED}/pxe-init.cpio || goto failed\n" in found["script"]
     assert f" {TOKENED.removeprefix(make.URL)}/pxe-init.cpio; then\n" in found["script.grub"]
     for text in found.values():
