@@ -7,13 +7,15 @@ from textwrap import indent
 from typing import Final
 from uuid import UUID
 
+from peewee import fn
+
 from models import hosts, names, queries
 from models.answering import Hardware
 from models.audit import Caller
 from models.boards import WAKE_ON_LAN
 from models.commands import asks, conflicts, inventory, machines, server_types
 from models.database import database
-from models.errors import IllegalTransition, NotFound, Taken
+from models.errors import IllegalTransition, Invalid, NotFound, Taken
 from models.hosts import Candidate, Move
 from models.kinds import Kind
 from models.lifecycle import State
@@ -53,6 +55,7 @@ PROFILE: Final = "#cloud-config\nproxmox: |\n" + indent(ANSWER, "  ")
 """The template of the profile that hosts have unless another is."""
 
 _NAMED: Final = "another host or machine of this site has this name"
+_SAME_NODE: Final = "another host is the node of this name, which has no domain, in a cluster"
 _HINT: Final = "Choose another, or use the one that exists."
 
 
@@ -71,7 +74,7 @@ def create(caller: Caller, new: NewHost) -> UUID:
 
     Taken names each of host name and MAC that somebody has, the second as *also* of the first.
     """
-    hostname = names.hostname(new.hostname, field="/hostname")
+    hostname = _hostname(new.hostname)
     mac = names.mac(new.mac, field="/mac")
     kind = server_types.named(new.server_type, field="/server_type")
     nic = inventory.NewInterface(name=kind.management_nic, mac=mac, pxe_enabled=True)
@@ -93,6 +96,22 @@ def create(caller: Caller, new: NewHost) -> UUID:
         raise _at_mac(exc) from exc
 
 
+def _hostname(text: str) -> str:
+    hostname = names.hostname(text, field="/hostname")
+    if _node(hostname).isdigit():
+        raise Invalid(
+            "Proxmox VE takes no host name of digits alone",
+            field="/hostname",
+            hint="Put a letter into it, before the first dot, such as pve-01.",
+        )
+    return hostname
+
+
+def _node(hostname: str) -> str:
+    """Return what a cluster calls the host: its name without a domain."""
+    return hostname.partition(".")[0]
+
+
 def _demand_free(caller: Caller, site_id: UUID, hostname: str, mac: str) -> None:
     """Raise Taken with all that is."""
     found = [*_same_name(site_id, hostname), *_same_mac(caller, mac)]
@@ -102,9 +121,14 @@ def _demand_free(caller: Caller, site_id: UUID, hostname: str, mac: str) -> None
 
 
 def _same_name(site_id: UUID, hostname: str) -> list[Taken]:
-    taken = (Machine.site_id == site_id) & (Machine.hostname == hostname)
-    row = Machine.get_or_none(taken & (Machine.state != State.RETIRED.value))
-    return [] if row is None else [Taken(f"{_NAMED}: {row.id}", field="/hostname", hint=_HINT)]
+    node = fn.SPLIT_PART(Machine.hostname, ".", 1) == _node(hostname)
+    same = (Machine.hostname == hostname) | (Machine.server_type.is_null(is_null=False) & node)
+    live = Machine.state != State.RETIRED.value
+    row = Machine.get_or_none((Machine.site_id == site_id) & same & live)
+    if row is None:
+        return []
+    said = _NAMED if row.hostname == hostname else _SAME_NODE
+    return [Taken(f"{said}: {row.id}", field="/hostname", hint=_HINT)]
 
 
 def _same_mac(caller: Caller, mac: str) -> list[Taken]:

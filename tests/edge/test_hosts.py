@@ -94,6 +94,7 @@ TAKEN = [
     ({"hostname": "PVE-01", "mac": "52:54:00:aa:00:02"}, ["/hostname"]),
     ({"hostname": "pve-02", "mac": "52-54-00-AA-00-01"}, ["/mac"]),
     ({"hostname": "Pve-01", "mac": "525400AA0001"}, ["/hostname", "/mac"]),
+    ({"hostname": "PVE-01.lab.example", "mac": "52:54:00:aa:00:02"}, ["/hostname"]),
 ]
 
 
@@ -105,11 +106,27 @@ def test_a_name_in_any_case_or_a_mac_that_is_taken_is_told_at_its_field(api, hos
     assert len(api.get("/api/hosts").json["items"]) == 1
 
 
+def test_names_with_domains_are_those_of_one_node_of_a_cluster_or_of_two(api, site, types):
+    api.made("/api/hosts", HOST | {"hostname": "pve-01.lab.example"})
+    api.made("/v1/machines", make.machine(site["id"], hostname="other"))
+
+    same = api.post("/api/hosts", HOST | {"hostname": "pve-01", "mac": "52:54:00:aa:00:02"})
+    other = api.post("/api/hosts", HOST | {"hostname": "pve-010", "mac": "52:54:00:aa:00:02"})
+
+    assert (same.status_code, pointers(same)) == (409, ["/hostname"])
+    assert other.status_code == 201
+
+
 WRONG = [
     ({"hostname": "pve_01"}, "/hostname"),
     ({"hostname": ""}, "/hostname"),
     ({"hostname": "a" * 254}, "/hostname"),
     ({"hostname": "pve-01\n"}, "/hostname"),
+    ({"hostname": "42"}, "/hostname"),
+    ({"hostname": "042.lab.example"}, "/hostname"),
+    ({"hostname": "-pve"}, "/hostname"),
+    ({"hostname": "$(reboot)"}, "/hostname"),
+    ({"hostname": "../../etc"}, "/hostname"),
     ({"mac": "52:54:00:aa:00"}, "/mac"),
     ({"mac": "01:00:5e:00:00:01"}, "/mac"),
     ({"mac": None}, "/mac"),
