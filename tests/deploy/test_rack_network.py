@@ -17,6 +17,7 @@ from deploy.rack import bridge, children, leftovers, netns
 from deploy.rack.advertise import Advertiser
 from deploy.rack.rack import Rack
 from pxe_stack.router import NO_ROUTER
+from tests.pxe_stack.lab import until
 
 pytestmark = pytest.mark.services
 
@@ -97,6 +98,7 @@ def test_a_solicitation_is_answered_with_no_router_here(namespace):
     netns.ip("-n", namespace, "link", "add", "host", "type", "veth", "peer", "name", "port")
     netns.ip("-n", namespace, "link", "set", "port", "master", bridge.NAME, "up")
     netns.ip("-n", namespace, "link", "set", "host", "up")
+    until(lambda: reaches_routers(namespace, "host"))
     advertiser = Advertiser(namespace, bridge.NAME)
     host = netns.inside(namespace, lambda: solicit("host"))
     with host:
@@ -105,6 +107,12 @@ def test_a_solicitation_is_answered_with_no_router_here(namespace):
 
     assert answer[:1] + answer[4:] == NO_ROUTER[:1] + NO_ROUTER[4:]
     assert struct.unpack("!H", answer[6:8]) == (0,)
+
+
+def reaches_routers(namespace, link):
+    """Whether *link* has its route for multicast: the kernel adds it when it sees the carrier."""
+    table = ("-6", "route", "show", "table", "local", "dev", link)
+    return "multicast ff00::/8" in netns.ip("-n", namespace, *table)
 
 
 def solicit(link):

@@ -174,6 +174,7 @@ def test_readiness_names_what_is_not_ready(app, db):
         "keys",
         "policy",
         "providers",
+        "serverTypes",
     }
     assert "No such file" in told["checks"]["events"]["detail"]
 
