@@ -51,6 +51,7 @@ from edge.api import (
     sign_in_codes,
     sites,
     specification,
+    told_pages,
     workflows,
 )
 from edge.api.document import SECURITY, Problem, problem_responses
@@ -77,6 +78,7 @@ API: Final[tuple[APIBlueprint, ...]] = (
     hosts.api,
     boot_plane.api,
     host_events.api,
+    told_pages.api,
     day2_actions.api,
     approvals.api,
     action_executions.api,

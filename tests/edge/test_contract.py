@@ -30,6 +30,9 @@ BOOTS = {
 BYTES = {"get /v1/blobs/{sha256}", "get /events"}
 """What answers with something else than JSON."""
 
+PAGES = {"/": "/", "/hosts/<host>": "/hosts/{host}", "/ops/<uuid:workflow>": "/ops/{workflow}"}
+"""Pages that the contract promises, by their rules."""
+
 SERVED = ("/v1/", "/api/", "/ipxe/", "/events")
 
 SCHEMAS = {"state": "HostMoved", "operation": "HostOperated", "activity": "HostSeen"}
@@ -71,7 +74,47 @@ def test_every_route_of_v1_of_api_and_of_loaders_stands_in_it(bare, contract):
     }
 
     told = {(m.upper(), path) for path, methods in contract["paths"].items() for m in methods}
-    assert told == served
+    assert told == served | {("GET", path) for path in PAGES.values()}
+    assert {rule.rule for rule in bare.url_map.iter_rules()} >= set(PAGES)
+
+
+HOSTS = {
+    "get /": "showDashboard",
+    "get /hosts/{host}": "showHostPage",
+    "get /ops/{workflow}": "showOperationPage",
+    "get /events": "streamHostEvents",
+    "get /api/hosts": "listHosts",
+    "post /api/hosts": "createHost",
+    "get /api/hosts/{host}": "getHost",
+    "delete /api/hosts/{host}": "deleteHost",
+    "post /api/hosts/{host}/rebuild": "rebuildHost",
+    "get /ipxe/{mac}": "getBootScript",
+    "post /api/boot/answer": "createAnswer",
+    "post /api/hosts/{host}/installed": "reportInstalled",
+    "get /api/hosts/{host}/first-boot-script": "getFirstBootScript",
+    "post /api/hosts/{host}/phone-home": "reportFirstBoot",
+}
+"""The paths that hosts are known by elsewhere: they stay."""
+
+
+def test_the_paths_of_hosts_stand_beside_those_of_v1(contract):
+    found = {name: operation["operationId"] for name, operation in operations(contract)}
+
+    assert {name: each for name, each in found.items() if name.split("/")[1] != "v1"} == HOSTS
+
+
+@pytest.mark.parametrize("name", sorted(HOSTS))
+def test_each_of_them_shows_what_it_answers_and_how_it_says_no(contract, name):
+    operation = dict(operations(contract))[name]
+
+    shown = [
+        media
+        for status, answer in operation["responses"].items()
+        if status < "400"
+        for media in answer.get("content", {}).values()
+    ]
+    assert all("example" in media or "examples" in media for media in shown)
+    assert len(list(refusals(contract, operation))) >= 3
 
 
 def test_every_operation_has_an_id_of_its_own(contract):
@@ -173,7 +216,7 @@ def test_every_good_answer_has_an_example_that_is_what_it_shows(contract):
         for code in [code for code in operation["responses"] if code < "300"]:
             content = operation["responses"][code]["content"].get("application/json")
             if content is None:
-                assert name in {*BYTES, *BOOTS}
+                assert name in {*BYTES, *BOOTS, *(f"get {path}" for path in PAGES.values())}
                 continue
             assert content.get("example"), name
             if name in BOOTS:

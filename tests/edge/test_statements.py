@@ -20,8 +20,8 @@ from tests.models.test_discoveries import Teller, sighting
 
 pytestmark = pytest.mark.services
 
-APART = {"getBlob", "streamHostEvents"}
-"""What answers nobody without a right in its URL, and what is passed on to another process."""
+APART = {"getBlob", "streamHostEvents", "showDashboard", "showHostPage", "showOperationPage"}
+"""What wants a right in its URL, what is passed on to another process, and pages."""
 
 OF_ALL_SITES = {"listAuditSeals", "listDeadLetters", "getDeadLetter"}
 """What who is bound to a site is refused."""
