@@ -2,6 +2,7 @@
 
 import os
 import secrets
+import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +10,8 @@ from urllib.parse import urlsplit
 
 import typer
 
-from config import provisioning
+from config import faults, provisioning
+from config.faults import Fault
 from config.policy import read
 from config.provisioning import Provisioning
 from config.settings import BadSettings, Settings, environment, variable
@@ -19,6 +21,7 @@ from edge.cli.client import Api, Told
 from edge.cli.local.core import Core
 from edge.cli.local.folder import Folder, write_private
 from edge.cli.local.up import Step, Up
+from edge.cli.rack import wait_for_agent
 from edge.cli.sites import enrolment
 
 MISUSED: Final = 2
@@ -31,7 +34,7 @@ def prepared(file: Path) -> tuple[Callable[[Settings], Step], ...]:
 
     Ends the command with status 2 where the file is bad, each fault told.
     """
-    wrong = config_faults.faults_of(file)
+    wrong = config_faults.faults_of(file) or _not_here(file)
     for path, fault in wrong:
         terminal.tell(config_faults.line(path, fault))
     if wrong:
@@ -40,6 +43,24 @@ def prepared(file: Path) -> tuple[Callable[[Settings], Step], ...]:
     take_over(told.variables(file.absolute().parent))
     _let_the_admin_in()
     return (lambda settings: Premises(settings, told).run,)
+
+
+def _not_here(file: Path) -> list[tuple[Path, Fault]]:
+    """Return what of a good *file* this machine has not: its network card."""
+    pxe = provisioning.parsed(read(file)).pxe
+    said = environment()
+    elsewhere = said.get(variable("dhcp_bind_interface")) or said.get(variable("netns"))
+    cards = sorted(name for _, name in socket.if_nameindex())
+    if not pxe.enabled or elsewhere or pxe.interface in cards:
+        return []
+    place = ("pxe", "interface")
+    fault = Fault(
+        line=faults.line_of(place, faults.lines(file)),
+        place=".".join(place),
+        what=f"there is no network card {pxe.interface} here",
+        cure=f"One of: {', '.join(cards)}.",
+    )
+    return [(file, fault)]
 
 
 def take_over(said: Mapping[str, str]) -> None:
@@ -86,6 +107,19 @@ class Premises:
             **served_at(self._settings, self._told),
         }
         started.start(started.process("site", core, env=env))
+        self._welcome(api, site)
+
+    def _welcome(self, api: Api, site: str) -> None:
+        """Say when hosts are served, and what is next."""
+        try:
+            wait_for_agent(api, site)
+        except Told as exc:
+            terminal.tell(exc.message)
+            return
+        terminal.tell(
+            f"the site {self._settings.site_id} serves hosts: upload an ISO of Proxmox VE and "
+            f"register a host at {self._told.server.public_url}"
+        )
 
     def _network(self, api: Api, site: str) -> None:
         """Make the LAN's network, whose addresses are another server's, or change its mode."""

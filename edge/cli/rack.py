@@ -125,7 +125,7 @@ class Rehearsal:
         self._simulated = rack.premises.simulated
         if self._wanted.inventory and not self._simulated:
             rehearsal.inventory_image(api, rack.inventory())
-        _wait_for_agent(api, site)
+        wait_for_agent(api, site)
         if rack.premises.simulated and len(records.machines) > FEW:
             good = Fleet(api, records, say).lead()
         else:
@@ -217,7 +217,7 @@ class Rehearsal:
             say("Ctrl-C stops everything")
 
 
-def _wait_for_agent(api: Api, site: str) -> None:
+def wait_for_agent(api: Api, site: str) -> None:
     """Return when an agent of *site* lives.  Raises Told."""
     until = time.monotonic() + AGENT_S
     while time.monotonic() < until:

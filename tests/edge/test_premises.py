@@ -9,7 +9,7 @@ from config import provisioning
 from config.settings import Settings
 from edge import passwords
 from edge.cli import premises
-from tests.services import from_file
+from tests.services import from_file, process
 from tests.services.from_file import write
 
 
@@ -48,6 +48,24 @@ def test_a_bad_file_starts_nothing_and_is_told(alone, tmp_path, capsys):
     assert caught.value.exit_code == 2
     assert "provisioning.yaml:6: pxe.enabled: " in capsys.readouterr().err
     assert not (tmp_path / "state").exists()
+
+
+def test_a_network_card_that_is_not_here_starts_nothing_unless_another_is_said(
+    alone, tmp_path, capsys
+):
+    file = write(tmp_path)
+    file.write_text(file.read_text().replace("enabled: false", "enabled: true\n  interface: nic7"))
+
+    with pytest.raises(typer.Exit) as caught:
+        premises.prepared(file)
+    os.environ["SPROUT_DHCP_BIND_INTERFACE"] = "lo"
+    premises.prepared(file)
+
+    told = capsys.readouterr().err.splitlines()
+    assert caught.value.exit_code == 2
+    assert told[0].startswith(
+        f"{file}:7: pxe.interface: there is no network card nic7 here. One of"
+    )
 
 
 def test_the_admins_password_is_made_and_shown_once(alone, tmp_path, monkeypatch, capsys):
@@ -110,6 +128,7 @@ def test_without_pxe_hosts_are_served_at_the_host_of_the_public_url(alone, url, 
 @pytest.mark.timeout(300)
 def test_the_product_runs_from_the_file_and_takes_hosts(tmp_path):
     with from_file.running(tmp_path) as api:
+        process.wait_until_ready(api.process, api.welcomes, api.log, seconds=120)
         host = {"hostname": "pve-01", "mac": "52:54:00:aa:00:01", "server_type": "ms-01"}
         made = api.post("/api/hosts", host)
         networks = api.get("/v1/networks").json()["items"]
@@ -119,3 +138,4 @@ def test_the_product_runs_from_the_file_and_takes_hosts(tmp_path):
     assert [(each["cidr"], each["dhcpMode"]) for each in networks] == [("192.168.77.0/24", "off")]
     assert health == {"ok": True, "detail": "1 are in force"}
     assert "the admin's password, which is shown once: " in api.log.read_text()
+    assert f"register a host at {api.url}" in api.log.read_text()

@@ -63,6 +63,11 @@ class Called:
         if not self.get("/v1/networks").json().get("items"):
             raise ConnectionError("no network yet")
 
+    def welcomes(self):
+        """Raise OSError until it says that hosts are served."""
+        if " serves hosts: " not in self.log.read_text():
+            raise ConnectionError("no welcome yet")
+
 
 @contextmanager
 def running(folder: Path, subnet: str = SUBNET) -> Iterator[Called]:
