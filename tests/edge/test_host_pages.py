@@ -3,12 +3,14 @@
 import re
 
 import pytest
+from markupsafe import escape
 
 from edge.app import create_app
 from models import queries
 from models.commands import approvals, asks, providing, root_password, server_types
-from models.errands import Errand
+from models.errands import Ended, Errand
 from models.kinds import Progress
+from models.observations import Seen
 from models.phases import Phase
 from models.steps import Trait
 from models.tables import Machine, Profile
@@ -296,6 +298,53 @@ def test_a_host_that_failed_shows_where_and_why_and_can_be_rebuilt(person, rack,
     assert "no sign of the installer to be loaded" in text(page)
     assert "sprout hosts rebuild pve-01" in text(page)
     assert f'href="/hosts/{host}/rebuild"' in page.text
+
+
+FAILS = [
+    (Phase.REGISTERED, Seen.PLAN_REFUSED, "vmlinuz is not what its image says", "pxe_ready"),
+    (Phase.PXE_READY, Seen.BOOT_FAILED, "", "pxe_ready"),
+    (Phase.INSTALLING, Seen.ANSWER_REPEATED, "", "installing"),
+    (Phase.INSTALLING, Seen.INSTALL_FAILED, "no disk <b>nvme0n1</b>", "installing"),
+    (
+        Phase.INSTALLED,
+        Seen.HOME_SUSPECT,
+        "10.9.9.9 is neither its peer nor the plan's",
+        "installed",
+    ),
+]
+
+
+def test_whatever_ends_a_rebuild_stands_on_the_page_with_where_it_was(person, rack):
+    for number, (state, kind, reason, at) in enumerate(FAILS):
+        host = rack.host(f"pve-0{number}", f"52:54:00:aa:00:0{number}")
+        flow = rack.rebuild(host)
+        if state is not Phase.REGISTERED:
+            rack.bring(host, state)
+        run = queries.machine(host).run_id
+        rack.agent.report(kind, host, run=run, data={"reason": reason} if reason else {})
+
+        page = person.get(f"/hosts/{host}")
+        detail = queries.workflow(flow).detail
+        assert [name for name, mark in steps(page.text) if mark == "failed"] == [at], kind
+        assert detail
+        assert reason in detail
+        assert str(escape(detail)) in page.text
+        assert str(escape(detail)) in person.get(f"/ops/{flow}").text
+        assert f'href="/hosts/{host}/rebuild"' in page.text
+
+
+def test_a_join_that_failed_is_told_as_such(person, rack, host):
+    providing.choose((), "home.example", hosts=[Trait.INFRASTRUCTURE])
+    rack.rebuild(host)
+    rack.bring(host, Phase.FIRST_BOOT)
+    racked.run_errand(
+        Errand.INFRASTRUCTURE_REGISTER, Ended(done=False, reason="it is unknown there")
+    )
+
+    page = person.get(f"/hosts/{host}")
+
+    assert [name for name, mark in steps(page.text) if mark == "failed"] == ["joining"]
+    assert "it is unknown there" in page.text
 
 
 def test_a_host_that_was_retired_is_not_called_registered(person, rack, host):

@@ -28,6 +28,7 @@ SCHEMES = ("light", "dark")
 README = {
     ("machines", 1600, "light"),
     ("machine", 1600, "dark"),
+    ("host-installing", 900, "light"),
     ("workflow", 360, "light"),
     ("approvals", 360, "dark"),
 }
@@ -97,7 +98,7 @@ def filled(folder: Path) -> Iterator[tuple[str, Mapping[str, UUID]]]:
         pool.configure(url, connections=4)
         runner.migrate()
         with pool.borrowed():
-            shown = {**rack.enter(url), **hosts.enter(folder)}
+            shown = {**hosts.enter(folder), **rack.enter(url)}
             assert len(queries.counts()) > 0
         yield url, shown
         pool.database.close_all()

@@ -25,11 +25,11 @@ def enter(folder: Path) -> Mapping[str, UUID]:
         AgentRow.id == home.agent.id
     ).execute()
     ready = _host(home, 1)
-    asks.cancel(make.ADMIN, home.rebuild(ready), reason="the wrong one")
     home.rebuild(ready, reason="new in the rack")
     home.bring(ready, Phase.FIRST_BOOT)
     racked.run_errand(Errand.INFRASTRUCTURE_REGISTER)
     failed = _host(home, 2)
+    asks.cancel(make.ADMIN, home.rebuild(failed), reason="the wrong one")
     late = home.rebuild(failed)
     home.bring(failed, Phase.PXE_BOOTED)
     make.overdue(late)
