@@ -53,13 +53,13 @@ def index() -> ResponseReturnValue:
         architectures=ARCHITECTURES,
         may_register=sites_for("machine.create") != frozenset(),
         may_site=may("site.create"),
-        **_hosting(),
+        **_hosting(teaches=not found and not wanted.given),
         commands=frame.commands("/v1/machines", "sprout machines list", wanted.given),
         **discovered.newest(),
     )
 
 
-def _hosting() -> Mapping[str, Any]:
+def _hosting(*, teaches: bool) -> Mapping[str, Any]:
     """Return what the page says of hosts: nothing where there are no server types."""
     try:
         kinds = server_types.in_force()
@@ -67,6 +67,8 @@ def _hosting() -> Mapping[str, Any]:
         kinds = {}
     if not kinds or sites_for("host.create") == frozenset():
         return {"may_host": False}
+    if not teaches:
+        return {"may_host": True}
     images = (each.name for each in lists.images(ask=Ask(limit=MOST)) if each.installer == PROXMOX)
     return {
         "may_host": True,
