@@ -10,7 +10,7 @@ from models.installers import Installer
 from pxe_stack import kernel_args, render, seeds
 from pxe_stack import scripts as constants
 from pxe_stack.kernel_args import Part, Word
-from pxe_stack.render import Order
+from pxe_stack.render import ByUefi, Order
 
 STAND_IN: Final = "/dev/sprout-root-disk"
 """What stands for the disk until the installer's first commands find it; none is called so."""
@@ -25,10 +25,16 @@ def scripts(
 
 
 def started(
-    order: Order, ipxe: Iterable[Word], grub: Iterable[Word], *, beside: str = ""
+    order: Order,
+    ipxe: Iterable[Word],
+    grub: Iterable[Word],
+    *,
+    beside: str = "",
+    by_uefi: ByUefi | None = None,
 ) -> tuple[Document, Document]:
     """Return the boot scripts that start the kernel with these words, as their loader has it."""
-    by_ipxe = render.ipxe_script(order, kernel_args.line(ipxe), beside=beside)
+    words = kernel_args.line(ipxe)
+    by_ipxe = render.ipxe_script(order, words, beside=beside, by_uefi=by_uefi)
     line = kernel_args.line(grub, grub=True)
     by_grub = render.grub_script(order, line, beside=beside)
     return (

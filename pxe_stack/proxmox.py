@@ -16,9 +16,9 @@ from models.answering import Hardware, Ours
 from models.bootplan import Access, Document, slot
 from models.errors import Invalid
 from pxe_stack import installer_parts as parts
-from pxe_stack import overlay, render, seeds, toml
+from pxe_stack import kernel_args, overlay, render, seeds, toml
 from pxe_stack.kernel_args import Part
-from pxe_stack.render import Order
+from pxe_stack.render import ByUefi, Order
 
 KEY: Final = "proxmox"
 ANSWER_TOML: Final = "answer.toml"
@@ -64,12 +64,22 @@ def documents(order: Order) -> tuple[Document, ...]:
         WORDS: ("application/toml", words(order.pin)),
     }
     return render.bounded(
-        *parts.started(order, _kernel(order, "initrd"), _kernel(order), beside=_beside(order)),
+        *_scripts(order),
         *(
             Document(name=name, access=Access.SEED, media_type=kind, body=_slotted(body))
             for name, (kind, body) in made.items()
         ),
     )
+
+
+def _scripts(order: Order) -> tuple[Document, Document]:
+    beside, by_uefi = _beside(order), None
+    if beside == render.ISO:
+        overlaid = replace(order, hardware=replace(order.hardware, boot=answering.OVERLAY))
+        line = kernel_args.line(_kernel(overlaid, "initrd"))
+        by_uefi = ByUefi(beside=OVERLAY, arguments=line)
+    ipxe, grub = _kernel(order, "initrd"), _kernel(order)
+    return parts.started(order, ipxe, grub, beside=beside, by_uefi=by_uefi)
 
 
 def ordinary(order: Order) -> Order:

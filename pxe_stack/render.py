@@ -156,7 +156,17 @@ def script(order: Order) -> str:
     return ipxe_script(order, _arguments(order, Part("initrd", "initrd.img")))
 
 
-def ipxe_script(order: Order, arguments: str, *, beside: str = "") -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ByUefi:
+    """What a kernel that UEFI starts is given besides: an archive *beside*, other *arguments*."""
+
+    beside: str
+    arguments: str
+
+
+def ipxe_script(
+    order: Order, arguments: str, *, beside: str = "", by_uefi: ByUefi | None = None
+) -> str:
     """Return the iPXE script that starts *order*'s kernel with *arguments*.
 
     *beside* the initramfs is what the run is served under that name: the ISO lies in it as
@@ -169,6 +179,9 @@ def ipxe_script(order: Order, arguments: str, *, beside: str = "") -> str:
         initrd_url=f"{BASE}{artifact(order.initrd_path, field='/initrdPath')}",
         beside_url=f"{SEED_URL}/{beside}" if beside else "",
         iso_name=ISO if beside == ISO else "",
+        uefi_url=f"{SEED_URL}/{by_uefi.beside}" if by_uefi else "",
+        uefi_arguments=by_uefi.arguments if by_uefi else "",
+        kernel_name=order.kernel_path.rpartition("/")[2],
         arguments=arguments,
         callback_url=CALLBACK_URL,
     )

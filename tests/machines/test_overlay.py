@@ -103,8 +103,8 @@ def stored(plans, folder):
     return made
 
 
-def planned(plans, url, *, mac, addressing, **changes):
-    """Have the site lead the machine as one whose server type says `boot: overlay`."""
+def planned(plans, url, *, mac, addressing, way="overlay", **changes):
+    """Have the site lead the machine as one whose server type says `boot: overlay`, or so."""
     order = replace(
         installed.PROXMOX,
         mac=mac,
@@ -113,7 +113,7 @@ def planned(plans, url, *, mac, addressing, **changes):
         initrd_path="pve/initrd.img",
         iso_path="pve/proxmox.iso",
         kernel_args=CONSOLE,
-        hardware=Hardware(boot_disk="vda", boot="overlay"),
+        hardware=Hardware(boot_disk="vda", boot=way),
     )
     given = {
         "version": 2,
@@ -156,7 +156,8 @@ def test_the_installer_finds_its_iso_though_the_firmware_had_none_and_the_server
     assert boot.rows(Seen.ANSWER_SERVED)
 
 
-def test_uefi_hands_the_overlay_on_to_the_kernel_as_a_file_of_its_own(tmp_path):
+@pytest.mark.parametrize("way", ["overlay", "iso"])
+def test_uefi_hands_the_overlay_on_to_the_kernel_as_a_file_of_its_own(tmp_path, way):
     start = replace(STARTS["uefi-virtio"], limit_s=LIMIT_S)
     (folder := tmp_path / "iso").mkdir()
     with standing(tmp_path, start, Way.FULL) as ground:
@@ -167,6 +168,7 @@ def test_uefi_hands_the_overlay_on_to_the_kernel_as_a_file_of_its_own(tmp_path):
             plans,
             ground.boot.site.boot_url,
             mac=machine.hardware.mac,
+            way=way,
             machine=UUID(int=1),
             addressing=Addressing(address=address(machine), prefix_length=24, gateway=GATEWAY),
         )

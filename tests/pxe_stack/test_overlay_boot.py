@@ -131,6 +131,20 @@ def test_the_iso_is_fetched_and_the_installer_started_with_it(root, network, ser
     assert not (root / "pxe-init.conf").exists()
 
 
+def test_an_iso_that_came_with_the_kernel_is_left_as_it_is_and_no_network_asked(
+    root, network, boot
+):
+    unpack(root, f"http://{SERVER}/proxmox.iso", len(ISO), mac_of(network[1]))
+    (root / "proxmox.iso").write_bytes(ISO)
+
+    process, log = boot()
+
+    assert process.wait(60) == 0, log.read_text()
+    said = log.read_text()
+    assert said.startswith("sprout: the ISO came with the kernel\nhanded quiet\n")
+    assert hashlib.sha256(ISO).hexdigest() in said
+
+
 def test_an_iso_that_is_not_there_yet_is_asked_for_until_it_is(root, network, served, boot):
     unpack(root, f"http://{SERVER}/proxmox.iso", len(ISO), mac_of(network[1]))
     hasten(root)

@@ -205,8 +205,31 @@ def test_a_server_type_that_names_the_usual_way_is_loaded_with_the_iso():
 
     script = installed.filled(Installer.PROXMOX, "script", order(hardware=hardware))
 
-    assert "rdinit" not in script
+    assert " rdinit" not in script.partition("iseq ${platform} efi")[0]
     assert f"{TOKENED}/proxmox.iso proxmox.iso || goto failed\n" in script
+
+
+def test_by_uefi_linux_fetches_the_iso_where_an_old_ipxe_could_not_hand_it_on():
+    script = installed.filled(Installer.PROXMOX, "script", order(kernel_args=("proxmox-debug",)))
+    words = (
+        "ramdisk_size=16777216 rw quiet initrd=pxe-init.cpio initrd=initrd.img splash=silent"
+        " proxmox-start-auto-installer rdinit=/pxe-init proxmox-debug"
+    )
+
+    assert (
+        "\niseq ${platform} efi || goto loaded\n"
+        f"initrd {TOKENED}/pxe-init.cpio || goto failed\n"
+        f"imgargs vmlinuz {words} || goto failed\n"
+        ":loaded\n"
+    ) in script
+
+
+def test_what_boots_by_the_overlay_anyhow_does_so_by_each_firmware():
+    hardware = Hardware(boot_disk="sda", boot="overlay")
+
+    assert "${platform} efi" not in installed.filled(
+        Installer.PROXMOX, "script", order(hardware=hardware)
+    )
 
 
 def test_the_installer_is_told_where_to_ask_and_by_which_word_in_what_fits_its_slot():

@@ -18,6 +18,10 @@ main() {
     PATH=/usr/sbin:/usr/bin:/sbin:/bin
     export PATH
     { read -r url; read -r size; read -r mac; } <"$CONF"
+    if [ -s "$ISO" ]; then
+        say "the ISO came with the kernel"
+        exec /init "$@"
+    fi
     mounted
     drivers
     until card=$(card_of "$mac") && leased "$card"; do
