@@ -46,7 +46,6 @@ from edge.api import (
     machine_verbs,
     machines,
     networks,
-    page_forms,
     policy_decisions,
     profiles,
     sign_in_codes,
@@ -182,7 +181,6 @@ def create_app(config: EdgeConfig) -> OpenAPI:
     metrics.Metrics(app, config.events_socket)
     for resource in API:
         app.register_api(resource)
-    page_forms.install(app)
     for blueprint in PAGES:
         app.register_blueprint(blueprint)
     contents.install(app)
