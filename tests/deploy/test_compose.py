@@ -83,6 +83,12 @@ def test_dockerfile_is_clean():
     assert (result.returncode, result.stdout) == (0, "")
 
 
+def test_the_image_has_the_programs_that_a_site_runs():
+    installed = DOCKERFILE.read_text(encoding="utf8").partition("--no-install-recommends")[2]
+
+    assert {"ipmitool", "iproute2"} <= set(installed.partition("\n")[0].split())
+
+
 @pytest.mark.parametrize("service", sorted(SERVICES))
 def test_images_are_pinned(service):
     _, _, tag = SERVICES[service]["image"].rpartition(":")

@@ -48,6 +48,14 @@ def test_compose_runs_the_image_from_the_folder_and_may_not_change_it(machine, s
     assert "SPROUT_ADMIN_PASSWORD_HASH" not in service["environment"]
 
 
+def test_what_is_kept_lies_on_a_volume_that_is_roots_own(service):
+    folder = service["environment"]["SPROUT_DATA_DIR"]
+    image = (lab.ROOT / "deploy/Dockerfile").read_text(encoding="utf8")
+
+    assert any(folder in str(each) for each in service["volumes"])
+    assert folder not in image
+
+
 def with_the_rights_of(service):
     """Return the words that start a program with no more than the container's rights."""
     rights = ",".join(f"+{right.lower()}" for right in service["cap_add"])
