@@ -155,7 +155,11 @@ class Runner:
             return None
         except DriverError as exc:
             return Ended(
-                done=False, reason=str(exc), retryable=exc.retryable, untouched=exc.untouched
+                done=False,
+                result=exc.result or {},
+                reason=str(exc),
+                retryable=exc.retryable,
+                untouched=exc.untouched,
             )
         except SecretError as exc:
             may_pass = isinstance(exc, secrets.Unavailable)

@@ -3,8 +3,8 @@
 Source: specification of provisioning, §2.9; what is decided, `models.joining` says.
 """
 
-from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
@@ -13,7 +13,7 @@ from actors.drivers import clusters, ssh
 from actors.drivers.clusters import By, Node
 from actors.drivers.deadline import Deadline
 from actors.drivers.dial import Dial
-from actors.drivers.errors import Garbled, NotLetIn, Refused, Unsuccessful
+from actors.drivers.errors import DriverError, Garbled, NotLetIn, Refused, Unsuccessful
 from actors.drivers.ssh_keys import Login
 from config.secrets import Secret
 from models import joining
@@ -64,7 +64,8 @@ class Plan:
 def join(plan: Plan, dial: Dial, deadline: Deadline) -> dict[str, Any]:
     """Bring the host into its cluster and make its run's key useless; return what is now so.
 
-    May be repeated.  Raises DriverError; Refused carries the reason that a person is shown.
+    May be repeated.  Raises DriverError; Refused carries the reason that a person is shown, and
+    `result` what is so where the host is in its cluster all the same.
     """
     _demand_fit(plan)
     with ExitStack() as stack:
@@ -77,13 +78,25 @@ def join(plan: Plan, dial: Dial, deadline: Deadline) -> dict[str, Any]:
         except DomainError as exc:
             raise Refused(exc.hinted) from exc
         nodes = (here,) if there is None else (here, there)
+        found = _result(plan, here.cluster(), here, moves)
         plan.tell("removing the key of this rebuild")
-        forget_key(plan.key, nodes, plan.pause)
-        its = here.cluster()
-    for way in (plan.host, plan.member):
-        if way is not None:
-            demand_refused(Way(host=way.host, login=plan.host.login), dial, deadline)
-    return _result(plan, its, here, moves)
+        with _knowing(found):
+            forget_key(plan.key, nodes, plan.pause)
+    with _knowing(found):
+        for way in (plan.host, plan.member):
+            if way is not None:
+                demand_refused(Way(host=way.host, login=plan.host.login), dial, deadline)
+    return found
+
+
+@contextmanager
+def _knowing(found: Mapping[str, Any]) -> Iterator[None]:
+    """Have what fails in the block carry what was found: the cluster is there, and others join."""
+    try:
+        yield
+    except DriverError as exc:
+        exc.result = {**found, "key_gone": False}
+        raise
 
 
 def _demand_fit(plan: Plan) -> None:

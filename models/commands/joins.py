@@ -15,7 +15,7 @@ LANE: Final = "cluster-join"
 _JOINED: Final = """
 SELECT w.machine_id, w.id, e.params, e.result
 FROM errands e JOIN workflows w ON w.id = e.workflow_id
-WHERE e.name = 'cluster-join' AND e.state = 'done'
+WHERE e.name = 'cluster-join' AND (e.state = 'done' OR e.result ->> 'cluster' <> '')
     AND w.machine_id IS DISTINCT FROM (SELECT machine_id FROM runs WHERE id = %s)
 ORDER BY e.finished_at DESC LIMIT 256"""
 
@@ -42,7 +42,7 @@ def member(run_id: UUID) -> dict[str, Any]:
     """Return the node that joined or made the cluster last, but the host of a run; or nothing.
 
     Asked when the join begins: of hosts that are rebuilt at once none has joined when the joins are
-    asked for.
+    asked for.  One whose join failed when it was in the cluster already is a member too.
     """
     seen: set[UUID] = set()
     for machine_id, joined_by, params, result in database.execute_sql(_JOINED, (run_id,)):

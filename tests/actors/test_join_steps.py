@@ -199,3 +199,18 @@ def test_the_next_host_joins_by_one_that_did_while_that_is_what_it_was(scene, pv
 
     Machine.update(ssh_host_keys=[make.HOST_KEY]).where(Machine.id == scene.machine).execute()
     assert told.member(uuid4()) == {}
+
+
+def test_a_cluster_that_was_made_before_the_first_join_failed_is_joined_by_the_next(scene):
+    kept = scene.node.folder / "root/.ssh/authorized_keys2"
+    kept.touch()
+    kept.with_name(
+        "authorized_keys2.sprout"
+    ).mkdir()  # where the file without the key would be written
+    scene.begun()
+
+    ended = scene.do()
+
+    member = told.member(uuid4())
+    assert (ended.done, scene.view.state, ended.result["key_gone"]) == (False, State.FAILED, False)
+    assert (member["address"], member["cluster"]) == ("10.77.0.10", "lab")
