@@ -31,6 +31,10 @@ class Mode(StrEnum):
     """Not a word."""
 
 
+ELSEWHERE: Final = frozenset({Mode.PROXY, Mode.OFF})
+"""Addresses are another server's: who takes them by DHCP has none that was given here."""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """A classless static route (RFC 3442): *to* by way of *via*."""

@@ -31,10 +31,15 @@ CROSS JOIN LATERAL (
            m.loaders, m.server_type, m.facts, m.differences, m.ssh_host_keys, i.ref AS image_ref,
            p.ref AS profile_ref,
            m.network_id, m.run_id, m.epoch, m.plan_version, m.version, m.created_at, m.updated_at,
+           (SELECT home_address FROM runs WHERE id = m.run_id AND m.image_id IS NOT NULL
+                AND m.phase IN ('first_boot', 'joining', 'ready')) AS home_address,
            (SELECT coalesce(json_agg(row_to_json(e) ORDER BY e.name), '[]') FROM (
-                SELECT e.id, e.name, e.mac, e.pxe_enabled, e.network_name, a.address
+                SELECT e.id, e.name, e.mac, e.pxe_enabled, e.network_name,
+                       CASE WHEN m.server_type IS NULL OR n.dhcp_mode NOT IN ('proxy', 'off')
+                            THEN a.address END AS address
                 FROM interfaces e
                 LEFT JOIN allocations a ON a.interface_id = e.id AND a.state <> 'released'
+                LEFT JOIN networks n ON n.id = a.network_id
                 WHERE e.machine_id = m.id) AS e) AS interfaces,
            (SELECT row_to_json(w) FROM (
                 SELECT w.id, w.kind, w.machine_id, w.site_id, w.run_id, w.state AS progress,
@@ -70,7 +75,8 @@ def machines(ids: Sequence[UUID]) -> list[Document]:
 
 
 def _addressed(document: Document) -> Document:
-    document["address"] = next((i["address"] for i in document["interfaces"] if i["address"]), None)
+    given = (i["address"] for i in document["interfaces"] if i["address"])
+    document["address"] = document["home_address"] or next(given, None)
     return document
 
 

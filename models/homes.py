@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 from uuid import UUID
 
 from models import facts
-from models.phases import Phase
+from models.phases import AT_HOME
 from models.tables import Run
 from models.views import MachineView
-
-_HOME: Final = frozenset({Phase.FIRST_BOOT, Phase.JOINING, Phase.READY})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +36,6 @@ def _seen(machine: MachineView, address: str, hardware: str) -> HostView:
     known = facts.identity(machine.facts)
     return HostView(
         machine=machine,
-        ip=(address if machine.phase in _HOME else "") or machine.address,
+        ip=(address if machine.phase in AT_HOME else "") or machine.address,
         hardware_id=hardware or known["uuid"] or known["serial"] or None,
     )

@@ -28,6 +28,9 @@ class Phase(StrEnum):
 
 ORDER: Final = tuple(phase for phase in Phase if phase is not Phase.FAILED)
 
+AT_HOME: Final = frozenset({Phase.FIRST_BOOT, Phase.JOINING, Phase.READY})
+"""A host said where it is, and is there."""
+
 REACHED_BY: Final[Mapping[Seen, Phase]] = MappingProxyType(
     {
         Seen.PLAN_SERVED: Phase.PXE_READY,

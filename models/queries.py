@@ -5,16 +5,17 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
-from peewee import JOIN, fn
+from peewee import JOIN, Case, fn
 
 from models import tables as t
+from models.bootnet import ELSEWHERE
 from models.commands.contact import LIVE_S
 from models.commands.moves import now
 from models.commands.rivals import doubled
 from models.errors import NotFound
 from models.kinds import Kind, Progress
 from models.lifecycle import State
-from models.phases import Phase
+from models.phases import AT_HOME, Phase
 from models.views import (
     AgentView,
     ArtifactView,
@@ -130,16 +131,21 @@ def profile(ref: str | UUID) -> ProfileView:
 
 
 def machine_rows() -> Any:
+    """Return machines; where one says that it is counts until it is let go."""
+    home = (t.Run.id == t.Machine.run_id) & t.Machine.phase.in_(sorted(AT_HOME))
+    home &= t.Machine.image_id.is_null(is_null=False)
     return (
         t.Machine.select(
             t.Machine,
             t.Site.slug.alias("site_slug"),
             t.Image.ref.alias("image_ref"),
             t.Profile.ref.alias("profile_ref"),
+            t.Run.home_address.alias("home_address"),
         )
         .join(t.Site, on=t.Site.id == t.Machine.site_id)
         .join(t.Image, JOIN.LEFT_OUTER, on=t.Image.id == t.Machine.image_id)
         .join(t.Profile, JOIN.LEFT_OUTER, on=t.Profile.id == t.Machine.profile_id)
+        .join(t.Run, JOIN.LEFT_OUTER, on=home)
     )
 
 
@@ -189,10 +195,19 @@ def machine_views(rows: list[Any]) -> list[MachineView]:
 
 
 def _interfaces(machine_ids: list[UUID]) -> list[tuple[UUID, InterfaceView]]:
+    """Return interfaces with the addresses that they were given.
+
+    A host takes its own by DHCP, so that one of another's server was given none here.
+    """
     joined = (t.Allocation.interface_id == t.Interface.id) & (t.Allocation.state != "released")
+    given = t.Machine.server_type.is_null() | t.Network.dhcp_mode.not_in(sorted(ELSEWHERE))
     query = (
-        t.Interface.select(t.Interface, t.Allocation.address.alias("address"))
+        t.Interface.select(
+            t.Interface, Case(None, [(given, t.Allocation.address)]).alias("address")
+        )
+        .join(t.Machine, on=t.Machine.id == t.Interface.machine_id)
         .join(t.Allocation, JOIN.LEFT_OUTER, on=joined)
+        .join(t.Network, JOIN.LEFT_OUTER, on=t.Network.id == t.Allocation.network_id)
         .where(t.Interface.machine_id.in_(machine_ids))
         .order_by(t.Interface.name)
         .objects()

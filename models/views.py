@@ -204,6 +204,8 @@ class MachineView:
     profile_ref: str | None
     network_id: UUID | None
     run_id: UUID | None
+    home_address: str | None
+    """Where its first boot said that it is; empty or None where that says nothing of it."""
     epoch: int
     plan_version: int
     version: int
@@ -214,8 +216,9 @@ class MachineView:
 
     @property
     def address(self) -> str | None:
-        """The address of the first interface that has one."""
-        return next((i.address for i in self.interfaces if i.address), None)
+        """Where it said that it is, else the address of the first interface that has one."""
+        given = (i.address for i in self.interfaces if i.address)
+        return self.home_address or next(given, None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

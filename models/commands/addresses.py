@@ -1,11 +1,12 @@
 """Addresses of machines: handed out, taken into use, and freed when no agent can serve them."""
 
 from typing import Final
+from uuid import UUID
 
 from models import ipam
 from models.commands import contact
 from models.database import database
-from models.tables import Allocation, Interface, Machine, Network
+from models.tables import Allocation, Interface, Machine, Network, Run
 
 _LOWEST: Final = """
 INSERT INTO allocations (id, network_id, machine_id, interface_id, address, mac, state)
@@ -25,6 +26,12 @@ ON CONFLICT (network_id, address) WHERE state <> 'released' DO NOTHING
 RETURNING id"""
 # The index allocations_address excludes that two have an address; the lock of the network's row
 # only spares those that allocate at once from trying the same.
+
+
+def home(run_id: UUID | None) -> str:
+    """Return where the first boot of a run said that it is; empty where it said nothing."""
+    row: Run | None = None if run_id is None else Run.get_or_none(Run.id == run_id)
+    return "" if row is None else str(row.home_address)
 
 
 def current(interface: Interface, network: Network) -> Allocation | None:

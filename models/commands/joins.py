@@ -5,6 +5,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from models import facts, ssh_access
+from models.commands import addresses
 from models.database import database
 from models.errors import NotReady
 from models.tables import Allocation, Interface, Machine, Run, Workflow
@@ -63,9 +64,8 @@ def _run(flow: Workflow) -> Run | None:
 
 def _address(machine: Machine, flow: Workflow) -> str:
     """Return the address that the first boot told, else the one that *machine* was given."""
-    run = _run(flow)
-    if run is not None and run.home_address:
-        return str(run.home_address)
+    if told := addresses.home(flow.run_id):
+        return told
     row: Allocation | None = (
         Allocation.select(Allocation.address)
         .where((Allocation.machine_id == machine.id) & (Allocation.state != "released"))

@@ -5,7 +5,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from models import remote_commands, ssh_access
-from models.commands import policy
+from models.commands import addresses, policy
 from models.commands.moves import now
 from models.errors import NotReady
 from models.kinds import Kind
@@ -52,18 +52,19 @@ def host(flow: Workflow) -> dict[str, Any]:
     """Return where the machine's system is, for a workflow that runs a command there."""
     if flow.kind != Kind.REMOTE_TASK.value:
         return {}
-    return {"host": _host(Machine.get_by_id(flow.machine_id))}
+    return {"host": host_of(Machine.get_by_id(flow.machine_id))}
 
 
 def _demand_host(machine: Machine) -> None:
-    found = _host(machine)
+    found = host_of(machine)
     lacks = [name for name in ("address", "keys") if not found[name]]
     if lacks:
         what = {"address": "address", "keys": "known host key"}[lacks[0]]
         raise NotReady(f"{machine.hostname} has no {what} yet", hint=_INSTALL)
 
 
-def _host(machine: Machine) -> dict[str, Any]:
+def host_of(machine: Machine) -> dict[str, Any]:
+    """Return where the system of *machine* is, and by which keys it is known; empty if unknown."""
     row: Allocation | None = (
         Allocation.select(Allocation.address)
         .where((Allocation.machine_id == machine.id) & (Allocation.state == "active"))
@@ -71,7 +72,8 @@ def _host(machine: Machine) -> dict[str, Any]:
         .first()
     )
     keys = [key for key in machine.ssh_host_keys or () if ssh_access.public_key(key)]
-    return {"address": "" if row is None else row.address, "keys": keys}
+    given = "" if row is None else row.address
+    return {"address": addresses.home(machine.run_id) or given, "keys": keys}
 
 
 def once(task: Task) -> bool:

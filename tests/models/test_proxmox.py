@@ -7,14 +7,14 @@ import json
 import pytest
 
 from actors.control import rendering
-from models import bootplan, join_steps, queries
+from models import bootplan, documents, join_steps, queries
 from models.answering import Hardware
 from models.bootplan import Access, BootPlan
-from models.commands import asks, inventory, reports, run_keys, walks
+from models.commands import asks, inventory, remote, reports, run_keys, walks
 from models.errors import NotReady
 from models.messages import Kind
 from models.observations import Seen
-from models.tables import Agent, Machine, Plan, Run, RunKey, Workflow
+from models.tables import Agent, Machine, Network, Plan, Run, RunKey, Workflow
 from models.workflows import table_of
 from tests.models import make
 from tests.models.test_installer_calls import ASKED, INSTALLED, KEY
@@ -136,11 +136,11 @@ class Host:
         self.relay()
         return answer
 
-    def home(self, **changes):
+    def home(self, source=None, **changes):
         token = bootplan.token(boots.KEY, self.plan.run, Access.CALLBACK)
         path = f"/api/hosts/{self.machine}/phone-home?run={self.plan.run}&token={token}"
         told = {"ip": self.plan.addressing.address, "hardware_id": "4C4C4544"}
-        return self.call("POST", path, told | changes)
+        return self.call("POST", path, told | changes, source)
 
     @property
     def view(self):
@@ -182,6 +182,24 @@ def test_a_host_with_a_name_a_mac_and_a_type_is_rebuilt_to_its_first_boot(host):
 
 
 @services
+def test_a_host_on_a_lan_of_another_dhcp_server_is_where_it_says_and_nowhere_before(host):
+    Machine.update(server_type="minisforum-ms-01").execute()
+    Network.update(dhcp_mode="proxy").execute()
+    there = "127.77.0.123"
+    host.rebuild()
+    answer = host.boot()
+    before = host.view, documents.machine(host.machine)
+    host.call("POST", webhook(answer), INSTALLED)
+
+    assert host.home(source=there, ip=there)[0] == 200
+
+    after = host.view, documents.machine(host.machine)
+    assert [before[0].address, before[1]["address"]] == [None, None]
+    assert [after[0].address, after[1]["address"]] == [there, there]
+    assert remote.host_of(Machine.get_by_id(host.machine))["address"] == there
+
+
+@services
 def test_the_boot_script_loads_kernel_initramfs_and_the_iso_as_one(host):
     host.rebuild()
 
@@ -209,8 +227,8 @@ def test_each_rebuild_has_a_key_of_its_own_which_only_its_answer_bears(host):
     assert len(first) == len(second) == 1
     assert first != second
     assert second[0].endswith(f"sprout-run-{host.plan.run}")
-    documents = Plan.get().body["documents"]
-    assert not any(second[0].split()[1] in each["body"] for each in documents)
+    stored = Plan.get().body["documents"]
+    assert not any(second[0].split()[1] in each["body"] for each in stored)
 
 
 @services
