@@ -19,6 +19,8 @@ MODE=/mnt/auto-installer-mode.toml
 value() { sed -n "s/^$1 = \"\(.*\)\"\$/\1/p" "$MODE"; }
 say "is of mode $(value mode)"
 say "bears $(value token)"
+say "asks $(value url)"
+grep -q ends-when-told /proc/cmdline && end "leaves the rest to others"
 
 for path in /sys/class/net/e*; do card=${path##*/}; done
 say "finds $card $(cat "/sys/class/net/$card/operstate") at <$(ip -4 -o address show dev "$card")>"

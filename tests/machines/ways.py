@@ -49,21 +49,25 @@ def laid(way: Way, rack: Rack, folder: Path, hosts: dict[str, str]) -> Iterator[
             case Way.FULL:
                 yield Stand(rack.namespace, bridge.NAME, GATEWAY, Mode.FULL)
             case Way.PROXY:
-                _foreign_server(stack, rack, folder)
+                foreign_server(stack, rack.namespace, folder)
                 yield Stand(rack.namespace, bridge.NAME, GATEWAY, Mode.PROXY)
             case Way.RELAY:
                 namespace = _relay(stack, rack, folder)
                 yield Stand(namespace, "u1", FAR, Mode.RESERVED if hosts else Mode.FULL)
 
 
-def _foreign_server(stack: ExitStack, rack: Rack, folder: Path) -> None:
-    """A server beside ours that gives addresses of its own choice, and not a word of booting."""
-    namespace = stack.enter_context(neighbour(rack.namespace, f"{FOREIGN}/24"))
+def foreign_server(stack: ExitStack, rack: str, folder: Path, *more: str) -> None:
+    """A server on *rack*'s bridge that gives addresses of its own choice; *more* is it told.
+
+    It says not a word of booting.
+    """
+    namespace = stack.enter_context(neighbour(rack, f"{FOREIGN}/24"))
     words = [
         *("dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--user=root", "--pid-file"),
         *("--port=0", "--no-ping", "--log-dhcp", "--log-facility=-", "--leasefile-ro"),
         *(f"--interface={INTERFACE}", "--bind-interfaces", f"--dhcp-range={POOL[0]},{POOL[1]}"),
         f"--dhcp-option=option:router,{GATEWAY}",
+        *more,
     ]
     _run(stack, netns.command(namespace, *words), folder / "dnsmasq.log")
 

@@ -29,9 +29,10 @@ def space(kind: str) -> Iterator[str]:
 def neighbour(rack: str, address: str) -> Iterator[str]:
     """A namespace whose INTERFACE has *address* (with its prefix) and is on *rack*'s bridge."""
     with space("beside") as name:
-        netns.ip("link", "add", "d0", "netns", rack, "type", "veth", "peer", INTERFACE,
+        plug = f"beside{next(_numbers)}"
+        netns.ip("link", "add", plug, "netns", rack, "type", "veth", "peer", INTERFACE,
                  "netns", name)  # fmt: skip
-        netns.ip("-n", rack, "link", "set", "d0", "master", bridge.NAME, "up")
+        netns.ip("-n", rack, "link", "set", plug, "master", bridge.NAME, "up")
         netns.ip("-n", name, "addr", "add", address, "dev", INTERFACE)
         netns.ip("-n", name, "link", "set", INTERFACE, "up")
         yield name

@@ -271,14 +271,18 @@ class _Handler(BaseHTTPRequestHandler):
         return 204, None
 
 
+def _local() -> ThreadingHTTPServer:
+    return ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+
+
 @contextmanager
-def running() -> Iterator[Provider]:
-    """A provider for the block, on a port of loopback."""
+def running(listening: Callable[[], ThreadingHTTPServer] = _local) -> Iterator[Provider]:
+    """A provider for the block, on a port of loopback, or where *listening* has it."""
     provider = Provider()
-    handler = type("Handler", (_Handler,), {"provider": provider})
-    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server = listening()
+    server.RequestHandlerClass = type("Handler", (_Handler,), {"provider": provider})
     server.daemon_threads = True
-    provider.url = f"http://127.0.0.1:{server.server_port}"
+    provider.url = f"http://{server.server_address[0]}:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     try:
