@@ -64,7 +64,7 @@ _REMEDY: Final[Mapping[str, str]] = MappingProxyType(
 
 _BY_HAND: Final = (
     "Its next boot from the network is the one that this workflow waits for, and no other machine "
-    "is served it. To stop it: sprout workflows cancel {id}"
+    "is served it. To stop it: {stop}"
 )
 _LEFT_ON: Final = (
     " Nobody can switch it off from here: its boot plan is withdrawn, so that its next boot from "
@@ -152,7 +152,7 @@ def _running(
         until=flow.deadline_at,
         party=step.party.value,
         evidence=evidence,
-        next_action="Start an agent at the site: sprout site" if lost else _remedy(flow),
+        next_action="Start an agent at the site: sprout site" if lost else _remedy(machine, flow),
     )
 
 
@@ -175,14 +175,21 @@ def _is_left_on(flow: WorkflowView | None) -> bool:
     return flow is not None and flow.run_id is not None and _is_by_hand(flow)
 
 
-def _remedy(flow: WorkflowView) -> str:
+def _remedy(machine: MachineView, flow: WorkflowView) -> str:
     step = flow.step
     if step is not None and step.kind is StepKind.CONFIRMATION:
         return f"When it is done: sprout workflows confirm {flow.id}"
     name = "" if step is None else step.name
     if name == "netbooted" and _is_by_hand(flow):
-        return _BY_HAND.format(id=flow.id)
-    return _REMEDY.get(name, f"To stop it: sprout workflows cancel {flow.id}")
+        return _BY_HAND.format(stop=_stop(machine, flow))
+    return _REMEDY.get(name, f"To stop it: {_stop(machine, flow)}")
+
+
+def _stop(machine: MachineView, flow: WorkflowView) -> str:
+    """Return the command that ends *flow*: a host goes by its name."""
+    if machine.server_type is not None:
+        return f"sprout hosts cancel {machine.hostname}"
+    return f"sprout workflows cancel {flow.id}"
 
 
 def _verb(machine: MachineView) -> str:

@@ -5,14 +5,14 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-from flask import Blueprint, Response, request, url_for
+from flask import Blueprint, Response, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from edge import auth, refusals
 from edge.access import does, may
 from edge.api import approvals, machine_verbs, verb_forms, workflows
 from edge.api.machine_forms import MachineRef
-from edge.pages import asked, forms, frame, outlook
+from edge.pages import asked, flows, forms, frame, outlook
 from edge.pages.forms import Field, Form
 from models import captions, queries
 from models.actions import ACTIONS, ALLOCATE
@@ -152,7 +152,7 @@ def confirm(workflow: UUID) -> ResponseReturnValue:
     """Say that the step which the form named is done."""
     body = forms.sent((_STEP, _REASON), workflows.Confirmation)
     workflows.confirm(workflows.WorkflowRef(workflow=workflow), body)
-    return Response(status=303, headers={"Location": _to_workflow(str(workflow))})
+    return redirect(flows.at(workflow), 303)
 
 
 @blueprint.post("/workflows/<uuid:workflow>/cancel")
@@ -161,4 +161,4 @@ def cancel(workflow: UUID) -> ResponseReturnValue:
     """End a running workflow; one that has ended meanwhile is shown as it is."""
     body = forms.sent((_REASON,), workflows.Cancellation)
     workflows.cancel(workflows.WorkflowRef(workflow=workflow), body)
-    return Response(status=303, headers={"Location": _to_workflow(str(workflow))})
+    return redirect(flows.at(workflow), 303)

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 from uuid import UUID
 
-from flask import Blueprint, render_template, request
+from flask import Blueprint, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from edge.access import does, may
@@ -53,6 +53,13 @@ def show(workflow: UUID) -> ResponseReturnValue:
 def operation(workflow: UUID) -> ResponseReturnValue:
     """Show one operation of a host, which is its workflow."""
     return page(workflow)
+
+
+def at(workflow: UUID) -> str:
+    """Return where one workflow is looked at: among workflows, or as the operation of a host."""
+    machine = queries.machine(queries.workflow(workflow).machine_id)
+    endpoint = "flows.show" if machine.server_type is None else "flows.operation"
+    return url_for(endpoint, workflow=workflow)
 
 
 def page(workflow: UUID, **more: object) -> str:

@@ -395,9 +395,10 @@ def test_cancelling_an_operation_fails_the_host_and_frees_it(person, rack, host)
     flow = rack.rebuild(host)
     rack.bring(host, Phase.PXE_READY)
 
+    assert "sprout hosts cancel pve-01" in person.get(f"/ops/{flow}").text
     answer = person.post(f"/workflows/{flow}/cancel", __reason="the wrong one")
 
-    assert answer.status_code == 303
+    assert (answer.status_code, answer.headers["Location"]) == (303, f"/ops/{flow}")
     shown = person.get(f"/hosts/{host}").text
     assert "</i>failed</span>" in shown
     assert [name for name, mark in steps(shown) if mark == "failed"] == ["pxe_ready"]
