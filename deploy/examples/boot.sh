@@ -82,7 +82,8 @@ boot_script() {
     die 1 'boot script: it only leads to others'
 }
 
-# Kernel, initramfs, and what lies beside it: the ISO, or the archive that fetches it.
+# Kernel, initramfs, and what lies beside it: the ISO, or the archive that fetches it. Played is a
+# BIOS: what is for UEFI alone is left out.
 kernel() {
     line=$(sed -n 's/ *|| goto .*//; s/^kernel //p' "$tmp/script" | head -n 1)
     case " $line " in
@@ -92,7 +93,8 @@ kernel() {
     get kernel "$tmp/kernel" "${line%% *}"
     step kernel "$(bytes "$tmp/kernel"): ${line#* }"
     iso=
-    sed -n 's/^initrd .*\(http[^ ]*\).*/\1/p' "$tmp/script" >"$tmp/initrds"
+    sed '/^iseq .* efi /,/^:loaded/d' "$tmp/script" |
+        sed -n 's/^initrd .*\(http[^ ]*\).*/\1/p' >"$tmp/initrds"
     while read -r url; do
         case $url in
         */proxmox.iso) iso=$url ;;
