@@ -110,3 +110,16 @@ def test_of_a_host_that_was_deleted_meanwhile_nothing_is_told(db):
     leftover_keys.ended(uuid4(), outcomes.Ended(done=True))
 
     assert Observation.select().count() == 0
+
+
+def test_a_host_that_has_joined_has_no_key_any_more_whatever_ends_badly_after_it(host):
+    providing.choose((), "prov.example", hosts={Trait.CLUSTER, Trait.INFRASTRUCTURE})
+    flow = joining(host)
+    held = errands.take({Name.CLUSTER_JOIN})
+    outcomes.settle(held, outcomes.Ended(done=True, result={"cluster": "lab"}), make.render)
+
+    asks.cancel(make.ADA, flow)
+
+    assert Workflow.get_by_id(flow).state == "cancelled"
+    assert RunKey.select().count() == 0
+    assert not Errand.select().where(Errand.name == Name.RUN_KEY_REMOVE.value).exists()
