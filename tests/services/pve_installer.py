@@ -196,7 +196,8 @@ class Installer:
             (tools / "ip").write_text(f"#!/bin/sh\necho x dev lo src {self.source} uid 0\n")
             (tools / "ip").chmod(0o755)
         path = f"{tools}:{os.environ['PATH']}"
-        return {"CURL_HOME": str(self.folder), "HOME": str(self.folder), "PATH": path}
+        home = str(self.folder)
+        return {"CURL_HOME": home, "HOME": home, "PATH": path, "no_proxy": "*"}
 
     # --- all of it ---
 
