@@ -184,48 +184,54 @@ image=sprout:${PROVISIONING_VERSION:-$VERSION} pull=never
 if [ -n "${PROVISIONING_REGISTRY:-}" ]; then
     image=${PROVISIONING_REGISTRY%/}/$image pull=missing
 fi
-case "$# ${1:-}" in
-'0 ') ;;
-'1 --help' | '1 -h') usage && exit 0 ;;
-*) usage >&2 && exit 2 ;;
-esac
-case $image in
-*[!A-Za-z0-9._/:-]* | [!A-Za-z0-9]*) die "$image is no name of an image" ;;
-esac
 
-trap ended EXIT
-trap 'exit 130' INT TERM HUP
-prepare
-programs
-
-todo=
-for file in docker-compose.yml server-types.yaml provisioning.yaml .env; do
-    if missing "$file"; then todo="$todo $file"; else say "kept $root/$file"; fi
-done
-case $todo in *.y*) sums ;; esac
-for file in $todo; do
-    case $file in
-    docker-compose.yml) as provisioning.compose.yaml "$file" ;;
-    server-types.yaml) as server-types.example.yaml "$file" ;;
-    provisioning.yaml) settings ;;
-    .env) secrets ;;
+# All that is done is done from here, on the last line: a script that came cut short does nothing.
+main() {
+    case "$# ${1:-}" in
+    '0 ') ;;
+    '1 --help' | '1 -h') usage && exit 0 ;;
+    *) usage >&2 && exit 2 ;;
     esac
-done
-for file in $todo; do
-    case $file in
-    docker-compose.yml | server-types.yaml) place "$file" 644 ;;
-    provisioning.yaml)
-        place "$file" 600
-        [ -z "$found" ] || say "     for the LAN of $found"
-        ;;
-    .env)
-        # First: one that was shown and is not in force is made anew, one that nobody saw never.
-        say "the admin's password, which is shown once: $password"
-        place "$file" 600
-        ;;
+    case $image in
+    *[!A-Za-z0-9._/:-]* | [!A-Za-z0-9]*) die "$image is no name of an image" ;;
     esac
-done
 
-say ''
-say "Say in $root/provisioning.yaml what is yours (the LAN, root_password_hash), then:"
-say "cd $root && $compose run --rm sprout check-config provisioning.yaml && $compose up --detach"
+    trap ended EXIT
+    trap 'exit 130' INT TERM HUP
+    prepare
+    programs
+
+    todo=
+    for file in docker-compose.yml server-types.yaml provisioning.yaml .env; do
+        if missing "$file"; then todo="$todo $file"; else say "kept $root/$file"; fi
+    done
+    case $todo in *.y*) sums ;; esac
+    for file in $todo; do
+        case $file in
+        docker-compose.yml) as provisioning.compose.yaml "$file" ;;
+        server-types.yaml) as server-types.example.yaml "$file" ;;
+        provisioning.yaml) settings ;;
+        .env) secrets ;;
+        esac
+    done
+    for file in $todo; do
+        case $file in
+        docker-compose.yml | server-types.yaml) place "$file" 644 ;;
+        provisioning.yaml)
+            place "$file" 600
+            [ -z "$found" ] || say "     for the LAN of $found"
+            ;;
+        .env)
+            # First: one that was shown and is not in force is made anew, one that nobody saw never.
+            say "the admin's password, which is shown once: $password"
+            place "$file" 600
+            ;;
+        esac
+    done
+
+    say ''
+    say "Say in $root/provisioning.yaml what is yours (the LAN, root_password_hash), then:"
+    say "cd $root && $compose run --rm sprout check-config provisioning.yaml && $compose up --detach"
+}
+
+main "$@"

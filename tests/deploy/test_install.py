@@ -244,6 +244,17 @@ def test_nothing_is_made_where_the_password_cannot_be_shown(machine):
     assert not (machine.root / ".env").exists()
 
 
+@pytest.mark.parametrize("lines", [60, 200, -40, -12, -2, -1])
+def test_a_script_that_came_cut_short_does_nothing(machine, tmp_path, lines):
+    cut = tmp_path / "install.sh"
+    cut.write_text("".join(lab.SCRIPT.read_text().splitlines(keepends=True)[:lines]))
+    cut.chmod(0o755)
+
+    done = machine.install(script=cut, SOURCE=str(lab.SCRIPT.parent))
+
+    assert (machine.root.exists(), machine.asked(), done.stdout) == (False, [], "")
+
+
 def test_help_and_wrong_words(machine):
     shown, wrong = machine.install("--help"), machine.install("--force")
 
