@@ -19,6 +19,9 @@ pytestmark = [pytest.mark.machines, pytest.mark.timeout(LIMIT_S * 2)]
 NAME = "pve-01"
 WALKED = ["pxe_booted", "installing", "installed", "first_boot"]
 
+LOADERS = {"bios": set(), "uefi": {"snponly.efi"}}
+"""What each firmware fetches by TFTP to have iPXE; that of BIOS has it in its card's ROM here."""
+
 
 class Rebuild:
     """A person's way from a name to a host that is ready."""
@@ -106,8 +109,9 @@ def check_secrets(rebuild, mode):
         assert not [each for each in secrets if each in text], log
 
 
-def test_a_host_is_rebuilt_beside_another_dhcp_server_and_joins_its_cluster(tmp_path):
-    with Home(tmp_path) as home:
+@pytest.mark.parametrize("firmware", LOADERS)
+def test_a_host_is_rebuilt_beside_another_dhcp_server_and_joins_its_cluster(tmp_path, firmware):
+    with Home(tmp_path, firmware=firmware) as home:
         rebuild = Rebuild(home)
         mode = rebuild.boots()
         answer = rebuild.installs(mode)
@@ -119,8 +123,9 @@ def test_a_host_is_rebuilt_beside_another_dhcp_server_and_joins_its_cluster(tmp_
         assert rebuild.waiting["state"] == "pxe_ready"
         assert "power it on and boot from the network" in rebuild.waiting["operation"]["expects"]
         assert [row["to"] for row in rebuild.rows("phase-moved")] == WALKED
-        fetched = [row["path"].rpartition("/")[2] for row in rebuild.rows("artifact-served")]
-        assert fetched == ["vmlinuz", "initrd.img", "proxmox.iso"]
+        assert {row["name"] for row in rebuild.rows("tftp-sent")} == LOADERS[firmware]
+        fetched = {row["path"].rpartition("/")[2] for row in rebuild.rows("artifact-served")}
+        assert fetched == {"vmlinuz", "initrd.img", "proxmox.iso"}
         assert {row["address"] for row in rebuild.rows("dhcp-offered")} == {"0.0.0.0"}
         assert {row["server"] for row in rebuild.rows("dhcp-heard")} == {FOREIGN}
 
