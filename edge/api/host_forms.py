@@ -90,7 +90,9 @@ class Operation(Answer):
     step: Annotated[str | None, Field(description="Null at the end.")]
     expects: Annotated[str, Field(description="What is waited for.")]
     party: Annotated[Party | None, Field(description="Who is waited for.")]
-    detail: Annotated[str, Field(description="Why it failed, if it did.")]
+    detail: Annotated[
+        str, Field(description="Why it failed, or why the last try of what is waited for did.")
+    ]
     requested_by: str
     reason: str
     begun_at: Annotated[datetime, Field(description="When the current step began.")]
@@ -145,7 +147,8 @@ class Host(Answer):
         str | None, Field(description="Where its first boot said that it is; before, its address.")
     ]
     hardware_id: Annotated[
-        str | None, Field(description="UUID, serial number or MAC, by its first boot or its BMC.")
+        str | None,
+        Field(description="What its first boot told, else its BMC: UUID or serial number."),
     ]
     image: Annotated[str | None, Field(description="The reference of what is installed on it.")]
     operation: Operation | None

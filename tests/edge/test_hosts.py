@@ -220,16 +220,19 @@ def test_a_host_whose_server_type_is_gone_is_not_rebuilt(api, host, types):
     assert answer.json["detail"] == "there is no server type ms-01"
 
 
+def iso_image(ref):
+    sums = {"vmlinuz": "0" * 64, "initrd.img": "1" * 64, "proxmox.iso": "2" * 64}
+    iso = {"installer": "proxmox", "isoPath": "proxmox.iso", "checksums": sums}
+    return {k: v for k, v in make.image(ref=ref).items() if k != "imagePath"} | iso
+
+
 @pytest.fixture
 def proxmox(api, site, host):
     """A host without a BMC, at a site that can install Proxmox VE on it."""
     root_password.choose("$6$of-the-settings$hash")
-    sums = {"vmlinuz": "0" * 64, "initrd.img": "1" * 64, "proxmox.iso": "2" * 64}
-    iso = {"installer": "proxmox", "isoPath": "proxmox.iso", "checksums": sums}
-    image = {k: v for k, v in make.image(ref="pve").items() if k != "imagePath"}
     api.made("/v1/networks", make.network(site["id"]))
     api.made("/v1/artifacts", make.artifact())
-    api.made("/v1/images", image | iso)
+    api.made("/v1/images", iso_image("pve"))
     with borrowed():
         scene.Agent(UUID(site["id"]), capabilities=("http",))
     yield host
@@ -326,6 +329,20 @@ def test_a_certificate_before_boot_http_is_pinned_by_what_its_site_says(
         documents = {each["name"]: each["body"] for each in Plan.get().body["documents"]}
     found = [name for name, text in documents.items() if pin in text]
     assert len(found) == pinned, found
+
+
+def test_of_two_images_the_default_is_installed_and_without_one_nothing_is(api, proxmox):
+    api.made("/v1/images", iso_image("pve-2"))
+
+    refused = api.post("/api/hosts/pve-01/rebuild")
+    api.patch("/v1/images/pve-2", {"version": 1, "isDefault": True})
+    begun = api.post("/api/hosts/pve-01/rebuild")
+
+    assert (refused.status_code, refused.json["type"]) == (409, "/problems/not-ready")
+    assert "sprout images update" in refused.json["errors"][0]["hint"]
+    assert begun.status_code == 202
+    flow = api.get(f"/v1/workflows/{begun.json['id']}").json
+    assert flow["params"]["image"] == "pve-2"
 
 
 def test_a_rebuild_ends_by_what_is_set_for_hosts(api, proxmox):
