@@ -104,8 +104,8 @@ _WORDS: Final[Mapping[str, Callable[[Data], str]]] = MappingProxyType(
             "The installed system phoned home", " as {hostname}", " from {address}"
         ),
         Seen.HOME_SUSPECT: _said("A first boot is not believed", ": {reason}"),
-        Seen.KEY_REMOVED: _said("The key of this rebuild is removed from {node}"),
-        Seen.KEY_LEFT: _said("The key of this rebuild may be on {node} yet", ": {reason}"),
+        Seen.KEY_REMOVED: _said("The key of this rebuild is removed", " from {node}"),
+        Seen.KEY_LEFT: _said("The key of this rebuild may be left", " on {node}", ": {reason}"),
         Seen.STRANGE_REQUEST: _said("A request that does not belong to this run", ": {why}"),
         Seen.PLAN_SERVED: _said("The site holds boot plan", " {version}", ", files verified"),
         Seen.PLAN_REFUSED: _said("The site refuses the boot plan", ": {reason}"),
