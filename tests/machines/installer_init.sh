@@ -2,6 +2,7 @@
 # In the place of the installer's own init: it looks for /proxmox.iso first, mounts it and asks for
 # its answer as it is told there.  It begins as after the kernel: nothing is mounted, no card is up.
 
+mkdir -p /proc /sys /dev /mnt
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
@@ -10,8 +11,7 @@ end() { say "$*"; sync; poweroff -f; }
 
 say "began with <$*>, left with $(echo /pxe-*)"
 [ -f /proxmox.iso ] || end "has no ISO"
-modprobe loop && modprobe isofs
-mkdir -p /mnt
+for driver in virtio_pci virtio_net loop isofs; do modprobe "$driver"; done
 mount -t iso9660 -o loop,ro /proxmox.iso /mnt || end "cannot mount its ISO"
 say "reads $(sha256sum </mnt/large.squashfs)"
 
