@@ -7,6 +7,7 @@ import config.lean  # noqa: F401 - before structlog, which it keeps small
 
 # isort: split
 
+import gc
 import logging
 import os
 import sys
@@ -64,7 +65,9 @@ class Edge(BaseApplication):  # type: ignore[misc] # gunicorn has no types
         """Build the application, in a worker."""
         from edge.app import create_app  # noqa: PLC0415 - the master goes without
 
-        return create_app(configured(self._settings))
+        app = create_app(configured(self._settings))
+        gc.collect()  # what building it left behind is not kept beside it
+        return app
 
 
 def configured(settings: Settings) -> "EdgeConfig":

@@ -8,11 +8,12 @@ are decided here alone: whoever could write them could send a host to another co
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Self
 
-from models import answers
-from models.answers import Answer
 from models.errors import Invalid
+
+if TYPE_CHECKING:
+    from models.answers import Answer
 
 _OURS: Final = (
     ("global", "fqdn"),
@@ -96,8 +97,10 @@ class Ours:
     usual: Mapping[str, str] = field(default_factory=dict)
 
 
-def composed(profile: str, hardware: Hardware, ours: Ours) -> Answer:
+def composed(profile: str, hardware: Hardware, ours: Ours) -> "Answer":
     """Return the whole answer.  Raises Invalid, below /profile or /serverType where one erred."""
+    from models import answers  # noqa: PLC0415 - its models are large, and most ask for no answer
+
     stated = _read(profile, field="/profile")
     told = _read(hardware.answer, field="/serverType/answer")
     merged = _over(stated, told)
