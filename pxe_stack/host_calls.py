@@ -18,9 +18,10 @@ from models import installer_calls, phases
 from models.bootplan import Access
 from models.errors import Invalid
 from models.installer_calls import Caller, Home, Installed
+from models.installers import Installer
 from models.observations import Seen
 from models.phases import Phase
-from pxe_stack import proxmox, run_door
+from pxe_stack import host_documents, run_door
 from pxe_stack.boot_sources import Sources, note, strange
 from pxe_stack.directory import Known
 from pxe_stack.http_answer import Answer, plain, text
@@ -60,7 +61,7 @@ def _answer(sources: Sources, request: Request, rest: str) -> Answer:
     begun = time.perf_counter()
     known, why = _asking(sources, request)
     wants_json = installer_calls.wants_json(request.fields.get("accept", ""))
-    name = proxmox.ANSWER_JSON if wants_json else proxmox.ANSWER_TOML
+    name = host_documents.ANSWER_JSON if wants_json else host_documents.ANSWER_TOML
     found = None if known is None else known.plan.document(name)
     if known is None or found is None or why:
         strange(sources, request, why or "nothing-to-install", known, path="/api/boot/answer")
@@ -111,7 +112,7 @@ def _script(sources: Sources, request: Request, rest: str) -> Answer:
     begun = time.perf_counter()
     called = _called(sources, request, rest)
     known = called.known
-    found = None if known is None else known.plan.document(proxmox.FIRST_BOOT)
+    found = None if known is None else known.plan.document(host_documents.FIRST_BOOT)
     why = called.why or run_door.stranger(sources, request, known, Access.SEED, called.token)
     if known is None or found is None or why:
         strange(sources, request, why or "no-such-document", known, path=called.path)
@@ -196,7 +197,7 @@ def _has_come_to(known: Known, phase: Phase) -> bool:
 
 def _as_installed(told: Installed, _request: Request, _known: Known) -> tuple[Seen, dict[str, Any]]:
     data = {
-        "installer": proxmox.KEY,
+        "installer": Installer.PROXMOX.value,
         "fqdn": told.fqdn,
         "release": told.release,
         "machine_id": told.machine_id,
@@ -254,6 +255,6 @@ _REPORTS: Final[Mapping[str, Report]] = MappingProxyType(
     }
 )
 _OF_HOST: Final[Mapping[str, tuple[str, View]]] = MappingProxyType(
-    {proxmox.FIRST_BOOT: ("GET", _script), **dict.fromkeys(_REPORTS, ("POST", _reported))}
+    {host_documents.FIRST_BOOT: ("GET", _script), **dict.fromkeys(_REPORTS, ("POST", _reported))}
 )
 """What is below a host: its method, and who answers."""

@@ -17,18 +17,11 @@ from models.bootplan import Access, Document, slot
 from models.errors import Invalid
 from pxe_stack import installer_parts as parts
 from pxe_stack import kernel_args, overlay, render, seeds, toml
+from pxe_stack.host_documents import ANSWER_JSON, ANSWER_TOML, FIRST_BOOT, ISO, OVERLAY, WORDS
 from pxe_stack.kernel_args import Part
 from pxe_stack.render import ByUefi, Order
 
 KEY: Final = "proxmox"
-ANSWER_TOML: Final = "answer.toml"
-ANSWER_JSON: Final = "answer.json"
-FIRST_BOOT: Final = "first-boot-script"
-OVERLAY: Final = "pxe-init.cpio"
-"""What a host boots by whose server type says so, or whose image's kernel arguments hold
-`overlay.KERNEL_ARGUMENT`."""
-WORDS: Final = "auto-installer-mode.toml"
-"""Where the installer asks, and as whom: laid over the slot of the run's ISO as it is served."""
 
 _NOWHERE: Final = "internal"
 """The domain of a host whose network has none: the installer wants one (ICANN, private use)."""
@@ -74,7 +67,7 @@ def documents(order: Order) -> tuple[Document, ...]:
 
 def _scripts(order: Order) -> tuple[Document, Document]:
     beside, by_uefi = _beside(order), None
-    if beside == render.ISO:
+    if beside == ISO:
         overlaid = replace(order, hardware=replace(order.hardware, boot=answering.OVERLAY))
         line = kernel_args.line(_kernel(overlaid, "initrd"))
         by_uefi = ByUefi(beside=OVERLAY, arguments=line)
@@ -89,7 +82,7 @@ def ordinary(order: Order) -> Order:
 
 def _beside(order: Order) -> str:
     """Return what the initramfs is loaded with: the ISO, or what fetches it from Linux."""
-    return OVERLAY if overlay.KERNEL_ARGUMENT in _arguments(order) else render.ISO
+    return OVERLAY if overlay.KERNEL_ARGUMENT in _arguments(order) else ISO
 
 
 def _arguments(order: Order) -> tuple[str, ...]:

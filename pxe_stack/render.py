@@ -20,6 +20,7 @@ from models.answering import NO_TYPE, Hardware
 from models.bootplan import SLOT_MARK, Access, Addressing, Document, slot
 from models.errors import Invalid
 from pxe_stack import kernel_args, seeds
+from pxe_stack.host_documents import ISO
 from pxe_stack.kernel_args import Part
 
 LARGEST: Final = 64 * 1024
@@ -35,8 +36,6 @@ BASE: Final = slot("boot.base_url")
 _PATH: Final = f"/boot/{slot('run.id')}"
 _RUN: Final = f"{BASE}{_PATH}"
 SEED_URL: Final = f"{_RUN}/{slot('run.token.seed')}"
-ISO: Final = "proxmox.iso"
-"""The run's own ISO below its token: the stored one, with the run's words laid over its slot."""
 CALLBACK_URL: Final = f"{_RUN}/{slot('run.token.callback')}/"
 
 _ALLOWED: Final = (

@@ -17,10 +17,9 @@ from models.bootplan import Document
 from pxe_stack import boot_files, files, iso_slot, overlay
 from pxe_stack.boot_sources import Sources
 from pxe_stack.directory import Known, StoredFile
+from pxe_stack.host_documents import ISO, OVERLAY, WORDS
 from pxe_stack.http_answer import Answer, FilePart, plain, text
 from pxe_stack.http_message import Request
-from pxe_stack.proxmox import OVERLAY, WORDS
-from pxe_stack.render import ISO
 
 __all__ = ["FILES", "ISO", "OVERLAY", "WORDS", "is_large"]
 

@@ -13,10 +13,10 @@ from pxe_stack import boot
 from pxe_stack.boot_sources import Sources
 from pxe_stack.directory import StoredFile
 from pxe_stack.files import Changed, opened
+from pxe_stack.host_documents import OVERLAY
 from pxe_stack.http_answer import FilePart
 from pxe_stack.http_message import Request
 from pxe_stack.loaders import Loader
-from pxe_stack.proxmox import OVERLAY
 from pxe_stack.scripts import GRUB
 
 LARGEST: Final = 128 * 1024 * 1024

@@ -15,13 +15,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 import dramatiq
 import structlog
 
-from actors.control import integrations, isos, joins, networks, provisions
+from actors.control import integrations, isos, networks, provisions
 from actors.control.actors import patiently
 from actors.control.errand import Doer, Job, Means
 from actors.control.rendering import documents
@@ -52,14 +52,33 @@ def _key_of(run: UUID) -> Secret | None:
         return run_keys.private(run)
 
 
+# SSH is an eighth of this process's memory: whoever has no hosts does not pay for it.
+def _join(job: Job, means: Means) -> Mapping[str, Any]:
+    from actors.control import joins  # noqa: PLC0415 - its library takes memory
+
+    return joins.joiner(_key_of)(job, means)
+
+
+def _register(job: Job, means: Means) -> Mapping[str, Any]:
+    from actors.control import joins  # noqa: PLC0415 - as above
+
+    return joins.register(job, means)
+
+
+def _remove_key(job: Job, means: Means) -> Mapping[str, Any]:
+    from actors.control import joins  # noqa: PLC0415 - as above
+
+    return joins.leaver(_key_of)(job, means)
+
+
 DOERS: Final[Mapping[Errand, Doer]] = MappingProxyType(
     {
         Errand.INTEGRATION_RUN: integrations.run,
         Errand.NETWORK_SYNC: networks.sync,
         Errand.IMAGE_PREPARE: isos.prepare,
-        Errand.CLUSTER_JOIN: joins.joiner(_key_of),
-        Errand.INFRASTRUCTURE_REGISTER: joins.register,
-        Errand.RUN_KEY_REMOVE: joins.leaver(_key_of),
+        Errand.CLUSTER_JOIN: _join,
+        Errand.INFRASTRUCTURE_REGISTER: _register,
+        Errand.RUN_KEY_REMOVE: _remove_key,
         **provisions.DOERS,
     }
 )

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -11,6 +11,12 @@ from edge.cli import show, terminal
 from edge.cli.client import Told, api
 from edge.cli.commands import PLAIN, Commands
 from edge.cli.options import MachineName
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from config.settings import Settings
+    from edge.cli.local.up import Step
 
 SITE: Final = Commands(
     "Run a site, or check the one that runs.", invoke_without_command=True, no_args_is_help=False
@@ -88,10 +94,14 @@ def up(
     ] = None,
 ) -> None:
     """Run all of Sprout on this machine, with its own database and broker."""
-    from edge.cli import premises
     from edge.cli import rack as choreography
 
-    own = () if config is None else premises.prepared(config)
+    own: tuple[Callable[[Settings], Step], ...] = ()
+    if config is not None:
+        # A third of the supervisor's memory, which lasts as long as Sprout runs.
+        from edge.cli import premises
+
+        own = premises.prepared(config)
     wanted = choreography.Wanted(
         machines=rack,
         firmware=firmware,
