@@ -72,6 +72,12 @@ def press(page, *keys):
         page.keyboard.press(key)
 
 
+def arrived(page, title):
+    """Wait for the page that is called so, and for its scripts: they hear the keys."""
+    expect(page.locator("h1")).to_have_text(title)
+    page.wait_for_load_state()
+
+
 def reach(page, name):
     """Go on by Tab to the link, button or field called *name*, which has the focus then."""
     wanted = re.compile(name)
@@ -128,11 +134,11 @@ def test_keys_lead_to_the_places_of_the_rail_and_write_nothing_into_fields(page,
     page.goto("/")
 
     press(page, "g", "w")
-    expect(page.locator("h1")).to_have_text("Workflows")
+    arrived(page, "Workflows")
     press(page, "g", "a")
-    expect(page.locator("h1")).to_have_text("Approvals")
+    arrived(page, "Approvals")
     press(page, "g", "m")
-    expect(page.locator("h1")).to_have_text("Machines")
+    arrived(page, "Machines")
     press(page, "/")
     page.keyboard.type("gw?")
     expect(page.get_by_role("searchbox")).to_have_value("gw?")
