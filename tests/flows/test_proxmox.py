@@ -62,7 +62,9 @@ class Rebuild:
         installer = Installer(board, folder, dial=home.dial, words=words)
         home.plugged_in()
         answer = installer.ask(mode)
+        home.reaches(NAME, "installing")
         assert installer.install(answer) == "reboot"
+        home.reaches(NAME, "installed")
         home.installed(*(folder / "authorized_keys").read_text().splitlines())
         assert installer.first_boot() == 0
         return answer
