@@ -72,19 +72,13 @@ def operation(
     def declare(view: _View) -> _View:
         wanted = get_type_hints(view)
         access.check(action, getattr(wanted.get("path"), "model_fields", ()))
-        codes = {*document.EVERYWHERE, *refuses}
-        extra: dict[str, Any] = {}
-        if "path" in wanted:
-            codes |= {"not-found", "validation"}
-        if "query" in wanted:
-            codes |= {"validation", "invalid"}
-        if "body" in wanted:
-            codes |= {"malformed", "validation", "too-large", "unsupported-media-type"}
-            extra["request_body"] = document.sent(wanted["body"])
-        if header is not None:
-            codes |= {"validation"}
+        read = wanted.keys() | ({"header"} if header is not None else frozenset())
         bears = _borne(method, answer)
-        codes |= _CONDITIONS.get(method, frozenset()) if bears else frozenset()
+        codes = {*document.EVERYWHERE, *refuses}.union(
+            *(refused for part, refused in _READING.items() if part in read),
+            _CONDITIONS.get(method, ()) if bears else (),
+        )
+        extra = {"request_body": document.sent(wanted["body"])} if "body" in wanted else {}
         good = streamed or document.told(answer, status)
         told = {str(status.value): good, **document.problems(codes)}
         register = getattr(api, method)
@@ -125,6 +119,16 @@ def written(
         response.headers["Location"] = location
     return response
 
+
+_READING: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {
+        "path": frozenset({"not-found", "validation"}),
+        "query": frozenset({"validation", "invalid"}),
+        "body": frozenset({"malformed", "validation", "too-large", "unsupported-media-type"}),
+        "header": frozenset({"validation"}),
+    }
+)
+"""What each part of a request may be refused with as it is read."""
 
 _CONDITIONS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from contextlib import suppress
 
 import psutil
@@ -15,6 +14,7 @@ import requests
 
 from models.database import borrowed, database
 from tests.edge.conftest import TOKEN, serving
+from tests.pxe_stack.lab import until
 
 pytestmark = pytest.mark.services
 
@@ -73,8 +73,7 @@ def database_is_listened_to():
     """Return once somebody who waits for events has had the edge listen for them."""
     listening = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN%%'"
     with borrowed():
-        while not database.execute_sql(listening).fetchone()[0]:
-            time.sleep(0.02)
+        until(lambda: database.execute_sql(listening).fetchone()[0])
 
 
 def test_a_worker_that_dies_is_replaced(served):
