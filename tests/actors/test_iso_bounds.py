@@ -151,7 +151,15 @@ def test_as_many_names_as_may_be_are_read(good, tmp_path):
     names = b"".join(entry(b"%06d" % number, 0, 0) for number in range(48)).ljust(SECTOR, b"\0")
     (path := tmp_path / "many.iso").write_bytes(appended(good, b"BOOT", names))
 
-    iso_bounds.demand(lambda at, length: path.read_bytes()[at : at + length], path.stat().st_size)
+    ends = []
+
+    def read(at, length):
+        ends.append(at + length)
+        return path.read_bytes()[at : at + length]
+
+    iso_bounds.demand(read, path.stat().st_size)
+
+    assert max(ends) > len(good)
 
 
 @pytest.fixture
